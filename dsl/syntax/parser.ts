@@ -1,0 +1,1152 @@
+/** Text -> syntax tree, with recovery: all errors of a file at once, never an exception (docs/language.md, "Grammar"). */
+import "./group-by.ts";
+import { EmbeddedActionsParser, EOF, type IRecognitionException, type IToken, type TokenType } from "chevrotain";
+import { Diagnostics, type Span } from "../diagnostics.ts";
+import type * as ast from "./ast.ts";
+import * as t from "./tokens.ts";
+
+const reductions = new Set(["sum", "prod", "max", "min", "mean", "argmax", "argmin", "logsumexp", "all", "any", "unique"]);
+const sweeps = new Set(["softmax", "cumsum", "scan"]);
+const newAxes = new Set(["topk", "compact", "group"]);
+const scalarWords = new Set(
+  "f64 f32 f16 bf16 f8e4m3 f8e5m2 i32 u32 i16 u16 i8 u8 i4 u4 u3 u2 bool int".split(" "),
+);
+
+const nothing: Span = { start: 0, end: 0 };
+const missing = (): ast.Expr => ({ kind: "missing", span: nothing });
+
+class WeftParser extends EmbeddedActionsParser {
+  constructor() {
+    super(t.vocabulary, { recoveryEnabled: true, maxLookahead: 3, skipValidations: true });
+    this.performSelfAnalysis();
+  }
+  // ---- places
+  private from(start: number): Span {
+    const last = this.LA(0);
+    const end = last?.startOffset >= 0 ? last.startOffset + last.image.length : start;
+    return { start, end: Math.max(end, start) };
+  }
+  private here(): number {
+    const next = this.LA(1);
+    return next.startOffset >= 0 ? next.startOffset : this.from(0).end;
+  }
+  private name(token: IToken): ast.Name {
+    return { text: token.image ?? "", span: { start: token.startOffset ?? 0, end: (token.startOffset ?? 0) + (token.image?.length ?? 0) } };
+  }
+  private choose<T>(occurrence: number, alternatives: { GATE?: () => boolean; ALT: () => T }[]): T {
+    return this.or(occurrence, alternatives) as T;
+  }
+  private id(): ast.Name {
+    return this.name(this.CONSUME(t.Identifier));
+  }
+  private is(k: number, ...types: TokenType[]): boolean {
+    const token = this.LA(k).tokenType;
+    return types.some((x) => token === x || (token.CATEGORIES?.includes(x) ?? false));
+  }
+  private lines(): void {
+    this.MANY9({ GATE: () => this.is(1, t.Newline, t.Semicolon), DEF: () => this.choose(9, [{ ALT: () => this.CONSUME9(t.Newline) }, { ALT: () => this.CONSUME9(t.Semicolon) }]) });
+  }
+
+  // ---- files and items
+  readonly file = this.RULE("file", (): ast.SourceFile => {
+    const items: ast.Item[] = [];
+    this.lines();
+    this.MANY({
+      DEF: () => {
+        const item = this.SUBRULE(this.item);
+        if (item) items.push(item);
+        this.SUBRULE(this.newlines);
+      },
+    });
+    return { items };
+  });
+  private readonly newlines = this.RULE("newlines", () => this.lines());
+  private readonly item = this.RULE(
+    "item",
+    (): ast.Item | undefined =>
+      this.choose<ast.Item | undefined>(0, [
+        { ALT: () => this.SUBRULE(this.kernel) },
+        { ALT: () => this.SUBRULE(this.fn) },
+        { ALT: () => this.SUBRULE(this.monoid) },
+        { ALT: () => this.SUBRULE(this.instance) },
+        { ALT: () => this.SUBRULE(this.schedule) },
+        { ALT: () => this.SUBRULE(this.layout) },
+      ]),
+    { recoveryValueFunc: () => undefined },
+  );
+
+  private readonly kernel = this.RULE(
+    "kernel",
+    (): ast.Kernel => {
+      const start = this.here();
+      this.CONSUME(t.Kernel);
+      const name = this.id();
+      const generics: ast.Generic[] = [];
+      this.OPTION(() => {
+        this.CONSUME(t.Less);
+        this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => generics.push(this.SUBRULE(this.generic)) });
+        this.CONSUME(t.Greater);
+      });
+      const dims: { name: ast.Name; static: boolean }[] = [];
+      this.OPTION2(() => {
+        this.CONSUME(t.LSquare);
+        this.MANY_SEP({
+          SEP: t.Comma,
+          DEF: () => {
+            const dim = this.name(this.CONSUME2(t.Identifier));
+            const fixed = this.OPTION3(() => {
+              this.CONSUME(t.Colon);
+              return this.CONSUME(t.Static);
+            });
+            dims.push({ name: dim, static: fixed !== undefined });
+          },
+        });
+        this.CONSUME(t.RSquare);
+      });
+      const params: ast.Parameter[] = [];
+      this.CONSUME(t.LParen);
+      this.MANY2({
+        DEF: () => {
+          const p = this.SUBRULE(this.parameter);
+          if (p) params.push(p);
+          this.OPTION4(() => this.CONSUME2(t.Comma));
+        },
+      });
+      this.CONSUME(t.RParen);
+      const outputs: ast.Output[] = [];
+      this.OPTION5(() => {
+        this.CONSUME(t.Arrow);
+        this.CONSUME2(t.LParen);
+        this.MANY3({
+          DEF: () => {
+            const o = this.SUBRULE(this.output);
+            if (o) outputs.push(o);
+            this.OPTION6(() => this.CONSUME3(t.Comma));
+          },
+        });
+        this.CONSUME2(t.RParen);
+      });
+      const where: ast.Expr[] = [];
+      this.OPTION7(() => {
+        this.CONSUME(t.Where);
+        this.AT_LEAST_ONE_SEP2({ SEP: t.Comma, DEF: () => where.push(this.SUBRULE(this.expression)) });
+      });
+      const body = this.SUBRULE(this.block) ?? [];
+      return { kind: "kernel", doc: "", name, generics, dims, params, outputs, where, body, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Kernel },
+  );
+  private readonly generic = this.RULE(
+    "generic",
+    (): ast.Generic =>
+      this.choose<ast.Generic>(0, [
+        {
+          ALT: () => {
+            this.CONSUME(t.Const);
+            const name = this.name(this.CONSUME(t.Identifier));
+            this.CONSUME(t.Colon);
+            return { kind: "const", name, type: this.SUBRULE(this.scalarType) };
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME(t.Fn);
+            const name = this.name(this.CONSUME2(t.Identifier));
+            const params = this.SUBRULE(this.fnParams);
+            this.CONSUME(t.Arrow);
+            return { kind: "fn", name, params, result: this.SUBRULE(this.type) };
+          },
+        },
+        {
+          ALT: () => {
+            const name = this.name(this.CONSUME3(t.Identifier));
+            this.CONSUME2(t.Colon);
+            return { kind: "type", name, class: this.name(this.CONSUME4(t.Identifier)) };
+          },
+        },
+      ]),
+  );
+  private readonly parameter = this.RULE(
+    "parameter",
+    (): ast.Parameter | undefined => {
+      const inout = this.OPTION(() => this.CONSUME(t.Inout)) !== undefined;
+      const name = this.id();
+      this.CONSUME(t.Colon);
+      const type = this.SUBRULE(this.type);
+      const layout = this.OPTION2(() => {
+        this.CONSUME(t.Layout);
+        return this.name(this.CONSUME2(t.Identifier));
+      });
+      const onlyIf = this.OPTION3(() => {
+        this.CONSUME(t.If);
+        return this.SUBRULE(this.expression);
+      });
+      const where = this.OPTION4(() => {
+        this.CONSUME(t.Where);
+        return this.SUBRULE2(this.expression);
+      });
+      return { name, inout, type, ...(layout ? { layout } : {}), ...(onlyIf ? { onlyIf } : {}), ...(where ? { where } : {}) };
+    },
+    { recoveryValueFunc: () => undefined },
+  );
+  private readonly output = this.RULE(
+    "output",
+    (): ast.Output | undefined => {
+      const name = this.id();
+      this.CONSUME(t.Colon);
+      const type = this.SUBRULE(this.type);
+      const where = this.OPTION(() => {
+        this.CONSUME(t.Where);
+        return this.SUBRULE(this.expression);
+      });
+      return { name, type, ...(where ? { where } : {}) };
+    },
+    { recoveryValueFunc: () => undefined },
+  );
+
+  // ---- types
+  private readonly scalarType = this.RULE(
+    "scalarType",
+    (): ast.ScalarType => {
+      const start = this.here();
+      return this.choose<ast.ScalarType>(0, [
+        {
+          ALT: () => {
+            this.CONSUME(t.IndexWord);
+            this.CONSUME(t.Less);
+            const bound = this.SUBRULE(this.sum);
+            this.CONSUME(t.Greater);
+            return { name: "index", bound, span: this.from(start) };
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME(t.OffsetsWord);
+            this.CONSUME2(t.Less);
+            const open = this.OPTION(() => this.CONSUME(t.DotDot)) !== undefined;
+            const bound = this.SUBRULE2(this.sum);
+            this.CONSUME2(t.Greater);
+            return { name: "offsets", bound, open, span: this.from(start) };
+          },
+        },
+        {
+          ALT: () => {
+            const name = this.CONSUME(t.Identifier);
+            return { name: name.image, span: this.from(start) };
+          },
+        },
+      ]);
+    },
+    { recoveryValueFunc: () => ({ name: "f32", span: nothing }) },
+  );
+  private readonly type = this.RULE(
+    "type",
+    (): ast.Type => {
+      const start = this.here();
+      const scalar = this.SUBRULE(this.scalarType);
+      const axes: { name?: ast.Name; extent: ast.Expr | undefined }[] = [];
+      const tensor = this.OPTION(() => {
+        this.CONSUME(t.LSquare);
+        this.MANY({
+          DEF: () => {
+            const name = this.OPTION2({
+              GATE: () => this.is(2, t.Colon),
+              DEF: () => {
+                const n = this.name(this.CONSUME(t.Identifier));
+                this.CONSUME(t.Colon);
+                return n;
+              },
+            });
+            const extent = this.SUBRULE(this.extent);
+            axes.push({ ...(name ? { name } : {}), extent });
+            this.OPTION3(() => this.CONSUME(t.Comma));
+          },
+        });
+        return this.CONSUME(t.RSquare);
+      });
+      return { scalar, ...(tensor ? { axes } : {}), span: this.from(start) };
+    },
+    { recoveryValueFunc: () => ({ scalar: { name: "f32", span: nothing }, span: nothing }) },
+  );
+  /** An extent, or `_` where a view leaves an axis open. */
+  private readonly extent = this.RULE("extent", (): ast.Expr => this.SUBRULE(this.sum));
+
+  // ---- statements
+  private readonly block = this.RULE(
+    "block",
+    (): ast.Statement[] => {
+      const out: ast.Statement[] = [];
+      this.CONSUME(t.LCurly);
+      this.SUBRULE(this.newlines);
+      this.MANY({
+        GATE: () => !this.is(1, t.RCurly, t.Return, EOF),
+        DEF: () => {
+          const s = this.SUBRULE(this.statement);
+          if (s) out.push(s);
+          this.SUBRULE2(this.newlines);
+        },
+      });
+      this.CONSUME(t.RCurly);
+      return out;
+    },
+    { recoveryValueFunc: () => [] },
+  );
+  private readonly statement = this.RULE(
+    "statement",
+    (): ast.Statement | undefined =>
+      this.choose<ast.Statement | undefined>(0, [
+        {
+          ALT: () => {
+            const start = this.here();
+            this.CONSUME(t.Let);
+            const results = this.SUBRULE(this.results);
+            this.CONSUME(t.Equals);
+            const value = this.SUBRULE(this.rightHandSide);
+            return { kind: "let", results, value, span: this.from(start) };
+          },
+        },
+        { ALT: () => this.SUBRULE(this.fold) },
+        {
+          ALT: () => {
+            const start = this.here();
+            const results = this.SUBRULE2(this.results);
+            const op = this.choose<"=" | ":=" | "+=">(2, [
+              { ALT: () => (this.CONSUME2(t.Equals), "=" as const) },
+              { ALT: () => (this.CONSUME(t.Assign), ":=" as const) },
+              { ALT: () => (this.CONSUME(t.PlusAssign), "+=" as const) },
+            ]);
+            const value = this.SUBRULE2(this.rightHandSide);
+            return { kind: "assign", op, results, value, span: this.from(start) };
+          },
+        },
+      ]),
+    { recoveryValueFunc: () => undefined },
+  );
+  private readonly results = this.RULE(
+    "results",
+    (): ast.Lhs[] => {
+      const out: ast.Lhs[] = [];
+      this.choose(0, [
+        {
+          ALT: () => {
+            this.CONSUME(t.LParen);
+            this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => out.push(this.SUBRULE(this.lhs)) });
+            this.CONSUME(t.RParen);
+          },
+        },
+        { ALT: () => void out.push(this.SUBRULE2(this.lhs)) },
+      ]);
+      return out;
+    },
+    { recoveryValueFunc: () => [] },
+  );
+  private readonly lhs = this.RULE(
+    "lhs",
+    (): ast.Lhs => {
+      const start = this.here();
+      const name = this.id();
+      const storage = this.OPTION(() => {
+        this.CONSUME(t.Colon);
+        return this.SUBRULE(this.scalarType);
+      });
+      const places: ast.Place[] = [];
+      const subscripted = this.OPTION2(() => {
+        this.CONSUME(t.LSquare);
+        this.MANY({
+          DEF: () => {
+            places.push(this.SUBRULE(this.place));
+            this.OPTION3(() => this.CONSUME(t.Comma));
+          },
+        });
+        return this.CONSUME(t.RSquare);
+      });
+      const where = this.OPTION4(() => {
+        this.CONSUME(t.Where);
+        return this.SUBRULE(this.expression);
+      });
+      return {
+        ...(name.text === "_" ? {} : { name }),
+        ...(storage ? { storage } : {}),
+        places,
+        subscripted: subscripted !== undefined,
+        ...(where ? { where } : {}),
+        span: this.from(start),
+      };
+    },
+    { recoveryValueFunc: () => ({ places: [], subscripted: false, span: nothing }) },
+  );
+  private readonly place = this.RULE("place", (): ast.Place => {
+    const expr = this.SUBRULE(this.sum);
+    const extent = this.OPTION(() => {
+      this.CONSUME(t.Colon);
+      return this.SUBRULE2(this.sum);
+    });
+    const range = this.OPTION2(() => this.SUBRULE(this.range));
+    return { expr, ...(extent ? { extent } : {}), ...(range ? { range } : {}) };
+  });
+  private readonly range = this.RULE("range", () => {
+    this.CONSUME(t.In);
+    const from = this.SUBRULE(this.sum);
+    this.CONSUME(t.DotDot);
+    return { from, to: this.SUBRULE2(this.sum) };
+  });
+  private readonly binder = this.RULE("binder", (): ast.Binder => {
+    const name = this.id();
+    const extent = this.OPTION(() => {
+      this.CONSUME(t.Colon);
+      return this.SUBRULE(this.sum);
+    });
+    const range = this.OPTION2(() => this.SUBRULE(this.range));
+    return { name, ...(extent ? { extent } : {}), ...(range ? { range } : {}) };
+  });
+  private readonly fold = this.RULE(
+    "fold",
+    (): ast.Statement => {
+      const start = this.here();
+      this.CONSUME(t.Fold);
+      const binder = this.SUBRULE(this.binder);
+      const where = this.OPTION(() => {
+        this.CONSUME(t.Where);
+        return this.SUBRULE(this.expression);
+      });
+      const states: { lhs: ast.Lhs; value: ast.Expr }[] = [];
+      const nexts: { lhs: ast.Lhs; value: ast.Expr }[] = [];
+      const emits: { lhs: ast.Lhs; value: ast.Expr }[] = [];
+      const body: ast.Statement[] = [];
+      this.CONSUME(t.LCurly);
+      this.SUBRULE(this.newlines);
+      this.MANY({
+        GATE: () => !this.is(1, t.RCurly, EOF),
+        DEF: () => {
+          this.choose(0, [
+            { GATE: () => this.is(1, t.State) && this.is(2, t.Identifier), ALT: () => void states.push(this.SUBRULE(this.part)) },
+            { GATE: () => this.is(1, t.Next) && this.is(2, t.Identifier), ALT: () => void nexts.push(this.SUBRULE2(this.part)) },
+            { GATE: () => this.is(1, t.Emit) && this.is(2, t.Identifier), ALT: () => void emits.push(this.SUBRULE3(this.part)) },
+            {
+              ALT: () => {
+                const s = this.SUBRULE(this.statement);
+                if (s) body.push(s);
+              },
+            },
+          ]);
+          this.SUBRULE2(this.newlines);
+        },
+      });
+      this.CONSUME(t.RCurly);
+      return { kind: "fold", binder, ...(where ? { where } : {}), states, body, nexts, emits, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Statement },
+  );
+  private readonly part = this.RULE("part", () => {
+    this.CONSUME(t.Identifier);
+    const lhs = this.SUBRULE(this.lhs);
+    this.CONSUME(t.Equals);
+    return { lhs, value: this.SUBRULE(this.rightHandSide) };
+  });
+
+  // ---- expressions, loosest first
+  private readonly rightHandSide = this.RULE("rightHandSide", (): ast.Expr =>
+    this.choose<ast.Expr>(0, [
+      { GATE: () => newAxes.has(this.LA(1).image) && this.is(2, t.LParen) && this.startsNewAxis(), ALT: () => this.SUBRULE(this.newAxis) },
+      { ALT: () => this.SUBRULE(this.expression) },
+    ]),
+    { recoveryValueFunc: missing },
+  );
+  private startsNewAxis(): boolean {
+    return this.is(1, t.Identifier);
+  }
+  private readonly newAxis = this.RULE("newAxis", (): ast.Expr => {
+    const start = this.here();
+    const op = this.CONSUME(t.Identifier).image;
+    this.CONSUME(t.LParen);
+    const binders: ast.Binder[] = [this.SUBRULE(this.binder)];
+    this.MANY({
+      GATE: () => this.is(1, t.Comma) && op === "group",
+      DEF: () => {
+        this.CONSUME(t.Comma);
+        binders.push(this.SUBRULE2(this.binder));
+      },
+    });
+    const where = this.OPTION(() => {
+      this.CONSUME(t.Where);
+      return this.SUBRULE(this.expression);
+    });
+    const key = this.OPTION2(() => {
+      this.CONSUME(t.By);
+      return this.SUBRULE2(this.expression);
+    });
+    const count = this.OPTION3(() => {
+      this.CONSUME2(t.Comma);
+      return this.SUBRULE3(this.expression);
+    });
+    this.CONSUME(t.RParen);
+    const body = this.OPTION4({ GATE: () => op === "topk", DEF: () => this.SUBRULE(this.product) });
+    const span = this.from(start);
+    if (op === "topk") return { kind: "topk", binder: binders[0]!, ...(where ? { where } : {}), count: count ?? missing(), body: body ?? missing(), span };
+    if (op === "compact") return { kind: "compact", binder: binders[0]!, where: where ?? missing(), span };
+    return { kind: "group", binders, key: key ?? missing(), count: count ?? missing(), span };
+  });
+
+  private readonly expression: (idx?: number) => ast.Expr = this.RULE(
+    "expression",
+    (): ast.Expr =>
+      this.choose<ast.Expr>(0, [
+        {
+          ALT: () => {
+            const start = this.here();
+            this.CONSUME(t.Let);
+            const name = this.id();
+            this.CONSUME(t.Equals);
+            const value = this.SUBRULE(this.expression);
+            this.CONSUME(t.In);
+            const body = this.SUBRULE2(this.expression);
+            return { kind: "let", name, value, body, span: this.from(start) };
+          },
+        },
+        { ALT: () => this.SUBRULE(this.otherwise) },
+      ]),
+    { recoveryValueFunc: missing },
+  ) as (idx?: number) => ast.Expr;
+  private readonly otherwise = this.RULE("otherwise", (): ast.Expr => {
+    const start = this.here();
+    let value = this.SUBRULE(this.choice);
+    this.MANY(() => {
+      this.CONSUME(t.Else);
+      const other = this.SUBRULE2(this.choice);
+      const held = value;
+      value = { kind: "else", value: held, other, span: this.from(start) };
+    });
+    return value;
+  });
+  private readonly choice = this.RULE("choice", (): ast.Expr =>
+    this.choose<ast.Expr>(0, [
+      {
+        ALT: () => {
+          const start = this.here();
+          this.CONSUME(t.If);
+          const cond = this.SUBRULE(this.disjunction);
+          this.CONSUME(t.Then);
+          const then = this.SUBRULE(this.choice);
+          this.CONSUME(t.Else);
+          const other = this.SUBRULE2(this.choice);
+          return { kind: "if", cond, then, else: other, span: this.from(start) };
+        },
+      },
+      { ALT: () => this.SUBRULE2(this.disjunction) },
+    ]),
+  );
+  private binary(start: number, op: string, lhs: ast.Expr, rhs: ast.Expr): ast.Expr {
+    return { kind: "binary", op: op as ast.BinaryOperator, lhs, rhs, span: this.from(start) };
+  }
+  private readonly disjunction = this.RULE("disjunction", (): ast.Expr => {
+    const start = this.here();
+    let lhs = this.SUBRULE(this.conjunction);
+    this.MANY(() => {
+      this.CONSUME(t.OrOr);
+      lhs = this.binary(start, "||", lhs, this.SUBRULE2(this.conjunction));
+    });
+    return lhs;
+  });
+  private readonly conjunction = this.RULE("conjunction", (): ast.Expr => {
+    const start = this.here();
+    let lhs = this.SUBRULE(this.comparison);
+    this.MANY(() => {
+      this.CONSUME(t.AndAnd);
+      lhs = this.binary(start, "&&", lhs, this.SUBRULE2(this.comparison));
+    });
+    return lhs;
+  });
+  private readonly comparison = this.RULE("comparison", (): ast.Expr => {
+    const start = this.here();
+    let lhs = this.SUBRULE(this.bits);
+    this.OPTION(() => {
+      const op = this.CONSUME(t.Comparison).image;
+      lhs = this.binary(start, op, lhs, this.SUBRULE2(this.bits));
+    });
+    return lhs;
+  });
+  private readonly bits = this.RULE("bits", (): ast.Expr => {
+    const start = this.here();
+    let lhs = this.SUBRULE(this.shift);
+    const kind = this.LA(1).image;
+    this.MANY({
+      GATE: () => this.LA(1).image === kind,
+      DEF: () => {
+        const op = this.CONSUME(t.Bitwise).image;
+        lhs = this.binary(start, op, lhs, this.SUBRULE2(this.shift));
+      },
+    });
+    return lhs;
+  });
+  private readonly shift = this.RULE("shift", (): ast.Expr => {
+    const start = this.here();
+    let lhs = this.SUBRULE(this.sum);
+    this.OPTION(() => {
+      const op = this.CONSUME(t.ShiftOp).image;
+      lhs = this.binary(start, op, lhs, this.SUBRULE2(this.sum));
+    });
+    return lhs;
+  });
+  private readonly sum: (idx?: number) => ast.Expr = this.RULE(
+    "sum",
+    (): ast.Expr => {
+      const start = this.here();
+      let lhs = this.SUBRULE(this.product);
+      this.MANY(() => {
+        const op = this.CONSUME(t.Additive).image;
+        lhs = this.binary(start, op, lhs, this.SUBRULE2(this.product));
+      });
+      return lhs;
+    },
+    { recoveryValueFunc: missing },
+  ) as (idx?: number) => ast.Expr;
+  private readonly product: (idx?: number) => ast.Expr = this.RULE("product", (): ast.Expr => {
+    const start = this.here();
+    let lhs = this.SUBRULE(this.unary);
+    this.MANY(() => {
+      const op = this.CONSUME(t.Multiplicative).image;
+      lhs = this.binary(start, op, lhs, this.SUBRULE2(this.unary));
+    });
+    return lhs;
+  }) as (idx?: number) => ast.Expr;
+  private readonly unary: (idx?: number) => ast.Expr = this.RULE("unary", (): ast.Expr => {
+    const start = this.here();
+    return this.choose<ast.Expr>(0, [
+      {
+        ALT: () => {
+          const op = this.choose(2, [{ ALT: () => this.CONSUME(t.Minus) }, { ALT: () => this.CONSUME(t.Bang) }, { ALT: () => this.CONSUME(t.Tilde) }]).image;
+          const arg = this.SUBRULE(this.unary);
+          return { kind: "unary", op: op as ast.UnaryOperator, arg, span: this.from(start) };
+        },
+      },
+      { GATE: () => this.startsReduction(), ALT: () => this.SUBRULE(this.reduction) },
+      { ALT: () => this.SUBRULE(this.postfix) },
+    ]);
+  }) as (idx?: number) => ast.Expr;
+
+  /** Rule 1: after the bracket that closes `max(...)` an operand makes it a reduction, anything else a call. */
+  private startsReduction(): boolean {
+    const image = this.LA(1).image;
+    if (!this.is(1, t.Identifier, t.MonoidWord)) return false;
+    if (this.LA(1).tokenType === t.MonoidWord) return true;
+    if (!reductions.has(image) && !sweeps.has(image) || !this.is(2, t.LParen)) return false;
+    let depth = 0;
+    for (let k = 2; ; k++) {
+      const token = this.LA(k);
+      if (token.tokenType === EOF) return false;
+      if (token.tokenType === t.LParen || token.tokenType === t.LSquare) depth++;
+      if (token.tokenType === t.RParen || token.tokenType === t.RSquare) depth--;
+      if (depth === 0) return this.is(k + 1, t.Identifier, t.Integer, t.Float, t.LParen, t.Relax, t.Bitcast, t.IndexWord, t.True, t.False, t.MonoidWord, t.Bang);
+    }
+  }
+  private readonly reduction = this.RULE("reduction", (): ast.Expr => {
+    const start = this.here();
+    const word = this.choose(0, [{ ALT: () => this.CONSUME(t.MonoidWord) }, { ALT: () => this.CONSUME(t.Identifier) }]);
+    const op = this.name(word);
+    const monoid = this.OPTION({ GATE: () => word.tokenType === t.MonoidWord, DEF: () => this.name(this.CONSUME2(t.Identifier)) });
+    const sweep = sweeps.has(op.text);
+    this.CONSUME(t.LParen);
+    const binders: ast.Binder[] = [];
+    let reverse = false;
+    this.AT_LEAST_ONE_SEP({
+      SEP: t.Comma,
+      DEF: () => {
+        this.choose(2, [
+          { GATE: () => sweep && this.LA(1).tokenType === t.Reverse, ALT: () => {
+            this.CONSUME(t.Reverse);
+            reverse = true;
+          } },
+          { ALT: () => void binders.push(this.SUBRULE(this.binder)) },
+        ]);
+      },
+    });
+    const where = this.OPTION2(() => {
+      this.CONSUME(t.Where);
+      return this.SUBRULE(this.expression);
+    });
+    this.CONSUME(t.RParen);
+    const logical = op.text === "all" || op.text === "any";
+    const body = this.choose(3, [
+      { GATE: () => logical, ALT: () => this.SUBRULE(this.comparison) },
+      { ALT: () => this.SUBRULE(this.product) },
+    ]);
+    const span = this.from(start);
+    if (sweep) {
+      const names = binders.map((b) => b.name);
+      const by = op.text === "scan" ? names.pop() : undefined;
+      return { kind: "sweep", op, ...(by ? { monoid: by } : {}), indices: names, reverse, body, span };
+    }
+    return { kind: "reduce", op, ...(monoid ? { monoid } : {}), binders, ...(where ? { where } : {}), body, span };
+  });
+
+  private readonly postfix = this.RULE("postfix", (): ast.Expr => {
+    const start = this.here();
+    let base = this.SUBRULE(this.primary);
+    this.MANY(() => {
+      this.CONSUME(t.Dot);
+      const field = this.id();
+      const held = base;
+      base = { kind: "member", base: held, field, span: this.from(start) };
+    });
+    return base;
+  });
+  private readonly args = this.RULE("args", () => {
+    const items: (ast.Expr | undefined)[] = [];
+    this.MANY(() => {
+      items.push(
+        this.choose<ast.Expr | undefined>(0, [
+          { GATE: () => this.LA(1).image === "_", ALT: () => void this.CONSUME(t.Identifier) },
+          { ALT: () => this.SUBRULE(this.expression) },
+        ]),
+      );
+      this.OPTION(() => this.CONSUME(t.Comma));
+    });
+    return items;
+  });
+  private readonly castMode = this.RULE("castMode", (): ast.CastMode => {
+    this.CONSUME(t.Comma);
+    const name = this.id();
+    const bits = this.OPTION(() => {
+      this.CONSUME(t.Colon);
+      return this.SUBRULE(this.expression);
+    });
+    return { name, ...(bits ? { bits } : {}) };
+  });
+  /** `T(x, stochastic: r)`: only a conversion has an argument with a colon. */
+  private hasMode(): boolean {
+    return this.is(1, t.Comma) && this.is(2, t.Identifier) && (this.is(3, t.Colon) || (this.is(3, t.RParen) && ["toward_zero", "nearest"].includes(this.LA(2).image)));
+  }
+  private readonly primary: (idx?: number) => ast.Expr = this.RULE(
+    "primary",
+    (): ast.Expr => {
+      const start = this.here();
+      return this.choose<ast.Expr>(0, [
+        {
+          ALT: () => {
+            const image = this.CONSUME(t.Float).image;
+            return { kind: "number", value: Number(image), float: true, span: this.from(start) };
+          },
+        },
+        {
+          ALT: () => {
+            const image = this.CONSUME(t.Integer).image;
+            return { kind: "number", value: Number(image), float: false, span: this.from(start) };
+          },
+        },
+        { ALT: () => (this.CONSUME(t.True), { kind: "bool", value: true, span: this.from(start) }) },
+        { ALT: () => (this.CONSUME(t.False), { kind: "bool", value: false, span: this.from(start) }) },
+        {
+          ALT: () => {
+            const word = this.choose(2, [{ ALT: () => this.CONSUME(t.Relax) }, { ALT: () => this.CONSUME(t.Bitcast) }]);
+            this.CONSUME(t.Less);
+            const to = this.SUBRULE(this.scalarType);
+            this.CONSUME(t.Greater);
+            this.CONSUME(t.LParen);
+            const arg = this.SUBRULE(this.expression);
+            this.CONSUME(t.RParen);
+            return { kind: word.tokenType === t.Relax ? "relax" : "bitcast", to, arg, span: this.from(start) };
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME2(t.LParen);
+            const items: ast.Expr[] = [];
+            this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => items.push(this.SUBRULE2(this.expression)) });
+            this.CONSUME2(t.RParen);
+            return items.length === 1 ? items[0]! : { kind: "tuple", items, span: this.from(start) };
+          },
+        },
+        {
+          ALT: () => {
+            const to = this.choose<ast.ScalarType>(3, [
+              { GATE: () => scalarWords.has(this.LA(1).image), ALT: () => this.SUBRULE2(this.scalarType) },
+              { ALT: () => this.SUBRULE3(this.indexType) },
+            ]);
+            this.CONSUME3(t.LParen);
+            const arg = this.SUBRULE3(this.expression);
+            const mode = this.OPTION({ GATE: () => this.hasMode(), DEF: () => this.SUBRULE(this.castMode) });
+            this.CONSUME3(t.RParen);
+            return { kind: "cast", to, arg, ...(mode ? { mode } : {}), span: this.from(start) };
+          },
+          GATE: () => this.is(1, t.IndexWord) || scalarWords.has(this.LA(1).image),
+        },
+        {
+          ALT: () => {
+            const name = this.id();
+            const applied = this.OPTION4(() => this.choose<ast.Expr>(4, [
+              {
+                ALT: () => {
+                  this.CONSUME(t.LSquare);
+                  const args = this.SUBRULE(this.args);
+                  this.CONSUME(t.RSquare);
+                  return { kind: "index", base: name, args, span: this.from(start) };
+                },
+              },
+              {
+                ALT: () => {
+                  this.CONSUME4(t.LParen);
+                  const args: ast.Expr[] = [];
+                  this.MANY({
+                    GATE: () => !this.is(1, t.RParen),
+                    DEF: () => {
+                      args.push(this.SUBRULE4(this.expression));
+                      this.OPTION2({ GATE: () => !this.hasMode(), DEF: () => this.CONSUME(t.Comma) });
+                    },
+                  });
+                  const mode = this.OPTION3({ GATE: () => this.hasMode(), DEF: () => this.SUBRULE2(this.castMode) });
+                  this.CONSUME4(t.RParen);
+                  return { kind: "call", callee: name, args, ...(mode ? { mode } : {}), span: this.from(start) };
+                },
+              },
+            ]));
+            return applied ?? { kind: "name", name: name.text, span: name.span };
+          },
+        },
+      ]);
+    },
+    { recoveryValueFunc: missing },
+  ) as (idx?: number) => ast.Expr;
+  private readonly indexType = this.RULE("indexType", (): ast.ScalarType => {
+    const start = this.here();
+    this.CONSUME(t.IndexWord);
+    this.CONSUME(t.Less);
+    const bound = this.SUBRULE(this.sum);
+    this.CONSUME(t.Greater);
+    return { name: "index", bound, span: this.from(start) };
+  });
+
+  // ---- fn, monoid, instance, schedule, layout
+  private readonly fnParams = this.RULE("fnParams", (): ast.FnParam[] => {
+    const params: ast.FnParam[] = [];
+    this.CONSUME(t.LParen);
+    this.MANY(() => {
+      const name = this.id();
+      this.CONSUME(t.Colon);
+      params.push({ name, type: this.SUBRULE(this.type) });
+      this.OPTION(() => this.CONSUME(t.Comma));
+    });
+    this.CONSUME(t.RParen);
+    return params;
+  });
+  private readonly fn = this.RULE(
+    "fn",
+    (): ast.Fn => {
+      const start = this.here();
+      this.CONSUME(t.Fn);
+      const name = this.id();
+      const dims: ast.Name[] = [];
+      this.OPTION(() => {
+        this.CONSUME(t.LSquare);
+        this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => dims.push(this.name(this.CONSUME2(t.Identifier))) });
+        this.CONSUME(t.RSquare);
+      });
+      const params = this.SUBRULE(this.fnParams);
+      this.CONSUME(t.Arrow);
+      const results: ast.Type[] = [];
+      this.choose(0, [
+        {
+          ALT: () => {
+            this.CONSUME(t.LParen);
+            this.AT_LEAST_ONE_SEP2({ SEP: t.Comma, DEF: () => results.push(this.SUBRULE(this.type)) });
+            this.CONSUME(t.RParen);
+          },
+        },
+        { ALT: () => results.push(this.SUBRULE2(this.type)) },
+      ]);
+      const body: ast.Statement[] = [];
+      const returns: ast.Expr[] = [];
+      this.choose(2, [
+        {
+          ALT: () => {
+            this.CONSUME(t.Equals);
+            returns.push(this.SUBRULE(this.expression));
+          },
+        },
+        {
+          ALT: () => {
+            this.CONSUME(t.LCurly);
+            this.SUBRULE(this.newlines);
+            this.MANY({
+              GATE: () => !this.is(1, t.Return, t.RCurly),
+              DEF: () => {
+                const s = this.SUBRULE(this.statement);
+                if (s) body.push(s);
+                this.SUBRULE2(this.newlines);
+              },
+            });
+            this.CONSUME(t.Return);
+            this.AT_LEAST_ONE_SEP3({ SEP: t.Comma, DEF: () => returns.push(this.SUBRULE2(this.expression)) });
+            this.SUBRULE3(this.newlines);
+            this.CONSUME(t.RCurly);
+          },
+        },
+      ]);
+      return { kind: "fn", name, dims, params, results, body, returns, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Fn },
+  );
+  private readonly monoid = this.RULE(
+    "monoid",
+    (): ast.Monoid => {
+      const start = this.here();
+      this.CONSUME(t.MonoidWord);
+      const name = this.id();
+      const fields: { name: ast.Name; type: ast.ScalarType }[] = [];
+      this.CONSUME(t.LParen);
+      this.AT_LEAST_ONE_SEP({
+        SEP: t.Comma,
+        DEF: () => {
+          const field = this.name(this.CONSUME2(t.Identifier));
+          this.CONSUME(t.Colon);
+          fields.push({ name: field, type: this.SUBRULE(this.scalarType) });
+        },
+      });
+      this.CONSUME(t.RParen);
+      const commutative = this.OPTION(() => this.CONSUME(t.Commutative)) !== undefined;
+      this.CONSUME(t.LCurly);
+      this.SUBRULE(this.newlines);
+      this.CONSUME(t.Identity);
+      const identity = this.SUBRULE(this.expression);
+      this.SUBRULE2(this.newlines);
+      this.CONSUME(t.Combine);
+      this.CONSUME2(t.LParen);
+      const left = this.name(this.CONSUME3(t.Identifier));
+      this.CONSUME(t.Comma);
+      const right = this.name(this.CONSUME4(t.Identifier));
+      this.CONSUME2(t.RParen);
+      this.CONSUME(t.Equals);
+      const combine = this.SUBRULE2(this.expression);
+      this.SUBRULE3(this.newlines);
+      this.CONSUME(t.RCurly);
+      return { kind: "monoid", name, fields, commutative, identity, left, right, combine, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Monoid },
+  );
+  private readonly instance = this.RULE(
+    "instance",
+    (): ast.Instance => {
+      const start = this.here();
+      this.CONSUME(t.Instance);
+      const kernel = this.id();
+      const entries: { name: ast.Name; values: ast.Expr[] }[] = [];
+      this.CONSUME(t.LCurly);
+      this.SUBRULE(this.newlines);
+      this.MANY(() => {
+        const name = this.name(this.CONSUME2(t.Identifier));
+        this.CONSUME(t.Colon);
+        const values: ast.Expr[] = [];
+        this.AT_LEAST_ONE_SEP({ SEP: t.Pipe, DEF: () => values.push(this.SUBRULE(this.value)) });
+        entries.push({ name, values });
+        this.OPTION(() => this.CONSUME(t.Comma));
+        this.SUBRULE2(this.newlines);
+      });
+      this.CONSUME(t.RCurly);
+      return { kind: "instance", kernel, entries, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Instance },
+  );
+  /** A value in an instance or a directive: a number, a bool, or a name. */
+  private readonly value = this.RULE("value", (): ast.Expr => {
+    const start = this.here();
+    return this.choose<ast.Expr>(0, [
+      {
+        ALT: () => {
+          const image = this.CONSUME(t.Integer).image;
+          return { kind: "number", value: Number(image), float: false, span: this.from(start) };
+        },
+      },
+      { ALT: () => (this.CONSUME(t.True), { kind: "bool", value: true, span: this.from(start) }) },
+      { ALT: () => (this.CONSUME(t.False), { kind: "bool", value: false, span: this.from(start) }) },
+      {
+        ALT: () => {
+          const image = this.CONSUME(t.Identifier).image;
+          return { kind: "name", name: image, span: this.from(start) };
+        },
+      },
+    ]);
+  });
+  private readonly schedule = this.RULE(
+    "schedule",
+    (): ast.Schedule => {
+      const start = this.here();
+      this.CONSUME(t.Schedule);
+      const first = this.id();
+      const of = this.OPTION(() => {
+        this.CONSUME(t.Of);
+        return this.name(this.CONSUME2(t.Identifier));
+      });
+      this.CONSUME(t.On);
+      const target = this.name(this.CONSUME3(t.Identifier));
+      const arch = this.OPTION2({ GATE: () => !this.is(1, t.With, t.Auto), DEF: () => this.name(this.CONSUME4(t.Identifier)) });
+      const features: ast.Name[] = [];
+      this.OPTION3(() => {
+        this.CONSUME(t.With);
+        this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => features.push(this.name(this.CONSUME5(t.Identifier))) });
+      });
+      const where = this.OPTION4(() => {
+        this.CONSUME(t.Where);
+        return this.SUBRULE(this.expression);
+      });
+      const directives: ast.Directive[] = [];
+      const auto = this.choose<boolean>(0, [
+        { ALT: () => (this.CONSUME(t.Auto), true) },
+        {
+          ALT: () => {
+            this.CONSUME(t.LCurly);
+            this.SUBRULE(this.newlines);
+            this.MANY(() => {
+              const d = this.SUBRULE(this.directive);
+              if (d) directives.push(d);
+              this.SUBRULE2(this.newlines);
+            });
+            this.CONSUME(t.RCurly);
+            return false;
+          },
+        },
+      ]);
+      return {
+        kind: "schedule",
+        ...(of ? { name: first } : {}),
+        kernel: of ?? first,
+        target,
+        ...(arch ? { arch } : {}),
+        features,
+        ...(where ? { where } : {}),
+        auto,
+        directives,
+        span: this.from(start),
+      };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Schedule },
+  );
+  private readonly directive = this.RULE(
+    "directive",
+    (): ast.Directive | undefined => {
+      const start = this.here();
+      const name = this.id();
+      const items: ast.DirectiveItem[] = [];
+      this.MANY({
+        GATE: () => !this.is(1, t.Newline, t.Semicolon, t.RCurly),
+        DEF: () => {
+          items.push(this.SUBRULE(this.directiveItem));
+          this.OPTION(() => this.CONSUME(t.Comma));
+        },
+      });
+      return { name, items, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined },
+  );
+  private readonly directiveItem = this.RULE("directiveItem", (): ast.DirectiveItem => {
+    const expr = this.SUBRULE(this.comparison);
+    const values = this.OPTION(() => {
+      this.CONSUME(t.Colon);
+      const list: ast.Expr[] = [];
+      this.choose(0, [
+        {
+          ALT: () => {
+            this.CONSUME(t.LCurly);
+            this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => list.push(this.SUBRULE(this.value)) });
+            this.CONSUME(t.RCurly);
+          },
+        },
+        { ALT: () => list.push(this.SUBRULE2(this.value)) },
+      ]);
+      return list;
+    });
+    const place = this.OPTION2(() => {
+      this.CONSUME(t.In);
+      return this.name(this.CONSUME(t.Identifier));
+    });
+    const within = this.OPTION3(() => {
+      this.CONSUME(t.Within);
+      return this.name(this.CONSUME2(t.Identifier));
+    });
+    const by = this.OPTION4(() => {
+      this.CONSUME(t.By);
+      return this.SUBRULE(this.expression);
+    });
+    return { expr, ...(values ? { values } : {}), ...(place ? { in: place } : {}), ...(within ? { within } : {}), ...(by ? { by } : {}) };
+  });
+  private readonly layout = this.RULE(
+    "layout",
+    (): ast.Layout => {
+      const start = this.here();
+      this.CONSUME(t.Layout);
+      const name = this.id();
+      const dims: ast.Name[] = [];
+      const indices: ast.Name[] = [];
+      this.CONSUME(t.LSquare);
+      this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => dims.push(this.name(this.CONSUME2(t.Identifier))) });
+      this.CONSUME(t.RSquare);
+      this.CONSUME(t.LParen);
+      this.AT_LEAST_ONE_SEP2({ SEP: t.Comma, DEF: () => indices.push(this.name(this.CONSUME3(t.Identifier))) });
+      this.CONSUME(t.RParen);
+      this.CONSUME(t.Equals);
+      this.CONSUME2(t.LParen);
+      this.CONSUME4(t.Identifier);
+      this.CONSUME(t.Colon);
+      const word = this.SUBRULE(this.sum);
+      this.CONSUME(t.Comma);
+      this.CONSUME5(t.Identifier);
+      this.CONSUME2(t.Colon);
+      const bit = this.SUBRULE2(this.sum);
+      this.CONSUME2(t.RParen);
+      return { kind: "layout", name, dims, indices, word, bit, span: this.from(start) };
+    },
+    { recoveryValueFunc: () => undefined as unknown as ast.Layout },
+  );
+}
+
+let parser: WeftParser | undefined;
+
+export interface Parsed {
+  readonly file: ast.SourceFile;
+  readonly comments: readonly t.Comment[];
+  readonly diagnostics: Diagnostics;
+}
+
+/** Parses one file. Never throws: what could not be read is reported and left out. */
+export function parse(text: string): Parsed {
+  const diagnostics = new Diagnostics();
+  const { tokens, comments } = t.tokenize(text, diagnostics);
+  parser ??= new WeftParser();
+  parser.input = tokens;
+  const file = parser.file() ?? { items: [] };
+  for (const e of parser.errors) reportSyntax(e, text, diagnostics);
+  const items = file.items.filter((x) => x !== undefined).map((x) => (x.kind === "kernel" ? { ...x, doc: docBefore(x.span.start, text) } : x));
+  return { file: { items }, comments, diagnostics };
+}
+
+/** The `///` lines directly above an item. */
+function docBefore(start: number, text: string): string {
+  const lines = text.slice(0, start).split("\n").slice(0, -1);
+  const doc: string[] = [];
+  for (let i = lines.length - 1; i >= 0 && lines[i]!.trim().startsWith("///"); i--) doc.unshift(lines[i]!.trim().slice(3).trim());
+  return doc.join("\n");
+}
+
+const spelled: Record<string, string> = {
+  Identifier: "a name", Integer: "an integer", Newline: "the end of the line", EOF: "the end of the file", Equals: "`=`", LParen: "`(`", RParen: "`)`",
+  LSquare: "`[`", RSquare: "`]`", LCurly: "`{`", RCurly: "`}`", Colon: "`:`", Comma: "`,`", Less: "`<`", Greater: "`>`", Arrow: "`->`", DotDot: "`..`",
+};
+function reportSyntax(e: IRecognitionException, text: string, diagnostics: Diagnostics): void {
+  const at = e.token.startOffset >= 0 ? e.token : (e as { previousToken?: IToken }).previousToken;
+  const start = at && at.startOffset >= 0 ? (at === e.token ? at.startOffset : at.startOffset + at.image.length) : text.length;
+  const length = e.token.startOffset >= 0 ? Math.max(1, e.token.image.length) : 1;
+  const found = e.token.tokenType === EOF ? "the end of the file" : e.token.tokenType === t.Newline ? "the end of the line" : `\`${e.token.image}\``;
+  const expected = /Expecting token of type --> (\w+) <--/.exec(e.message)?.[1];
+  const message =
+    expected !== undefined
+      ? `expected ${spelled[expected] ?? `\`${expected.toLowerCase()}\``}, found ${found}`
+      : e.name === "NotAllInputParsedException"
+        ? `${found} does not start a kernel, fn, monoid, layout, instance or schedule`
+        : `${found} cannot stand here`;
+  diagnostics.add("W002", { start, end: start + length }, message, chainHelp(text, start, found));
+}
+function chainHelp(text: string, start: number, found: string): { help?: string } {
+  if (/^`(<|<=|>|>=|==|!=)`$/.test(found) && /[<>=]/.test(text.slice(Math.max(0, start - 40), start).split("\n").at(-1) ?? "")) {
+    return { help: "comparisons do not chain: write `a < b && b < c`" };
+  }
+  if (/^`[&|^]`$/.test(found)) return { help: "mixed `&`, `|`, `^` need brackets" };
+  return {};
+}
