@@ -9,6 +9,19 @@ const infix: Partial<Record<Op, readonly [string, number]>> = {
   add: ["+", 6], sub: ["-", 6], mul: ["*", 7], div: ["/", 7], mod: ["%", 7],
 };
 const prefix: Partial<Record<Op, string>> = { neg: "-", not: "~", lnot: "!" };
+/** The shortest decimal that reads back as the same number of that type, with a point in it. */
+export function floatText(value: number, type: "f32" | "f64"): string {
+  let text = String(value);
+  if (type === "f32")
+    for (let digits = 1; digits <= 9; digits++) {
+      const t = value.toPrecision(digits);
+      if (Math.fround(Number(t)) === value) {
+        text = String(Number(t));
+        break;
+      }
+    }
+  return /[.n]/.test(text) ? text : text.includes("e") ? text.replace("e", ".0e") : `${text}.0`;
+}
 const plain = (name: string): string => name.replace(/\$\d+$/, (m) => `'${m.slice(1)}`);
 
 export function printElem(t: ElemType): string {
@@ -24,7 +37,7 @@ export function printExpr(e: Expr, level = 0): string {
   const bodies = (list: readonly Expr[]) => (list.length === 1 ? printExpr(list[0]!, 8) : `(${list.map((b) => printExpr(b)).join(", ")})`);
   switch (e.kind) {
     case "const":
-      return typeof e.value === "number" && (e.type === "f32" || e.type === "f64") && Number.isInteger(e.value) && Math.abs(e.value) < 1e15 ? `${e.value}.0` : String(e.value);
+      return typeof e.value === "number" && (e.type === "f32" || e.type === "f64") ? floatText(e.value, e.type) : String(e.value);
     case "dim":
     case "scalar":
       return e.name;

@@ -1,0 +1,191 @@
+/** Schedules as checked data: every directive of the language is known, its names resolved, its form checked (docs/language.md, "Schedules"). */
+import type { Diagnostics, Span } from "../diagnostics.ts";
+import type * as ast from "../syntax/ast.ts";
+import { visit } from "../tensor/expr.ts";
+import type { Expr, Program, Statement } from "../tensor/ir.ts";
+import { nearest } from "./functions.ts";
+
+export type TargetName = "cuda" | "wgsl";
+
+/** A directive with its names resolved. */
+export type Directive =
+  | { readonly kind: "grid"; readonly indices: readonly string[]; readonly span: Span }
+  | { readonly kind: "tile"; readonly index: string; readonly size: number; readonly span: Span }
+  | { readonly kind: "unroll"; readonly index: string; readonly size: number; readonly span: Span }
+  | { readonly kind: "split"; readonly index: string; readonly size: number; readonly span: Span }
+  | { readonly kind: "warps"; readonly count: number; readonly span: Span }
+  | { readonly kind: "materialize" | "fuse"; readonly name: string; readonly span: Span };
+
+export interface Schedule {
+  readonly name?: string;
+  readonly kernel: string;
+  readonly target: TargetName;
+  readonly arch?: string;
+  readonly features: readonly string[];
+  readonly directives: readonly Directive[];
+  readonly span: Span;
+}
+
+type Takes = "indices" | "sizes" | "definitions" | "count" | "condition";
+/** Every directive of the language; `later` where its pass does not exist yet. */
+const directives: Record<string, { readonly takes: Takes; readonly later?: string }> = {
+  grid: { takes: "indices" },
+  tile: { takes: "sizes" },
+  unroll: { takes: "sizes" },
+  split: { takes: "sizes" },
+  warps: { takes: "count" },
+  materialize: { takes: "definitions" },
+  fuse: { takes: "definitions" },
+  recompute: { takes: "definitions" },
+  stream: { takes: "indices", later: "one-pass evaluation of dependent reductions" },
+  stage: { takes: "definitions", later: "staging through shared memory" },
+  mma: { takes: "definitions", later: "matrix instructions" },
+  vectorize: { takes: "sizes", later: "wide loads and stores" },
+  specialize: { takes: "condition", later: "variants chosen at launch" },
+  order: { takes: "indices", later: "the order of blocks" },
+  group: { takes: "indices", later: "grouping by a gathered index" },
+};
+const archs = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"];
+const features: Record<TargetName, readonly string[]> = { cuda: [], wgsl: ["subgroups", "f16"] };
+
+export function checkSchedule(s: ast.Schedule, program: Program | undefined, diagnostics: Diagnostics): Schedule | undefined {
+  if (program === undefined) {
+    diagnostics.add("W503", s.kernel.span, `there is no kernel \`${s.kernel.text}\` to schedule`);
+    return undefined;
+  }
+  if (s.target.text !== "cuda" && s.target.text !== "wgsl") {
+    diagnostics.add("W605", s.target.span, `there is no target \`${s.target.text}\``, { help: "targets are cuda and wgsl" });
+    return undefined;
+  }
+  const target: TargetName = s.target.text;
+  if (s.arch && (target !== "cuda" || !archs.includes(s.arch.text))) diagnostics.add("W605", s.arch.span, `\`${s.arch.text}\` is not an architecture of ${target}`, target === "cuda" ? { help: `known: ${archs.join(", ")}` } : {});
+  for (const f of s.features) if (!features[target].includes(f.text)) diagnostics.add("W605", f.span, `\`${f.text}\` is not a feature of ${target}`, features[target].length ? { help: `known: ${features[target].join(", ")}` } : {});
+  if (s.where) diagnostics.add("W604", s.where.span, "schedules chosen at launch by a condition are not built yet: drop the `where`");
+  const names = namesOf(program);
+  const list = s.directives.flatMap((d) => directive(d, names, diagnostics));
+  return { ...(s.name ? { name: s.name.text } : {}), kernel: s.kernel.text, target, ...(s.arch ? { arch: s.arch.text } : {}), features: s.features.map((f) => f.text), directives: list, span: s.span };
+}
+
+interface Names {
+  readonly indices: ReadonlySet<string>;
+  readonly definitions: ReadonlySet<string>;
+}
+function namesOf(program: Program): Names {
+  const indices = new Set<string>();
+  const definitions = new Set<string>([...program.outputs, ...program.params].map((o) => o.name));
+  const expr = (e: Expr | undefined): void => {
+    if (e)
+      visit(e, (x) => {
+        if (x.kind === "reduce") for (const a of x.axes) indices.add(a.name);
+      });
+  };
+  const statement = (s: Statement): void => {
+    switch (s.kind) {
+      case "define":
+        definitions.add(s.name);
+        for (const a of s.axes) indices.add(a.name);
+        expr(s.where);
+        expr(s.value);
+        return;
+      case "write":
+        definitions.add(s.tensor);
+        for (const a of s.axes) indices.add(a.name);
+        expr(s.value);
+        return;
+      case "fold":
+        indices.add(s.axis.name);
+        for (const x of s.states) definitions.add(x.name);
+        for (const b of s.body) statement(b);
+        for (const n of s.nexts) expr(n.value);
+        return;
+      default:
+        for (const a of [...s.outer, ...s.over]) indices.add(a.name);
+        for (const r of s.results) if (r.name) definitions.add(r.name);
+    }
+  };
+  for (const s of program.statements) statement(s);
+  return { indices, definitions };
+}
+
+function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Directive[] {
+  const known = directives[d.name.text];
+  if (known === undefined) {
+    const near = nearest(d.name.text, Object.keys(directives));
+    diagnostics.add("W601", d.name.span, `there is no directive \`${d.name.text}\``, near ? { help: `did you mean \`${near}\`?` } : {});
+    return [];
+  }
+  if (known.takes === "condition") {
+    diagnostics.add("W604", d.span, `\`${d.name.text}\`: ${known.later} is not built yet; the kernel compiles without the directive`);
+    return [];
+  }
+  if (d.items.length === 0) {
+    diagnostics.add("W603", d.span, `\`${d.name.text}\` names nothing`, { help: form[known.takes](d.name.text) });
+    return [];
+  }
+  if (known.takes === "count") return count(d, diagnostics);
+  const out: Directive[] = [];
+  let wrong = false;
+  for (const item of d.items) {
+    const name = item.expr.kind === "name" ? item.expr.name : item.expr.kind === "member" && item.expr.base.kind === "name" ? item.expr.field.text : undefined;
+    if (name === undefined && known.later === undefined) {
+      diagnostics.add("W603", item.expr.span, `\`${d.name.text}\` takes names`, { help: form[known.takes](d.name.text) });
+      wrong = true;
+      continue;
+    }
+    if (name === undefined || name === "buffers" || d.name.text === "group") continue;
+    const scope = known.takes === "definitions" ? names.definitions : names.indices;
+    if (!scope.has(name)) {
+      const near = nearest(name, scope);
+      const other = known.takes === "definitions" ? names.indices : names.definitions;
+      const help = other.has(name) ? `\`${name}\` is ${known.takes === "definitions" ? "an index" : "a definition"}; \`${d.name.text}\` takes ${known.takes === "definitions" ? "definitions" : "indices"}` : near ? `did you mean \`${near}\`?` : undefined;
+      diagnostics.add("W602", item.expr.span, `the kernel has no ${known.takes === "definitions" ? "definition" : "index"} \`${name}\``, help ? { help } : {});
+      wrong = true;
+      continue;
+    }
+    if (item.within) diagnostics.add("W604", item.within.span, "cutting tiles at segment ends (`within`) is not built yet");
+    if (known.takes === "sizes") {
+      const size = sizeOf(d, item, diagnostics);
+      if (size === undefined) wrong = true;
+      else if (d.name.text !== "vectorize") out.push({ kind: d.name.text as "tile" | "unroll" | "split", index: name, size, span: item.expr.span });
+    } else if (d.name.text === "materialize") out.push({ kind: "materialize", name, span: item.expr.span });
+    else if (d.name.text === "fuse" || d.name.text === "recompute") out.push({ kind: "fuse", name, span: item.expr.span });
+  }
+  if (known.later !== undefined) {
+    if (!wrong) diagnostics.add("W604", d.span, `\`${d.name.text}\`: ${known.later} is not built yet; the kernel compiles without the directive`);
+    return [];
+  }
+  if (d.name.text === "grid" && !wrong) out.push({ kind: "grid", indices: d.items.map((i) => (i.expr as { name: string }).name), span: d.span });
+  return out;
+}
+const form: Record<Takes, (name: string) => string> = {
+  indices: (n) => `write \`${n} i, j\``,
+  sizes: (n) => `write \`${n} i: 32\``,
+  definitions: (n) => `write \`${n} name\``,
+  count: (n) => `write \`${n} 4\``,
+  condition: (n) => `write \`${n} K % 8 == 0\``,
+};
+function count(d: ast.Directive, diagnostics: Diagnostics): Directive[] {
+  const e = d.items[0]!.expr;
+  if (d.items.length === 1 && e.kind === "number" && !e.float && isPowerOfTwo(e.value) && e.value <= 32) return [{ kind: "warps", count: e.value, span: d.span }];
+  diagnostics.add("W603", d.span, "`warps` takes a power of two up to 32", { help: "write `warps 4`" });
+  return [];
+}
+function sizeOf(d: ast.Directive, item: ast.DirectiveItem, diagnostics: Diagnostics): number | undefined {
+  const values = item.values ?? [];
+  if (values.length > 1) {
+    diagnostics.add("W604", item.expr.span, `\`${d.name.text}\` with a set of sizes: searching for the best is not built yet; give one`);
+    return undefined;
+  }
+  const v = values[0];
+  if (v?.kind !== "number" || v.float || v.value < 1) {
+    diagnostics.add("W603", v?.span ?? item.expr.span, `\`${d.name.text}\` gives each index a size`, { help: form.sizes(d.name.text) });
+    return undefined;
+  }
+  const limit = d.name.text === "split" ? 4096 : 1024;
+  if ((d.name.text !== "split" && !isPowerOfTwo(v.value)) || v.value > limit) {
+    diagnostics.add("W603", v.span, `${v.value} is not a ${d.name.text === "split" ? "count" : "power of two"} up to ${limit}`);
+    return undefined;
+  }
+  return v.value;
+}
+const isPowerOfTwo = (n: number): boolean => n >= 1 && Number.isInteger(Math.log2(n));

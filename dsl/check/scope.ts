@@ -1,0 +1,117 @@
+/** What names mean while a kernel is checked. */
+import type { Code, Diagnostics, Span } from "../diagnostics.ts";
+import type * as ast from "../syntax/ast.ts";
+import type { Axis, Expr, Monoid } from "../tensor/ir.ts";
+import type { Compute, ElemType, Storage } from "../tensor/types.ts";
+import type { TensorDomain } from "./domain.ts";
+import { type Facts, type Formula, Prover, type TableType } from "./prove.ts";
+
+export interface TensorInfo {
+  readonly name: string;
+  readonly kind: "param" | "definition" | "output" | "state";
+  /** The type of a read. */
+  readonly type: Compute;
+  /** As stored, where it is stored in a type of its own. */
+  readonly elem?: ElemType;
+  readonly axes: readonly Axis[];
+  readonly inout?: boolean;
+  readonly span: Span;
+}
+
+/** A tensor argument of a fn: a tensor with some subscripts given, the rest open. */
+export interface View {
+  readonly tensor: TensorInfo;
+  readonly subscripts: readonly (Expr | undefined)[];
+}
+
+/** An index in scope, with the condition of the definition or reduction that binds it. */
+export interface BoundIndex {
+  readonly axis: Axis;
+  readonly where?: Expr;
+}
+
+export interface Scope {
+  readonly indices: ReadonlyMap<string, BoundIndex>;
+  /** `let` names, fn parameters and monoid operands. */
+  readonly vars: ReadonlyMap<string, Expr>;
+  readonly views: ReadonlyMap<string, View>;
+  /** Dimensions of the fn whose body this is. */
+  readonly dims: ReadonlyMap<string, Expr>;
+  /** True inside a fn or monoid, where the kernel's tensors are not visible. */
+  readonly closed: boolean;
+}
+export const emptyScope: Scope = { indices: new Map(), vars: new Map(), views: new Map(), dims: new Map(), closed: false };
+
+export function withIndices(scope: Scope, axes: readonly Axis[], where?: Expr): Scope {
+  const indices = new Map(scope.indices);
+  for (const axis of axes) indices.set(axis.name, { axis, ...(where ? { where } : {}) });
+  return { ...scope, indices };
+}
+export const withVar = (scope: Scope, name: string, value: Expr): Scope => ({ ...scope, vars: new Map(scope.vars).set(name, value) });
+
+/** What an instance binds: types, constants and functions by name, and the static dimensions. */
+export interface Binding {
+  readonly types: ReadonlyMap<string, Storage>;
+  readonly dims: ReadonlyMap<string, number>;
+  readonly consts: ReadonlyMap<string, boolean | number>;
+  readonly fns: ReadonlyMap<string, string>;
+}
+
+/** The items of a file by name. */
+export interface Declarations {
+  readonly kernels: ReadonlyMap<string, ast.Kernel>;
+  readonly fns: ReadonlyMap<string, ast.Fn>;
+  readonly monoids: ReadonlyMap<string, ast.Monoid>;
+  readonly layouts: ReadonlyMap<string, ast.Layout>;
+}
+
+/** Everything that checking one instance of one kernel shares. */
+export class Context {
+  readonly dims = new Map<string, { readonly value?: number; readonly span: Span }>();
+  readonly scalars = new Map<string, { readonly elem: ElemType; readonly span: Span }>();
+  readonly tensors = new Map<string, TensorInfo>();
+  readonly domains = new Map<string, TensorDomain>();
+  readonly tables = new Map<string, TableType>();
+  /** Names of parameters that this instance leaves out (`b: f32[N] if bias`). */
+  readonly absent = new Set<string>();
+  readonly monoids = new Map<string, Monoid>();
+  readonly requires: Expr[] = [];
+  readonly formulas = new Map<string, Formula>();
+  readonly used = new Set<string>();
+  readonly binding: Binding;
+  readonly declarations: Declarations;
+  private readonly diagnostics: Diagnostics;
+
+  constructor(binding: Binding, declarations: Declarations, diagnostics: Diagnostics) {
+    this.binding = binding;
+    this.declarations = declarations;
+    this.diagnostics = diagnostics;
+  }
+  report(code: Code, span: Span, message: string, more: { help?: string; notes?: { span?: Span; text: string }[] } = {}): void {
+    this.diagnostics.add(code, span, message, more);
+  }
+  warn(code: Code, span: Span, message: string, help?: string): void {
+    this.diagnostics.add(code, span, message, { severity: "warning", ...(help ? { help } : {}) });
+  }
+  get failed(): boolean {
+    return this.diagnostics.hasErrors;
+  }
+  define(info: TensorInfo, domain: Expr | undefined): void {
+    this.tensors.set(info.name, info);
+    this.domains.set(info.name, { axes: info.axes, domain });
+    if (info.elem) this.tables.set(info.name, { elem: info.elem, extents: info.axes.map((a) => a.extent) });
+    else if (info.type !== "f32" && info.type !== "f64") this.tables.set(info.name, { elem: { name: info.type === "bool" ? "bool" : info.type === "u32" ? "u32" : "i32" }, extents: info.axes.map((a) => a.extent) });
+  }
+  facts(axes: readonly Axis[], conditions: readonly Expr[]): Facts {
+    return {
+      dims: [...this.dims].map(([name, d]) => ({ name, ...(d.value === undefined ? {} : { value: d.value }) })),
+      tables: this.tables,
+      axes,
+      conditions: [...this.requires, ...conditions],
+      formulas: this.formulas,
+    };
+  }
+  prover(axes: readonly Axis[] = [], conditions: readonly Expr[] = []): Prover {
+    return new Prover(this.facts(axes, conditions));
+  }
+}
