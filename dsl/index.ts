@@ -1,0 +1,8 @@
+/** What a Weft program means: syntax, checking, diagnostics and the reference interpreter. No target, no I/O. */
+export { check, type Checked, type CheckedInstance } from "./check/check.ts";
+export type { Directive, Schedule, TargetName } from "./check/schedules.ts";
+export { type Code, codes, type Diagnostic, InternalError, type Span } from "./diagnostics.ts";
+export { type Accuracy, profiles } from "./interpret/accuracy.ts";
+export { type Element, type Inputs, Interpreter, type Values } from "./interpret/interpreter.ts";
+export type * as tensor from "./tensor/ir.ts";
+export { printProgram } from "./tensor/print.ts";

@@ -1,0 +1,102 @@
+/**
+ * What each target promises of a single f32 operation, as a bound on its absolute error. Sources: WGSL specification, "Floating Point
+ * Accuracy" (2026-08); CUDA C++ Programming Guide, "Mathematical Functions" (no fast flags; half an ulp is added, since its table counts
+ * from the correctly rounded result). `k ulp` means k * 2^-23 * |z|. Functions that a target lacks are emitted by us from others: their
+ * rows are derived from that composition.
+ */
+import type { Op } from "../tensor/ir.ts";
+
+const ulp = 2 ** -23;
+
+/** Error of f(x), given x, the error bound of x, and |f(x)| enlarged by what the error of x does to it. */
+export type ErrorRule = (x: number, e: number, z: number, y?: number) => number;
+
+export interface Accuracy {
+  readonly name: string;
+  /** Relative error of + - * in f32. */
+  readonly unit: number;
+  /** Relative error of a / b. */
+  readonly divide: number;
+  /** True where a driver may regroup a chain of + and -. */
+  readonly regroups: boolean;
+  /** Magnitude below which a result or an input may become 0. */
+  readonly flush: number;
+  /** Magnitude below which an f16 that is read may become 0. */
+  readonly flushHalf: number;
+  readonly functions: Partial<Record<Op, ErrorRule>>;
+}
+
+const relative =
+  (k: number): ErrorRule =>
+  (_x, _e, z) =>
+    k * ulp * z;
+/** The value itself, no error: what the language means. */
+export const ideal: Accuracy = { name: "ideal", unit: 0, divide: 0, regroups: false, flush: 0, flushHalf: 0, functions: {} };
+
+export const cuda: Accuracy = {
+  name: "cuda",
+  unit: 2 ** -24,
+  divide: 2 ** -24,
+  regroups: false,
+  flush: 0,
+  flushHalf: 0,
+  functions: {
+    sqrt: relative(0.5),
+    rsqrt: relative(2.5),
+    exp: relative(2.5),
+    exp2: relative(2.5),
+    expm1: relative(1.5),
+    log: relative(1.5),
+    log2: relative(1.5),
+    log1p: relative(1.5),
+    tanh: relative(2.5),
+    sin: relative(2.5),
+    cos: relative(2.5),
+    erf: relative(2.5),
+    pow: relative(4.5),
+    // 1 / (1 + exp(-x)): exp, one addition, one division, each relative to a value of at most twice the result's inverse.
+    sigmoid: relative(2.5 + 0.5 + 0.5 + 0.5),
+  },
+};
+
+const wgslExp = (x: number, e: number): number => 3 + 2 * (Math.abs(x) + e);
+const wgslLog: ErrorRule = (x, e, z) => (x - e < 0.5 || x + e > 2 ? 3 * ulp * z : 2 ** -21);
+const wgslTrig: ErrorRule = (x, e) => (Math.abs(x) + e <= Math.PI ? 2 ** -11 : Number.POSITIVE_INFINITY);
+export const wgsl: Accuracy = {
+  name: "wgsl",
+  unit: 2 ** -23,
+  divide: 2.5 * ulp,
+  regroups: true,
+  flush: 2 ** -126,
+  flushHalf: 2 ** -14,
+  functions: {
+    sqrt: relative(4.6),
+    rsqrt: relative(2),
+    exp: (x, e, z) => wgslExp(x, e) * ulp * z,
+    exp2: (x, e, z) => wgslExp(x, e) * ulp * z,
+    // exp(x) - 1
+    expm1: (x, e, z) => wgslExp(x, e) * ulp * (z + 1) + ulp * z,
+    log: wgslLog,
+    log2: wgslLog,
+    // log(1 + x): the rounding of 1 + x moves the argument by one ulp of it.
+    log1p: (x, e, z) => wgslLog(1 + x, e + ulp * (1 + Math.abs(x)), z) + ulp * 1.0000003,
+    // sign(x) * (1 - 2 / (exp(2 |x|) + 1)), |x| cut at 20
+    tanh: (x, e) => {
+      const y = Math.min(2 * Math.abs(x) + 2 * e, 40);
+      return (1 - Math.tanh(y / 2 - e > 0 ? y / 2 - e : 0)) * (wgslExp(y, 0) + 5) * ulp + 2 * ulp;
+    },
+    sigmoid: (x, e, z) => (wgslExp(x, e) + 5) * ulp * z,
+    // exp2(y * log2(x))
+    pow: (x, e, z, y = 1) => {
+      const exponent = Math.abs(y * Math.log2(Math.abs(x) || 1));
+      const inner = Math.abs(y) * wgslLog(Math.abs(x), e, Math.abs(Math.log2(Math.abs(x) || 1))) + ulp * exponent;
+      return z * (Math.expm1(Math.LN2 * inner) + wgslExp(exponent, inner) * ulp);
+    },
+    sin: wgslTrig,
+    cos: wgslTrig,
+    // Abramowitz and Stegun 7.1.26: 1.5e-7, then a polynomial of degree 5 with coefficients that sum to 4.5 in magnitude, times exp(-x^2).
+    erf: (x) => 1.5e-7 + (wgslExp(x * x, 0) + 16) * ulp * Math.exp(-x * x) * 4.5 + 2 * ulp,
+  },
+};
+
+export const profiles: Readonly<Record<string, Accuracy>> = { ideal, cuda, wgsl };

@@ -1,0 +1,234 @@
+/** Reductions: over exactly the defined elements, with the promise bound, which holds for any order of accumulation (error-bounds rules, docs/verification.md). */
+import { invariant } from "../diagnostics.ts";
+import type { Expr } from "../tensor/ir.ts";
+import type { Interpreter, Tuple } from "./interpreter.ts";
+import { type Evaluate, hole, state } from "./state.ts";
+
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+
+/** Calls `body` at each point of the axes that lies inside; stops where it returns true. */
+export function iterate(machine: Interpreter, axes: Reduce["axes"], where: Expr | undefined): (f: Float64Array, body: () => boolean | undefined) => void {
+  const loops = axes.map((a) => ({
+    slot: machine.slot(a.name),
+    extent: machine.compile(a.extent),
+    from: a.range ? machine.compile(a.range.from) : undefined,
+    to: a.range ? machine.compile(a.range.to) : undefined,
+  }));
+  const test = where ? machine.compile(where) : undefined;
+  return (f, body) => {
+    const go = (k: number): boolean => {
+      const loop = loops[k];
+      if (loop === undefined) {
+        if (test && (!test(f) || state.undefined)) {
+          state.undefined = false;
+          return false;
+        }
+        return body() ?? false;
+      }
+      let from = loop.from ? loop.from(f) : 0;
+      let to = loop.extent(f);
+      if (loop.to) to = Math.min(to, loop.to(f));
+      if (state.undefined) {
+        // A range that is undefined holds nothing.
+        state.undefined = false;
+        return false;
+      }
+      if (from < 0) from = 0;
+      for (let i = from; i < to; i++) {
+        f[loop.slot] = i;
+        if (go(k + 1)) return true;
+      }
+      return false;
+    };
+    go(0);
+  };
+}
+
+export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
+  const each = iterate(machine, e.axes, e.where);
+  const bodies = e.bodies.map((b) => machine.compile(b));
+  const body = bodies[0]!;
+  /** The element, or NaN with `state.undefined` cleared and false returned where it is a hole. */
+  const u = e.type === "f32" ? machine.accuracy.unit : 0;
+  switch (e.op) {
+    case "sum":
+      return sum(each, body, e, u);
+    case "prod":
+      return prod(each, body, e, u);
+    case "max":
+    case "min": {
+      const sign = e.op === "max" ? 1 : -1;
+      return (f) => {
+        let best = 0;
+        let error = 0;
+        let count = 0;
+        each(f, () => {
+          const x = body(f);
+          if (state.undefined) {
+            state.undefined = false;
+            return;
+          }
+          error = Math.max(error, state.error);
+          if (count++ === 0 || Number.isNaN(best) || sign * x > sign * best) best = x;
+          return false;
+        });
+        if (count === 0) return hole();
+        state.error = error;
+        return best;
+      };
+    }
+    case "argmax":
+    case "argmin": {
+      const sign = e.op === "argmax" ? 1 : -1;
+      const slot = machine.slot(e.axes[0]!.name);
+      return (f) => {
+        let best = Number.NEGATIVE_INFINITY;
+        let at = -1;
+        /** The largest upper end of any element, and the lower end of the best. */
+        let rival = Number.NEGATIVE_INFINITY;
+        let rivalAt = -1;
+        let second = Number.NEGATIVE_INFINITY;
+        let bestError = 0;
+        each(f, () => {
+          const x = sign * body(f);
+          if (state.undefined) {
+            state.undefined = false;
+            return;
+          }
+          const top = x + state.error;
+          if (top > rival) {
+            second = rival;
+            rival = top;
+            rivalAt = f[slot]!;
+          } else second = Math.max(second, top);
+          if (at < 0 || x > best || (Number.isNaN(best) && !Number.isNaN(x))) {
+            best = x;
+            bestError = state.error;
+            at = f[slot]!;
+          }
+          return false;
+        });
+        if (at < 0) return hole();
+        const other = rivalAt === at ? second : rival;
+        if (bestError > 0 || other > best) if (other >= best - bestError && other > Number.NEGATIVE_INFINITY) state.open = true;
+        state.error = 0;
+        return at;
+      };
+    }
+    case "all":
+    case "any": {
+      const stop = e.op === "any" ? 1 : 0;
+      return (f) => {
+        let result = 1 - stop;
+        each(f, () => {
+          const x = body(f);
+          if (state.undefined) {
+            state.undefined = false;
+            return;
+          }
+          if (x === stop) {
+            result = stop;
+            return true;
+          }
+          return false;
+        });
+        state.error = 0;
+        return result;
+      };
+    }
+    case "monoid": {
+      const monoid = e.monoid;
+      invariant(monoid, "a monoid reduction has a monoid");
+      const combine = machine.combine(monoid);
+      const identity = monoid.identity.map((x) => machine.compile(x));
+      return (f) => {
+        let acc: Tuple = { values: identity.map((x) => x(f)), errors: identity.map(() => 0) };
+        let first = true;
+        each(f, () => {
+          const values: number[] = [];
+          const errors: number[] = [];
+          for (const b of bodies) {
+            values.push(b(f));
+            errors.push(state.error);
+            if (state.undefined) {
+              state.undefined = false;
+              return;
+            }
+          }
+          acc = first ? { values, errors } : combine(acc, { values, errors });
+          first = false;
+          return false;
+        });
+        state.error = acc.errors[e.component]!;
+        return acc.values[e.component]!;
+      };
+    }
+    default:
+      invariant(false, `${e.op} is desugared before it is run`);
+  }
+}
+
+/** gamma_(n-1) times the sum of magnitudes, or 0 where every partial sum is a float in any order. */
+function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number): Evaluate {
+  const wrap = e.type === "i32" ? (x: number) => x | 0 : e.type === "u32" ? (x: number) => x >>> 0 : undefined;
+  return (f) => {
+    let total = 0;
+    let magnitude = 0;
+    let inherited = 0;
+    let count = 0;
+    let grid = true;
+    each(f, () => {
+      const x = body(f);
+      if (state.undefined) {
+        state.undefined = false;
+        return;
+      }
+      count++;
+      total += x;
+      if (wrap) total = wrap(total);
+      magnitude += Math.abs(x) + state.error;
+      inherited += state.error;
+      if (grid && !Number.isInteger(x * 1024)) grid = false;
+      return false;
+    });
+    if (u === 0) {
+      state.error = e.type === "f64" || e.type === "f32" ? inherited + magnitude * 2 ** -50 : 0;
+      return total;
+    }
+    const exact = inherited === 0 && grid && magnitude * 1024 <= 2 ** 24;
+    const h = Math.max(0, count - 1);
+    state.error = exact ? 0 : h * u >= 1 ? Number.POSITIVE_INFINITY : inherited + ((h * u) / (1 - h * u)) * magnitude + magnitude * 2 ** -50;
+    return total;
+  };
+}
+function prod(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number): Evaluate {
+  return (f) => {
+    let total = 1;
+    let relative = 1;
+    let range = 0;
+    let count = 0;
+    let zero = false;
+    each(f, () => {
+      const x = body(f);
+      if (state.undefined) {
+        state.undefined = false;
+        return;
+      }
+      count++;
+      total = e.type === "i32" ? Math.imul(total, x) : e.type === "u32" ? Math.imul(total, x) >>> 0 : total * x;
+      if (x === 0) {
+        zero ||= state.error === 0;
+        relative = state.error === 0 ? relative : Number.POSITIVE_INFINITY;
+      } else {
+        relative *= 1 + state.error / Math.abs(x);
+        range += Math.abs(Math.log2(Math.abs(x)));
+      }
+      return false;
+    });
+    const h = Math.max(0, count - 1);
+    if (u === 0) state.error = Math.abs(total) * (relative - 1);
+    else if (zero && range < 126) state.error = 0;
+    else state.error = range >= 126 ? Number.POSITIVE_INFINITY : Math.abs(total) * (relative * (1 + (h * u) / (1 - h * u)) - 1);
+    return total;
+  };
+}
