@@ -10,9 +10,8 @@ export type TargetName = "cuda" | "wgsl";
 /** A directive with its names resolved. */
 export type Directive =
   | { readonly kind: "grid"; readonly indices: readonly string[]; readonly span: Span }
-  | { readonly kind: "tile"; readonly index: string; readonly size: number; readonly span: Span }
-  | { readonly kind: "unroll"; readonly index: string; readonly size: number; readonly span: Span }
-  | { readonly kind: "split"; readonly index: string; readonly size: number; readonly span: Span }
+  /** `tile i: 32` is about i wherever it occurs, `tile s.i: 32` about the definition s alone. */
+  | { readonly kind: "tile" | "unroll" | "split"; readonly index: string; readonly definition?: string; readonly size: number; readonly span: Span }
   | { readonly kind: "warps"; readonly count: number; readonly span: Span }
   | { readonly kind: "materialize" | "fuse"; readonly name: string; readonly span: Span };
 
@@ -127,6 +126,13 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
   let wrong = false;
   for (const item of d.items) {
     const name = item.expr.kind === "name" ? item.expr.name : item.expr.kind === "member" && item.expr.base.kind === "name" ? item.expr.field.text : undefined;
+    const definition = item.expr.kind === "member" && item.expr.base.kind === "name" ? item.expr.base.name : undefined;
+    if (definition !== undefined && !names.definitions.has(definition)) {
+      const near = nearest(definition, names.definitions);
+      diagnostics.add("W602", item.expr.span, `the kernel has no definition \`${definition}\``, near ? { help: `did you mean \`${near}\`?` } : {});
+      wrong = true;
+      continue;
+    }
     if (name === undefined && known.later === undefined) {
       diagnostics.add("W603", item.expr.span, `\`${d.name.text}\` takes names`, { help: form[known.takes](d.name.text) });
       wrong = true;
@@ -146,7 +152,7 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
     if (known.takes === "sizes") {
       const size = sizeOf(d, item, diagnostics);
       if (size === undefined) wrong = true;
-      else if (d.name.text !== "vectorize") out.push({ kind: d.name.text as "tile" | "unroll" | "split", index: name, size, span: item.expr.span });
+      else if (d.name.text !== "vectorize") out.push({ kind: d.name.text as "tile" | "unroll" | "split", index: name, ...(definition ? { definition } : {}), size, span: item.expr.span });
     } else if (d.name.text === "materialize") out.push({ kind: "materialize", name, span: item.expr.span });
     else if (d.name.text === "fuse" || d.name.text === "recompute") out.push({ kind: "fuse", name, span: item.expr.span });
   }

@@ -1,0 +1,127 @@
+/** Thread IR -> source text. One walk; what differs between languages is asked of the target. */
+import type { SizeExpr } from "../../runtime/abi.ts";
+import { atom } from "../targets/spelling.ts";
+import type { Target, Text } from "../targets/target.ts";
+import type { Expr, Stmt, ThreadKernel } from "../thread/ir.ts";
+
+export interface EmittedBody {
+  readonly lines: readonly string[];
+  /** Index into `lines` -> Weft line. */
+  readonly origins: readonly (readonly [number, number])[];
+}
+
+export function emitBody(kernel: ThreadKernel, target: Target): EmittedBody {
+  const e = new Emitter(kernel, target);
+  e.block(kernel.body, 1);
+  return { lines: e.lines, origins: e.origins };
+}
+
+/** An expression of dimensions, as the target spells it. */
+export function sizeText(e: SizeExpr, target: Target): string {
+  if (typeof e === "number") return String(e);
+  if (typeof e === "string") return target.uniform(e);
+  const [op, a, b] = e;
+  const [x, y] = [sizeText(a, target), sizeText(b, target)];
+  if (op === "ceildiv") return `((${x} + ${y} - 1) / ${y})`;
+  if (op === "min" || op === "max") return `${op}(${x}, ${y})`;
+  return `(${x} ${op} ${y})`;
+}
+
+class Emitter {
+  readonly lines: string[] = [];
+  readonly origins: [number, number][] = [];
+  private readonly kernel: ThreadKernel;
+  private readonly target: Target;
+
+  constructor(kernel: ThreadKernel, target: Target) {
+    this.kernel = kernel;
+    this.target = target;
+  }
+  private line(depth: number, text: string): void {
+    this.lines.push("  ".repeat(depth) + text);
+  }
+  private buffer(name: string): ThreadKernel["buffers"][number] {
+    return this.kernel.buffers.find((b) => b.name === name)!;
+  }
+
+  block(list: readonly Stmt[], depth: number): void {
+    for (const s of list) this.statement(s, depth);
+  }
+  private statement(s: Stmt, depth: number): void {
+    const t = this.target;
+    switch (s.kind) {
+      case "let":
+      case "var":
+        return this.line(depth, t.declare(s.name, s.value.elem, this.expr(s.value).text, s.kind === "var"));
+      case "assign":
+        return this.line(depth, `${s.name} = ${this.expr(s.value).text};`);
+      case "for":
+        this.line(depth, t.loop(s.name, this.expr(s.from).text, this.operand(s.to), s.step));
+        this.block(s.body, depth + 1);
+        return this.line(depth, "}");
+      case "if":
+        this.line(depth, t.condition(this.expr(s.test).text));
+        this.block(s.then, depth + 1);
+        return this.line(depth, "}");
+      case "store": {
+        const b = this.buffer(s.buffer);
+        return this.line(depth, t.store(s.buffer, b.unit, this.expr(s.at), this.expr(s.value), b.atomic));
+      }
+      case "merge":
+        for (const text of t.merge(s.buffer, this.expr(s.at), this.expr(s.mask), this.expr(s.bits))) this.line(depth, text);
+        return;
+      case "share": {
+        const v = this.expr(s.value);
+        const value = s.value.elem === "bool" ? t.op("select", "u32", [v, atom(t.literal(1, "u32")), atom(t.literal(0, "u32"))], "u32").text : v.text;
+        return this.line(depth, `${s.array}[${this.expr(s.at).text}] = ${value};`);
+      }
+      case "barrier":
+        return this.line(depth, t.barrier);
+      case "comment":
+        if (s.line) this.origins.push([this.lines.length, s.line]);
+        return this.line(depth, `// ${s.text}${s.line ? ` (line ${s.line})` : ""}`);
+      default:
+        return s satisfies never;
+    }
+  }
+  /** The right side of a comparison. */
+  private operand(e: Expr): string {
+    const t = this.expr(e);
+    return t.level >= 9 ? t.text : `(${t.text})`;
+  }
+  private expr(e: Expr): Text {
+    const t = this.target;
+    switch (e.kind) {
+      case "const": {
+        const text = t.literal(e.value, e.elem);
+        return text.startsWith("-") ? { text, level: 15 } : atom(text);
+      }
+      case "name":
+        return atom(e.name);
+      case "uniform":
+        return atom(t.uniform(e.name));
+      case "thread":
+        return atom(t.threadIndex);
+      case "block":
+        return atom(t.blockIndex);
+      case "op":
+        return t.op(e.op, e.elem, e.args.map((a) => this.expr(a)), e.args[0]!.elem);
+      case "load": {
+        const b = this.buffer(e.buffer);
+        const at = this.expr(e.at);
+        if (e.guard === undefined) return t.load(e.buffer, b.unit, at, b.atomic);
+        const zero = atom(t.literal(e.elem === "bool" ? false : 0, e.elem));
+        const guard = this.expr(e.guard);
+        // The position is made harmless as well: a language may evaluate both sides of a choice.
+        const safe = t.op("select", "i32", [guard, at, atom("0")], "i32");
+        return t.op("select", e.elem, [guard, t.load(e.buffer, b.unit, safe, b.atomic), zero], e.elem);
+      }
+      case "shared": {
+        const text = `${e.array}[${this.expr(e.at).text}]`;
+        return e.elem === "bool" ? t.op("ne", "bool", [atom(text), atom(t.literal(0, "u32"))], "u32") : atom(text);
+      }
+      default:
+        return e satisfies never;
+    }
+  }
+}

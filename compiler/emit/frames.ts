@@ -1,0 +1,64 @@
+/** The frames of generated files: headers, entry points, bindings. Templates decide nothing; a typed context goes in. */
+import Handlebars from "handlebars";
+
+const compile = <T>(text: string): ((context: T) => string) => Handlebars.compile<T>(text, { noEscape: true, strict: true });
+
+export interface WgslFrame {
+  readonly title: string;
+  readonly fields: readonly string[];
+  readonly bindings: readonly string[];
+  readonly helpers: readonly string[];
+  readonly entries: readonly { readonly name: string; readonly shared: readonly string[]; readonly threads: number; readonly blocks: string; readonly body: string }[];
+}
+export const wgslFrame = compile<WgslFrame>(`// {{title}}
+struct Args {
+{{#each fields}}
+  {{this}},
+{{/each}}
+}
+@group(0) @binding(0) var<uniform> args: Args;
+{{#each bindings}}
+{{this}}
+{{/each}}
+{{#each helpers}}
+
+{{this}}
+{{/each}}
+{{#each entries}}
+{{#each shared}}
+
+{{this}}
+{{/each}}
+
+@compute @workgroup_size({{threads}})
+fn {{name}}(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let thread = i32(local);
+  let block = i32(group.x + group.y * groups.x);
+  if (block >= {{blocks}}) { return; }
+{{body}}
+}
+{{/each}}
+`);
+
+export interface CudaFrame {
+  readonly title: string;
+  readonly helpers: readonly string[];
+  readonly entries: readonly { readonly name: string; readonly params: string; readonly shared: readonly string[]; readonly threads: number; readonly body: string }[];
+}
+export const cudaFrame = compile<CudaFrame>(`// {{title}}
+{{#each helpers}}
+
+{{this}}
+{{/each}}
+{{#each entries}}
+
+extern "C" __global__ void __launch_bounds__({{threads}}) {{name}}({{params}}) {
+{{#each shared}}
+  {{this}}
+{{/each}}
+  const int thread = threadIdx.x;
+  const int block = blockIdx.x;
+{{body}}
+}
+{{/each}}
+`);

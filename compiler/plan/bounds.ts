@@ -1,0 +1,47 @@
+/** Loop bounds from conditions: what `a <= j + b` says about j, by undoing additions from outside in (docs/architecture.md, "Domains"). */
+import { conjuncts } from "../../dsl/check/prove.ts";
+import { add, freeIndices, num, sub } from "../../dsl/tensor/expr.ts";
+import type { Expr } from "../../dsl/tensor/ir.ts";
+
+export interface Bounds {
+  /** j >= each of these. */
+  readonly lower: readonly Expr[];
+  /** j < each of these. */
+  readonly upper: readonly Expr[];
+}
+
+/** Bounds on `index` that every point satisfying `condition` meets; `inner` are indices that a bound may not mention. */
+export function boundsOf(condition: Expr, index: string, inner: ReadonlySet<string>): Bounds {
+  const lower: Expr[] = [];
+  const upper: Expr[] = [];
+  const free = (e: Expr): boolean => [...freeIndices(e)].every((n) => n !== index && !inner.has(n));
+  for (const c of conjuncts(condition)) {
+    if (c.kind !== "op" || !["lt", "le", "gt", "ge", "eq"].includes(c.op)) continue;
+    const [a, b] = c.args as [Expr, Expr];
+    if (a.type === "f32" || a.type === "f64" || a.type === "bool") continue;
+    const found = solve(a, b, index) ?? flip(solve(b, a, index));
+    if (found === undefined || !free(found.value)) continue;
+    const op = found.flipped ? ({ lt: "gt", le: "ge", gt: "lt", ge: "le", eq: "eq" } as const)[c.op as "lt"] : (c.op as "lt" | "le" | "gt" | "ge" | "eq");
+    if (op === "lt") upper.push(found.value);
+    if (op === "le" || op === "eq") upper.push(add(found.value, num(1)));
+    if (op === "gt") lower.push(add(found.value, num(1)));
+    if (op === "ge" || op === "eq") lower.push(found.value);
+  }
+  return { lower, upper };
+}
+interface Solved {
+  readonly value: Expr;
+  /** The comparison turns round. */
+  readonly flipped: boolean;
+}
+const flip = (s: Solved | undefined): Solved | undefined => (s ? { ...s, flipped: !s.flipped } : undefined);
+
+/** index = value, if side = other; undefined where index does not stand alone up to added terms. */
+function solve(side: Expr, other: Expr, index: string): Solved | undefined {
+  if (side.kind === "index") return side.name === index ? { value: other, flipped: false } : undefined;
+  if (side.kind !== "op" || side.type !== "int") return undefined;
+  const [x, y] = side.args as [Expr, Expr];
+  if (side.op === "add") return solve(x, sub(other, y), index) ?? solve(y, sub(other, x), index);
+  if (side.op === "sub") return solve(x, add(other, y), index) ?? flip(solve(y, sub(x, other), index));
+  return undefined;
+}

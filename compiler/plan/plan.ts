@@ -1,0 +1,428 @@
+/** What is stored and what is recomputed, and which launches there are: tensor IR to a list of jobs. */
+import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
+import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
+import { InternalError } from "../../dsl/diagnostics.ts";
+import { and, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
+import { printExpr } from "../../dsl/tensor/print.ts";
+import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
+import { computeOf, type ElemType, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
+import { isExpensive } from "./cost.ts";
+
+/** A tensor in memory: parameter, output or temporary. */
+export interface Stored {
+  readonly name: string;
+  readonly elem: Storage;
+  readonly axes: readonly Axis[];
+  readonly role: "param" | "output" | "temp";
+  readonly layout?: Param["layout"];
+}
+export interface StoreItem {
+  readonly buffer: string;
+  readonly subscripts: readonly Expr[];
+  readonly value: Expr;
+  /** Written only where this holds. */
+  readonly where: Expr;
+  readonly line: number;
+}
+/** Each point of `axes` computed on its own; reductions inside values. */
+export interface MapJob {
+  readonly kind: "map";
+  readonly name: string;
+  readonly axes: readonly Axis[];
+  readonly stores: readonly StoreItem[];
+}
+/** Rows that are walked in order. */
+export interface RowJob {
+  readonly kind: "row";
+  readonly name: string;
+  readonly statement: (Define & { readonly sweep: true }) | NewAxis | Write;
+  readonly line: number;
+}
+export type Job = MapJob | RowJob;
+export type PlannedStep = { readonly kind: "job"; readonly job: Job } | { readonly kind: "repeat"; readonly fold: Fold; readonly steps: readonly PlannedStep[] };
+export interface Plan {
+  readonly program: Program;
+  readonly stored: ReadonlyMap<string, Stored>;
+  readonly domains: ReadonlyMap<string, TensorDomain>;
+  readonly tables: ReadonlyMap<string, TableType>;
+  readonly steps: readonly PlannedStep[];
+}
+export interface PlanOptions {
+  /** Definitions that a schedule names. */
+  readonly materialize: ReadonlySet<string>;
+  readonly fuse: ReadonlySet<string>;
+  readonly lineOf: (offset: number) => number;
+}
+
+export function plan(program: Program, options: PlanOptions): Plan {
+  return new Planner(program, options).run();
+}
+
+class Planner {
+  private readonly program: Program;
+  private readonly options: PlanOptions;
+  private readonly stored = new Map<string, Stored>();
+  private readonly domains = new Map<string, TensorDomain>();
+  private readonly tables = new Map<string, TableType>();
+  private readonly inlined = new Map<string, Define>();
+  private readonly uses = new Map<string, Use[]>();
+  private readonly late: { write: Write; index: number }[] = [];
+
+  constructor(program: Program, options: PlanOptions) {
+    this.program = program;
+    this.options = options;
+  }
+
+  run(): Plan {
+    for (const p of this.program.params) {
+      if (p.axes === undefined) continue;
+      this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...(p.layout ? { layout: p.layout } : {}) }, p.elem, p.where);
+    }
+    for (const s of this.program.statements) this.collectUses(s, false);
+    const steps = merge(this.statements(this.program.statements));
+    return { program: this.program, stored: this.stored, domains: this.domains, tables: this.tables, steps: [...steps, ...this.lateWrites()] };
+  }
+  private put(s: Stored, elem: ElemType, domain: Expr | undefined): void {
+    this.stored.set(s.name, s);
+    this.domains.set(s.name, { axes: s.axes, domain });
+    this.tables.set(s.name, { elem, extents: s.axes.map((a) => a.extent) });
+  }
+
+  // ---- who reads what, and from where
+  private collectUses(s: Statement, inFold: boolean): void {
+    const note = (reader: string, axes: readonly Axis[], e: Expr, root: boolean): void => {
+      visit(e, (x) => {
+        if (x.kind === "read") this.addUse(x.tensor, { reader, axes, identity: root && identical(x.subscripts, axes), inReduction: false });
+        if (x.kind === "segment") this.addUse(x.table, { reader, axes, identity: false, inReduction: true });
+        if (x.kind === "reduce" || x.kind === "sweep") {
+          const extra = x.kind === "reduce" ? x.axes : x.over;
+          for (const b of [...x.bodies, ...(x.where ? [x.where] : [])])
+            visit(b, (y) => {
+              if (y.kind === "read") this.addUse(y.tensor, { reader, axes: [...axes, ...extra], identity: false, inReduction: true });
+            });
+        }
+      });
+    };
+    switch (s.kind) {
+      case "define":
+        note(s.name, s.axes, s.value, true);
+        if (s.where) note(s.name, s.axes, s.where, false);
+        return;
+      case "write":
+        for (const e of [s.value, ...s.subscripts, ...(s.where ? [s.where] : [])]) note(s.tensor, s.axes, e, e === s.value && !inFold);
+        return;
+      default:
+        visitStatement(s, (e) => {
+          if (e.kind === "read") this.addUse(e.tensor, { reader: s.kind, axes: [], identity: false, inReduction: true });
+          if (e.kind === "segment") this.addUse(e.table, { reader: s.kind, axes: [], identity: false, inReduction: true });
+        });
+    }
+  }
+  private addUse(name: string, use: Use): void {
+    this.uses.set(name, [...(this.uses.get(name) ?? []), use]);
+  }
+  /** Whether a definition gets memory of its own. What the schedule does not say, this rule says. */
+  private isStored(d: Define): boolean {
+    if (this.options.fuse.has(d.name)) return false;
+    if (this.options.materialize.has(d.name)) return true;
+    const uses = this.uses.get(d.name) ?? [];
+    const reduces = some(d.value, (x) => x.kind === "reduce");
+    const readers = new Set(uses.map((u) => u.reader));
+    if (reduces) return !(readers.size === 1 && uses.every((u) => u.identity && !u.inReduction));
+    // Recomputed once for each element of an axis that it does not have: worth memory only where it is dear.
+    const own = new Set(d.axes.map((a) => a.name));
+    const repeated = uses.some((u) => u.inReduction && u.axes.some((a) => !own.has(a.name)));
+    return d.axes.length > 0 && repeated && isExpensive(d.value);
+  }
+
+  // ---- statements to jobs
+  private statements(list: readonly Statement[]): PlannedStep[] {
+    return list.flatMap((s) => this.statement(s));
+  }
+  private statement(s: Statement): PlannedStep[] {
+    switch (s.kind) {
+      case "define":
+        return this.define(s);
+      case "write":
+        return this.write(s);
+      case "fold":
+        return this.fold(s);
+      default:
+        return this.newAxis(s);
+    }
+  }
+  private define(d: Define): PlannedStep[] {
+    const sweeps = some(d.value, (x) => x.kind === "sweep");
+    if (!d.output && !sweeps && !this.isStored(d)) {
+      if ((this.uses.get(d.name) ?? []).length === 0) return [];
+      this.inlined.set(d.name, d);
+      this.domains.set(d.name, { axes: d.axes, domain: this.domainOf(d) });
+      return [];
+    }
+    const line = this.options.lineOf(d.span.start);
+    const domain = this.domainOf(d);
+    const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
+    const value = output ? d.value : narrowed(d.value, d.storage);
+    const elem = output?.elem ?? wide(d.value.type);
+    if (sweeps) {
+      // The domain of a sweep is that of its operand: rows keep their holes.
+      const jobs = this.sweep({ ...d, value }, line, elem, output !== undefined);
+      this.domains.set(d.name, { axes: d.axes, domain: output ? undefined : domain });
+      return jobs;
+    }
+    const axes = output ? output.axes.map((a, k) => ({ ...d.axes[k]!, extent: a.extent })) : d.axes;
+    const subscripts = d.axes.map((a) => indexVar(a.name));
+    const stores: StoreItem[] = [{ buffer: d.name, subscripts, value: this.inline(value), where: domain ?? trueExpr, line }];
+    const costly = domain !== undefined && some(domain, (x) => x.kind === "reduce");
+    let visible = domain;
+    if (costly && !output) {
+      const flag = `${d.name}_defined`;
+      this.put({ name: flag, elem: "u32", axes: d.axes, role: "temp" }, { name: "u32" }, undefined);
+      stores.push({ buffer: flag, subscripts, value: { kind: "if", cond: domain, then: num(1, "u32"), else: num(0, "u32"), type: "u32", span: d.span }, where: trueExpr, line });
+      visible = compare("ne", { kind: "read", tensor: flag, subscripts, type: "u32", span: d.span }, num(0, "u32"));
+    }
+    this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, output ? undefined : visible);
+    return [{ kind: "job", job: { kind: "map", name: d.name, axes, stores } }];
+  }
+  /** D of a definition, without what the facts prove. */
+  private domainOf(d: { readonly axes: readonly Axis[]; readonly where?: Expr; readonly value: Expr }): Expr | undefined {
+    const whole = and(rangeCondition(d.axes), d.where, domainOf(d.value, this.domains));
+    if (isTrue(whole)) return undefined;
+    const prover = new Prover({ dims: this.program.dims, tables: this.tables, axes: d.axes.map(({ name, extent }) => ({ name, extent })), conditions: this.program.requires });
+    const open = conjuncts(whole).filter((c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && prover.proves(c)));
+    return open.length === 0 ? undefined : and(...open);
+  }
+  /** Definitions that are not stored, in place of their reads. */
+  private inline(e: Expr): Expr {
+    if (e.kind === "read") {
+      const d = this.inlined.get(e.tensor);
+      if (d) return atSubscripts(this.inline(narrowed(d.value, d.storage)), d.axes, e.subscripts.map((s) => this.inline(s)));
+    }
+    return mapChildren(e, (c) => this.inline(c));
+  }
+
+  /** A sweep is the whole value of a row job; what surrounds it is computed from the stored sweep. */
+  private sweep(d: Define, line: number, elem: ElemType, output: boolean): PlannedStep[] {
+    if (d.value.kind === "sweep") {
+      this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
+      return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, value: { ...d.value, bodies: d.value.bodies.map((b) => this.inline(b)) }, sweep: true }, line } }];
+    }
+    const steps: PlannedStep[] = [];
+    let part = 0;
+    const lift = (e: Expr): Expr => {
+      if (e.kind !== "sweep") return mapChildren(e, lift);
+      const axes = [...d.axes, ...e.over.filter((a) => !d.axes.some((x) => x.name === a.name))].filter((a) => freeIndices(e).has(a.name) || e.over.some((o) => o.name === a.name));
+      const name = `${d.name}_sweep${++part}`;
+      const inner: Define = { kind: "define", name, axes, ...(e.where ? { where: e.where } : {}), value: { ...e, bodies: e.bodies.map(lift) }, output: false, span: e.span };
+      steps.push(...this.define(inner));
+      return { kind: "read", tensor: name, subscripts: axes.map((a) => indexVar(a.name)), type: e.type, span: e.span };
+    };
+    const value = lift(d.value);
+    return [...steps, ...this.define({ ...d, value })];
+  }
+
+  private newAxis(s: NewAxis): PlannedStep[] {
+    for (const r of s.results) {
+      if (r.name === undefined) continue;
+      const output = r.output ? this.program.outputs.find((o) => o.name === r.name) : undefined;
+      const elem = output?.elem ?? r.elem;
+      this.put({ name: r.name, elem: elem.name, axes: r.axes, role: output ? "output" : "temp" }, elem, undefined);
+    }
+    const size: Expr = { kind: "reduce", op: "sum", axes: s.over, where: and(s.where, s.body ? domainOf(s.body, this.domains) : undefined), bodies: [num(1)], component: 0, type: "int", span: s.span };
+    const line = this.options.lineOf(s.span.start);
+    const [first, second] = s.results;
+    const steps: PlannedStep[] = [];
+    const rank = (r: typeof first): Expr => indexVar(r!.axes.at(-1)!.name);
+    // Where results are partial: beyond |S| for topk, beyond the count for compact.
+    if (s.kind === "topk") {
+      const total = !isTrue(size.where ?? trueExpr) || s.over[0]!.range !== undefined;
+      const prover = new Prover({ dims: this.program.dims, tables: this.tables, axes: (first ?? second)!.axes, conditions: this.program.requires });
+      const bound = compare("lt", rank(first), s.over[0]!.extent);
+      if (total || !prover.proves(bound)) {
+        const counter = `${(first?.name ?? second?.name)!}_count`;
+        this.put({ name: counter, elem: "i32", axes: s.outer, role: "temp" }, { name: "i32" }, undefined);
+        steps.push({ kind: "job", job: { kind: "map", name: counter, axes: s.outer, stores: [{ buffer: counter, subscripts: s.outer.map((a) => indexVar(a.name)), value: this.inline(size), where: trueExpr, line }] } });
+        for (const r of s.results) if (r.name) this.domains.set(r.name, { axes: r.axes, domain: compare("lt", rank(r), { kind: "read", tensor: counter, subscripts: s.outer.map((a) => indexVar(a.name)), type: "i32", span: s.span }) });
+      }
+    }
+    if (s.kind === "compact" && second?.name) {
+      const count: Expr = first?.name ? { kind: "read", tensor: first.name, subscripts: s.outer.map((a) => indexVar(a.name)), type: "u32", span: s.span } : size;
+      this.domains.set(second.name, { axes: second.axes, domain: compare("lt", rank(second), count) });
+    }
+    if (s.kind === "group" && second?.name && first?.name) {
+      const body = domainOf(s.body!, this.domains);
+      if (!isTrue(body)) this.domains.set(second.name, { axes: second.axes, domain: compare("lt", rank(second), { kind: "read", tensor: first.name, subscripts: [s.count!], type: "int", span: s.span }) });
+    }
+    const statement: NewAxis = { ...s, ...(s.where ? { where: this.inline(s.where) } : {}), ...(s.body ? { body: this.inline(s.body) } : {}) };
+    return [...steps, { kind: "job", job: { kind: "row", name: first?.name ?? second?.name ?? s.kind, statement, line } }];
+  }
+
+  // ---- writes in place and at computed places
+  private write(w: Write): PlannedStep[] {
+    const output = this.program.outputs.find((o) => o.name === w.tensor);
+    const rewritten: Write = { ...w, value: this.inline(w.value), subscripts: w.subscripts.map((s) => this.inline(s)), ...(w.where ? { where: this.inline(w.where) } : {}) };
+    if (output) {
+      const axes = output.axes;
+      this.put({ name: w.tensor, elem: output.elem.name, axes, role: "output" }, output.elem, undefined);
+      return [{ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(rewritten, w.tensor)] } }];
+    }
+    this.late.push({ write: rewritten, index: this.late.length });
+    return [];
+  }
+  private storeOf(w: Write, buffer: string): StoreItem {
+    return { buffer, subscripts: w.subscripts, value: w.value, where: and(rangeCondition(w.axes), w.where, domainOf(w.value, this.domains)), line: this.options.lineOf(w.span.start) };
+  }
+  /** All reads see the tensors at entry: writes come last, at once where that is safe, else through a copy. */
+  private lateWrites(): PlannedStep[] {
+    const first: PlannedStep[] = [];
+    const last: PlannedStep[] = [];
+    const written = new Set(this.late.map((l) => l.write.tensor));
+    const readsElsewhere = (w: Write): boolean => {
+      let elsewhere = false;
+      for (const { write } of this.late)
+        for (const e of [write.value, ...write.subscripts, ...(write.where ? [write.where] : [])])
+          visit(e, (x) => {
+            if ((x.kind === "read" && x.tensor === w.tensor) || (x.kind === "segment" && x.table === w.tensor)) {
+              const same = x.kind === "read" && write.mode === "set" && identicalPlaces(x.subscripts, w, write) && sameAxes(w.axes, write.axes);
+              if (!same) elsewhere = true;
+            }
+          });
+      return elsewhere;
+    };
+    for (const { write: w } of this.late) {
+      const target = this.stored.get(w.tensor)!;
+      const line = this.options.lineOf(w.span.start);
+      if (w.mode === "add") {
+        const narrow = isNarrow({ name: target.elem }) || ["i8", "u8", "i4", "u4", "u2", "u3", "i16", "u16"].includes(target.elem);
+        const reads = readsElsewhere(w) || some(w.value, (x) => x.kind === "read" && written.has(x.tensor));
+        if (!narrow && !reads) {
+          last.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: w, line } });
+          continue;
+        }
+        const temp = `${w.tensor}_new`;
+        const type = computeOf({ name: target.elem });
+        const read: Expr = { kind: "read", tensor: w.tensor, subscripts: target.axes.map((a) => indexVar(a.name)), type, span: w.span };
+        this.put({ name: temp, elem: wide(type).name, axes: target.axes, role: "temp" }, wide(type), undefined);
+        first.push({ kind: "job", job: { kind: "map", name: temp, axes: target.axes, stores: [{ buffer: temp, subscripts: read.kind === "read" ? read.subscripts : [], value: read, where: trueExpr, line }] } });
+        first.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: { ...w, tensor: temp }, line } });
+        last.push(this.copy(temp, target, line, type));
+        continue;
+      }
+      if (!readsElsewhere(w)) {
+        last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(w, w.tensor)] } });
+        continue;
+      }
+      const temp = `${w.tensor}_new`;
+      this.put({ name: temp, elem: wide(w.value.type).name, axes: w.axes, role: "temp" }, wide(w.value.type), undefined);
+      const store = this.storeOf(w, temp);
+      first.push({ kind: "job", job: { kind: "map", name: temp, axes: w.axes, stores: [{ ...store, subscripts: w.axes.map((a) => indexVar(a.name)) }] } });
+      // Where the value or the place is read from what this launch overwrites, the condition is kept as well.
+      const value: Expr = { kind: "read", tensor: temp, subscripts: w.axes.map((a) => indexVar(a.name)), type: w.value.type, span: w.span };
+      const fragile = some(store.where, (x) => x.kind === "read" && written.has(x.tensor)) || w.subscripts.some((s) => some(s, (x) => x.kind === "read" && written.has(x.tensor)));
+      if (fragile) throw new InternalError(`${w.tensor}: a write whose condition or place reads a tensor that the kernel writes`);
+      last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, value }] } });
+    }
+    return [...merge(first), ...merge(last)];
+  }
+  private copy(from: string, target: Stored, line: number, type: Expr["type"]): PlannedStep {
+    const subscripts = target.axes.map((a) => indexVar(a.name));
+    const value: Expr = { kind: "read", tensor: from, subscripts, type, span: { start: 0, end: 0 } };
+    return { kind: "job", job: { kind: "map", name: target.name, axes: target.axes, stores: [{ buffer: target.name, subscripts, value, where: trueExpr, line }] } };
+  }
+
+  // ---- fold: launches repeated by the host
+  private fold(s: Fold): PlannedStep[] {
+    const before: PlannedStep[] = [];
+    const line = this.options.lineOf(s.span.start);
+    for (const x of s.states) {
+      const elem = wide(x.type);
+      const subscripts = x.axes.map((a) => indexVar(a.name));
+      before.push({ kind: "job", job: { kind: "map", name: x.name, axes: x.axes, stores: [{ buffer: x.name, subscripts, value: this.inline(narrowed(x.init, x.storage)), where: trueExpr, line }] } });
+      this.put({ name: x.name, elem: elem.name, axes: x.axes, role: "temp" }, elem, undefined);
+    }
+    for (const b of s.body) this.collectUses(b, true);
+    for (const n of s.nexts) this.collectUses({ kind: "write", tensor: `${n.state}_next`, mode: "set", axes: n.axes, subscripts: [], value: n.value, span: s.span }, true);
+    for (const d of s.emits) this.collectUses(d, true);
+    const body = this.statements(s.body);
+    const emits = s.emits.flatMap((d) => this.emit(d, s));
+    const nexts: PlannedStep[] = [];
+    const copies: PlannedStep[] = [];
+    for (const n of s.nexts) {
+      const state = s.states.find((x) => x.name === n.state)!;
+      const name = `${n.state}_next`;
+      const elem = wide(state.type);
+      const subscripts = n.axes.map((a) => indexVar(a.name));
+      const old: Expr = { kind: "read", tensor: n.state, subscripts, type: state.type, span: s.span };
+      const live = and(s.where, n.where, domainOf(n.value, this.domains));
+      const value = this.inline(narrowed(n.value, state.storage));
+      const kept: Expr = isTrue(live) ? value : { kind: "if", cond: live, then: value, else: old, type: state.type, span: s.span };
+      this.put({ name, elem: elem.name, axes: n.axes, role: "temp" }, elem, undefined);
+      nexts.push({ kind: "job", job: { kind: "map", name, axes: n.axes, stores: [{ buffer: name, subscripts, value: kept, where: trueExpr, line }] } });
+      copies.push(this.copy(name, this.stored.get(n.state)!, line, state.type));
+    }
+    return [...merge(before), { kind: "repeat", fold: s, steps: [...merge([...body, ...emits]), ...nexts, ...copies] }];
+  }
+  private emit(d: Define, s: Fold): PlannedStep[] {
+    const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
+    const elem = output?.elem ?? wide(d.value.type);
+    this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
+    const axes = d.axes.filter((a) => a.name !== s.axis.name);
+    const where = and(s.where, d.where, domainOf(d.value, this.domains));
+    return [{ kind: "job", job: { kind: "map", name: d.name, axes, stores: [{ buffer: d.name, subscripts: d.axes.map((a) => indexVar(a.name)), value: this.inline(output ? d.value : narrowed(d.value, d.storage)), where, line: this.options.lineOf(d.span.start) }] } }];
+  }
+}
+
+interface Use {
+  readonly reader: string;
+  /** Axes over which the read is repeated. */
+  readonly axes: readonly Axis[];
+  /** At the reader's own point, outside any reduction. */
+  readonly identity: boolean;
+  readonly inReduction: boolean;
+}
+const trueExpr: Expr = { kind: "const", value: true, type: "bool", span: { start: 0, end: 0 } };
+const identical = (subscripts: readonly Expr[], axes: readonly Axis[]): boolean => subscripts.length === axes.length && subscripts.every((s, k) => s.kind === "index" && s.name === axes[k]!.name);
+/** Whether `write` reads at the very element that `w` writes at the same point. */
+const identicalPlaces = (subscripts: readonly Expr[], w: Write, write: Write): boolean =>
+  subscripts.length === w.subscripts.length && subscripts.every((s, k) => printExpr(renamed(s, write.axes, w.axes)) === printExpr(w.subscripts[k]!));
+const renamed = (e: Expr, from: readonly Axis[], to: readonly Axis[]): Expr => (from.length === to.length ? atSubscripts(e, from, to.map((a) => indexVar(a.name))) : e);
+const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean => a.length === b.length && a.every((x, k) => printExpr(x.extent) === printExpr(b[k]!.extent) && x.range === undefined && b[k]!.range === undefined);
+const wide = (type: Expr["type"]): ElemType => ({ name: type === "int" ? "i32" : type === "bool" ? "u32" : type });
+/** A definition with a storage type rounds as a conversion does. */
+const narrowed = (e: Expr, storage: ElemType | undefined): Expr => (storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e);
+
+/** Neighbouring jobs over the same axes, none of which reads what another writes, become one. */
+function merge(steps: readonly PlannedStep[]): PlannedStep[] {
+  const out: PlannedStep[] = [];
+  for (const step of steps) {
+    const last = out.at(-1);
+    if (step.kind !== "job" || last?.kind !== "job" || step.job.kind !== "map" || last.job.kind !== "map") {
+      out.push(step);
+      continue;
+    }
+    const [a, b] = [last.job, step.job];
+    const writes = new Set(a.stores.map((s) => s.buffer));
+    const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.value));
+    const depends = b.stores.some((s) => [s.value, s.where, ...s.subscripts].some((e) => some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParamRead(x, a)) || (x.kind === "segment" && writes.has(x.table)))));
+    const simple = [...a.stores, ...b.stores].every((s) => !some(s.value, (x) => x.kind === "reduce"));
+    const together = inPlace(b).some((t) => writes.has(t)) || inPlace(a).some((t) => b.stores.some((s) => s.buffer === t));
+    if (!sameAxes(a.axes, b.axes) || (depends && !together) || (!simple && !together)) {
+      out.push(step);
+      continue;
+    }
+    const to = a.axes.map((x) => indexVar(x.name));
+    const moved = b.stores.map((s) => ({ ...s, value: atSubscripts(s.value, b.axes, to), where: atSubscripts(s.where, b.axes, to), subscripts: s.subscripts.map((x) => atSubscripts(x, b.axes, to)) }));
+    out[out.length - 1] = { kind: "job", job: { ...a, stores: [...a.stores, ...moved] } };
+  }
+  return out;
+}
+/** A read of a tensor that the other job updates in place: it means the value at entry, so the two must share a launch. */
+const isParamRead = (x: Extract<Expr, { kind: "read" }>, job: MapJob): boolean => job.stores.some((s) => s.buffer === x.tensor && some(s.value, (y) => y.kind === "read" && y.tensor === x.tensor));
+function reads(e: Expr): string[] {
+  const out: string[] = [];
+  visit(e, (x) => {
+    if (x.kind === "read") out.push(x.tensor);
+  });
+  return out;
+}

@@ -1,0 +1,56 @@
+/** Expressions over dimensions alone, as the plain data of the ABI. */
+import { InternalError } from "../../dsl/diagnostics.ts";
+import { num, sub, substitute } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
+import { printExpr } from "../../dsl/tensor/print.ts";
+import { type Storage, storage } from "../../dsl/tensor/types.ts";
+import type { Condition, SizeExpr } from "../../runtime/abi.ts";
+
+const arithmetic = { add: "+", sub: "-", mul: "*", div: "/", mod: "%", min: "min", max: "max" } as const;
+
+export function sizeExpr(e: Expr): SizeExpr {
+  const s = sizeOrNone(e);
+  if (s === undefined) throw new InternalError(`${printExpr(e)} is not an expression of dimensions`);
+  return s;
+}
+function sizeOrNone(e: Expr): SizeExpr | undefined {
+  if (e.kind === "const") return Number(e.value);
+  if (e.kind === "dim" || e.kind === "scalar") return e.name;
+  if (e.kind === "index") return e.name;
+  if (e.kind === "op" && e.op === "neg") {
+    const a = sizeOrNone(e.args[0]!);
+    return a === undefined ? undefined : ["-", 0, a];
+  }
+  if (e.kind === "op" && (e.op === "to_int" || e.op === "to_i32" || e.op === "to_f32")) return sizeOrNone(e.args[0]!);
+  if (e.kind !== "op" || !(e.op in arithmetic)) return undefined;
+  const [a, b] = e.args.map(sizeOrNone);
+  if (a === undefined || b === undefined) return undefined;
+  if (typeof a === "number" && typeof b === "number" && e.op === "mul") return a * b;
+  return [arithmetic[e.op as keyof typeof arithmetic], a, b];
+}
+export const times = (a: SizeExpr, b: SizeExpr): SizeExpr => (a === 1 ? b : b === 1 ? a : typeof a === "number" && typeof b === "number" ? a * b : ["*", a, b]);
+export const countOf = (axes: readonly Axis[]): SizeExpr => axes.map((a) => sizeExpr(a.extent)).reduce(times, 1);
+
+/** Element positions that a tensor takes: those of a declared layout end after the word of its last element. */
+export function positionsOf(s: { readonly elem: Storage; readonly axes: readonly Axis[]; readonly layout?: MemoryLayout | undefined }): SizeExpr {
+  if (s.layout === undefined) return countOf(s.axes);
+  const last = new Map(s.layout.indices.map((name, k): [string, Expr] => [name, sub(s.axes[k]!.extent, num(1))]));
+  const word = sizeExpr(substitute(s.layout.word, last));
+  return times(["max", ["+", word, 1], 0], 32 / storage[s.elem].bits);
+}
+/** A condition on dimensions and scalars; undefined where it also speaks of data. */
+export function sizeCondition(e: Expr): Condition | undefined {
+  if (e.kind !== "op") return undefined;
+  const compare = { lt: "<", le: "<=", gt: ">", ge: ">=", eq: "==", ne: "!=" } as const;
+  if (e.op === "land" || e.op === "lor") {
+    const [a, b] = e.args.map(sizeCondition);
+    return a && b ? [e.op === "land" ? "and" : "or", a, b] : undefined;
+  }
+  if (e.op === "lnot") {
+    const a = sizeCondition(e.args[0]!);
+    return a ? ["not", a] : undefined;
+  }
+  if (!(e.op in compare)) return undefined;
+  const [a, b] = e.args.map(sizeOrNone);
+  return a === undefined || b === undefined ? undefined : [compare[e.op as keyof typeof compare], a, b];
+}

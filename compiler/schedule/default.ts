@@ -1,0 +1,209 @@
+/**
+ * The default scheduler: from a job and a target to directives. What a schedule says wins; the rest is decided here, and can be printed.
+ */
+import { visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { freeIndices } from "../../dsl/tensor/expr.ts";
+import { storage } from "../../dsl/tensor/types.ts";
+import type { Directive } from "../../dsl/check/schedules.ts";
+import type { Job, Plan } from "../plan/plan.ts";
+import type { Profile } from "../targets/target.ts";
+import { multipleOf, type Tiling } from "./shape.ts";
+
+type Sized = Extract<Directive, { size: number }>;
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+const powerUp = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
+const base = (name: string): string => name.split("$")[0]!;
+const constant = (e: Expr): number | undefined => (e.kind === "const" ? Number(e.value) : undefined);
+
+/** Sizes by index, and the number of threads: the form in which a schedule speaks. */
+export interface JobDirectives {
+  readonly name: string;
+  readonly tile: ReadonlyMap<string, number>;
+  readonly unroll: ReadonlyMap<string, number>;
+  readonly threads: number;
+}
+
+export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDirectives {
+  const axes = axesOf(job);
+  const reduces = job.kind === "map" ? reductionsOf(job.stores.map((s) => s.value)) : [];
+  const make = (tile: [string, number][], threads: number, unroll: [string, number][] = []): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads });
+  if (job.kind === "row" || reduces.length === 0) {
+    const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
+    return make(pack(axes, threads), threads);
+  }
+  const shared = reuseAxes(reduces, axes);
+  if (shared.length >= 2) {
+    const [outer, inner] = shared.slice(-2) as [Axis, Axis];
+    const size = (a: Axis, most: number) => Math.min(most, powerUp(constant(a.extent) ?? most));
+    return make(
+      [
+        [outer.name, size(outer, 32)],
+        [inner.name, size(inner, 32)],
+      ],
+      64,
+      unrolls(reduces, plan),
+    );
+  }
+  const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
+  if (axes.length === 0) return make(reduces.length && long ? [[base(long.name), 256]] : [], 256);
+  if (profile.rowsByThreads || long === undefined) return make(pack(axes, 64), 64);
+  // A row of threads to each result: neighbours read neighbours.
+  return make(
+    [
+      [axes.at(-1)!.name, 4],
+      [base(long.name), profile.warp],
+    ],
+    4 * profile.warp,
+  );
+}
+/** The axes over which a job's points are independent: blocks and threads take them. */
+export function axesOf(job: Job): readonly Axis[] {
+  if (job.kind === "map") return job.axes;
+  const s = job.statement;
+  if (s.kind === "define") {
+    const swept = new Set(s.value.kind === "sweep" ? s.value.over.map((o) => o.name) : []);
+    return s.axes.filter((a) => !swept.has(a.name));
+  }
+  // Accumulation is in order along the axes that choose the place; the others stand in the place as they are.
+  if (s.kind === "write") return s.axes.filter((a) => s.subscripts.some((x) => x.kind === "index" && x.name === a.name));
+  return s.outer;
+}
+
+/** Threads for the last axis, and for those before it where the last is known to be short. */
+function pack(axes: readonly Axis[], threads: number): [string, number][] {
+  const out: [string, number][] = [];
+  let left = threads;
+  for (const a of [...axes].reverse()) {
+    if (left <= 1) break;
+    const size = Math.min(left, powerUp(constant(a.extent) ?? left));
+    if (size > 1) out.push([a.name, size]);
+    left /= size;
+  }
+  return out;
+}
+/** Reductions that stand outside any other. */
+function reductionsOf(list: readonly Expr[]): Reduce[] {
+  const out: Reduce[] = [];
+  const walk = (e: Expr): void => {
+    if (e.kind === "reduce") out.push(e);
+    else visitChildren(e, walk);
+  };
+  list.forEach(walk);
+  return out;
+}
+function visitChildren(e: Expr, f: (e: Expr) => void): void {
+  let first = true;
+  visit(e, (x) => {
+    if (first) first = false;
+    else if (x.kind === "reduce") f(x);
+  });
+}
+/** Launch axes along which a reduction reads some operand again and again: the sides of a matrix product. */
+function reuseAxes(reduces: readonly Reduce[], axes: readonly Axis[]): Axis[] {
+  return axes.filter((a) =>
+    reduces.some((r) => {
+      const all = freeIndices(r);
+      if (!all.has(a.name)) return false;
+      let again = false;
+      for (const body of r.bodies)
+        visit(body, (x) => {
+          if (x.kind !== "read" || x.subscripts.length === 0) return;
+          const own = new Set(x.subscripts.flatMap((s) => [...freeIndices(s)]));
+          if (!own.has(a.name) && r.axes.some((ax) => own.has(ax.name))) again = true;
+        });
+      return again;
+    }),
+  );
+}
+/** Several elements an iteration where the extent is a multiple: as many as share a word of the narrowest operand, four otherwise. */
+function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
+  return reduces.flatMap((r): [string, number][] => {
+    const axis = r.axes.at(-1)!;
+    let bits = 32;
+    for (const b of r.bodies)
+      visit(b, (x) => {
+        const elem = x.kind === "read" ? plan.stored.get(x.tensor)?.elem : undefined;
+        if (elem) bits = Math.min(bits, storage[elem].bits);
+      });
+    const want = bits < 8 ? 32 / bits : 4;
+    for (let n = Math.min(8, want); n > 1; n /= 2) if (multipleOf(axis.extent) % n === 0 && axis.range === undefined) return [[base(axis.name), n]];
+    return [];
+  });
+}
+
+/** The directives of a schedule that concern a job, over its defaults. */
+export function applyDirectives(defaults: JobDirectives, directives: readonly Directive[], job: Job): JobDirectives {
+  const names = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : [job.name]);
+  const own = directives.filter((d) => !("definition" in d) || d.definition === undefined || names.has(d.definition));
+  const known = new Set([...axesOf(job).map((a) => a.name), ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.value)).flatMap((r) => r.axes.map((a) => base(a.name))) : [])]);
+  const tiles = own.filter((d): d is Sized => d.kind === "tile" && known.has(d.index));
+  const unrolled = own.filter((d): d is Sized => d.kind === "unroll" && known.has(d.index));
+  const warps = own.find((d): d is Extract<Directive, { kind: "warps" }> => d.kind === "warps");
+  if (tiles.length === 0 && unrolled.length === 0 && warps === undefined) return defaults;
+  const tile = new Map(tiles.length > 0 ? [] : defaults.tile);
+  for (const t of tiles) tile.set(t.index, t.size);
+  const unroll = new Map(defaults.unroll);
+  for (const u of unrolled) unroll.set(u.index, u.size);
+  return { ...defaults, tile, unroll, threads: warps ? warps.count * 32 : defaults.threads };
+}
+
+/** Directives to numbers: threads go to the launch's own axes first, last axis first, then to reduced ones; what is left is registers. */
+export function tilingOf(d: JobDirectives, job: Job): Tiling {
+  const axes = axesOf(job);
+  const tiled = axes.filter((a) => (d.tile.get(a.name) ?? 1) > 1);
+  let threads = d.threads;
+  const share = new Map<string, number>();
+  const reduced = [...d.tile].filter(([index]) => !axes.some((a) => a.name === index));
+  // A reduced index takes its threads only where the launch's own tile leaves some.
+  const own = tiled.reduce((n, a) => n * d.tile.get(a.name)!, 1);
+  const spread = reduced.flatMap(([index, size]) => {
+    const free = Math.max(1, threads / own);
+    const n = Math.min(size, free);
+    threads /= n;
+    return n > 1 ? [{ index, threads: n }] : [];
+  });
+  const volume = (a: Axis): number => d.tile.get(a.name)!;
+  // Square shares: every axis in turn gets a factor of two while threads and elements are left, the last axis first.
+  for (const a of tiled) share.set(a.name, 1);
+  const most = (a: Axis): number => (tiled.length >= 2 && own > threads ? Math.max(1, volume(a) / registersFor(own / threads, tiled, a, d)) : volume(a));
+  for (let given = true; given && threads > 1; ) {
+    given = false;
+    for (const a of [...tiled].reverse()) {
+      if (threads <= 1 || share.get(a.name)! >= most(a)) continue;
+      share.set(a.name, share.get(a.name)! * 2);
+      threads /= 2;
+      given = true;
+    }
+  }
+  return {
+    axes: axes.map((a) => {
+      const size = d.tile.get(a.name) ?? 1;
+      const t = share.get(a.name) ?? 1;
+      return { index: a.name, threads: t, registers: Math.max(1, size / t) };
+    }),
+    spread,
+    unroll: [...d.unroll].map(([index, registers]) => ({ index, registers })),
+    threads: d.threads,
+  };
+}
+/** Registers along one axis, so that the product over all is `total` and the shares are near each other. */
+function registersFor(total: number, tiled: readonly Axis[], axis: Axis, d: JobDirectives): number {
+  const regs = new Map(tiled.map((a) => [a.name, 1]));
+  let left = total;
+  while (left > 1) {
+    const next = [...tiled].reverse().filter((a) => regs.get(a.name)! < d.tile.get(a.name)!).sort((x, y) => regs.get(x.name)! - regs.get(y.name)!)[0];
+    if (next === undefined) break;
+    regs.set(next.name, regs.get(next.name)! * 2);
+    left /= 2;
+  }
+  return regs.get(axis.name)!;
+}
+
+export function printDirectives(d: JobDirectives): string[] {
+  const lines: string[] = [];
+  const q = (index: string) => `${d.name}.${index}`;
+  if (d.tile.size > 0) lines.push(`tile ${[...d.tile].map(([i, n]) => `${q(i)}: ${n}`).join(", ")}`);
+  if (d.unroll.size > 0) lines.push(`unroll ${[...d.unroll].map(([i, n]) => `${q(i)}: ${n}`).join(", ")}`);
+  return lines;
+}

@@ -1,0 +1,88 @@
+/** The tile that a block computes: its axes, and how registers and threads share them. */
+import type { Expr } from "../../dsl/tensor/ir.ts";
+import { Layout } from "../layout/layout.ts";
+import type { TileAxis } from "../tile/ir.ts";
+
+export interface AxisShape {
+  readonly index: string;
+  readonly threads: number;
+  readonly registers: number;
+}
+/** A launch's tiling, as numbers: what the directives for its definition come to. */
+export interface Tiling {
+  /** Indices of the launch that are tiled; others take one element a block. */
+  readonly axes: readonly AxisShape[];
+  /** Reduced indices whose elements are shared out over threads. */
+  readonly spread: readonly { readonly index: string; readonly threads: number }[];
+  /** Reduced indices of which one iteration takes several elements. */
+  readonly unroll: readonly { readonly index: string; readonly registers: number }[];
+  /** Threads a block; at least what the axes take. */
+  readonly threads: number;
+}
+
+const log2 = (n: number): number => Math.round(Math.log2(n));
+const base = (name: string): string => name.split("$")[0]!;
+
+export class LaunchShape {
+  readonly axes: readonly TileAxis[];
+  readonly layout: Layout;
+  private readonly tiling: Tiling;
+
+  /** @param warp threads that run in step; lane bits come first */
+  constructor(tiling: Tiling, warp: number) {
+    this.tiling = tiling;
+    const parts: [input: string, name: string, bits: number][] = [];
+    let threadBits = 0;
+    const warpBits = log2(warp);
+    // The last axis has the lowest lane bits, and within an axis registers lie below threads.
+    const put = (name: string, threads: number): void => {
+      for (let b = 0; b < log2(threads); b++) parts.push([threadBits++ < warpBits ? "lane" : "warp", name, 1]);
+    };
+    for (const s of tiling.unroll) parts.push(["register", `${s.index}.unroll`, log2(s.registers)]);
+    for (const s of tiling.spread) put(`${s.index}.threads`, s.threads);
+    for (const a of [...tiling.axes].reverse()) {
+      parts.push(["register", a.index, log2(a.registers)]);
+      put(a.index, a.threads);
+    }
+    const idle = log2(tiling.threads) - threadBits;
+    let layout = Layout.blocked(parts.filter((p) => p[2] > 0));
+    if (idle > 0) {
+      const lanes = Math.min(idle, Math.max(0, warpBits - threadBits));
+      if (lanes > 0) layout = layout.product(Layout.zeros("lane", lanes));
+      if (idle > lanes) layout = layout.product(Layout.zeros("warp", idle - lanes));
+    }
+    this.layout = layout;
+    this.axes = [
+      ...tiling.axes.filter((a) => a.threads * a.registers > 1).map((a) => ({ name: a.index, extent: a.threads * a.registers })),
+      ...tiling.spread.map((s) => ({ name: `${s.index}.threads`, extent: s.threads })),
+      ...tiling.unroll.map((s) => ({ name: `${s.index}.unroll`, extent: s.registers })),
+    ];
+  }
+  /** Elements of an index that a block takes. */
+  tile(index: string): number {
+    const a = this.tiling.axes.find((x) => x.index === index);
+    return a ? a.threads * a.registers : 1;
+  }
+  spread(index: string): { axis: string; extent: number } | undefined {
+    const s = this.tiling.spread.find((x) => x.index === base(index));
+    return s && s.threads > 1 ? { axis: `${s.index}.threads`, extent: s.threads } : undefined;
+  }
+  unroll(index: string): { axis: string; extent: number } | undefined {
+    const s = this.tiling.unroll.find((x) => x.index === base(index));
+    return s && s.registers > 1 ? { axis: `${s.index}.unroll`, extent: s.registers } : undefined;
+  }
+  divides(extent: Expr, width: number): boolean {
+    return multipleOf(extent) % width === 0;
+  }
+}
+
+/** A number that divides the value of an extent, whatever its dimensions are. */
+export function multipleOf(e: Expr): number {
+  if (e.kind === "const") return Math.abs(Number(e.value)) || 2 ** 30;
+  if (e.kind !== "op") return 1;
+  const [a, b] = e.args;
+  if (e.op === "mul") return Math.min(2 ** 30, multipleOf(a!) * multipleOf(b!));
+  if (e.op === "add" || e.op === "sub" || e.op === "min" || e.op === "max") return gcd(multipleOf(a!), multipleOf(b!));
+  return 1;
+}
+const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));

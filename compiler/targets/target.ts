@@ -1,0 +1,47 @@
+/** What a target is: names, spellings and limits, as a value. Shared code asks what it can do, not which one it is. */
+import type { Elem, MapOp } from "../tile/ir.ts";
+
+/** A fragment of generated text with the precedence of its outermost operator; a higher number binds tighter. */
+export interface Text {
+  readonly text: string;
+  readonly level: number;
+}
+/** What one position of a buffer holds. */
+export type Unit = "f64" | "f32" | "i32" | "u32" | "u16" | "u8";
+/** How a device likes its work: what the default scheduler asks. */
+export interface Profile {
+  readonly name: string;
+  /** Threads that run in step. */
+  readonly warp: number;
+  /** A thread to each row of a reduction, rather than a warp. */
+  readonly rowsByThreads: boolean;
+}
+export interface Target {
+  readonly name: "cuda" | "wgsl";
+  readonly profile: Profile;
+  readonly limits: { readonly threads: number; readonly sharedBytes: number; readonly buffers: number };
+  /** True where arithmetic keeps infinities. */
+  readonly infinities: boolean;
+  /** Spelling of each element type; a missing one cannot be held. */
+  readonly types: Partial<Record<Elem, string>>;
+  readonly literal: (value: number | boolean, elem: Elem) => string;
+  readonly op: (op: MapOp, elem: Elem, args: readonly Text[], from: Elem) => Text;
+  /** The declaration of a value that never changes, and of one that does. */
+  readonly declare: (name: string, elem: Elem, value: string, mutable: boolean) => string;
+  readonly loop: (name: string, from: string, to: string, step: number) => string;
+  readonly condition: (test: string) => string;
+  readonly barrier: string;
+  readonly sharedArray: (name: string, elem: Elem, count: number) => string;
+  /** Bits of the smallest memory unit that a thread can read and write on its own. */
+  readonly unitBits: 8 | 32;
+  /** An element of a buffer; narrow ones as their bits in a u32. `atomic`: this kernel also changes single fields of its words. */
+  readonly load: (buffer: string, unit: Unit, at: Text, atomic: boolean) => Text;
+  readonly store: (buffer: string, unit: Unit, at: Text, value: Text, atomic: boolean) => string;
+  /** Replaces the bits under `mask` of a word that other threads also change. */
+  readonly merge: (buffer: string, word: Text, mask: Text, bits: Text) => readonly string[];
+  readonly reserved: ReadonlySet<string>;
+  readonly threadIndex: string;
+  readonly blockIndex: string;
+  /** How a dimension, scalar or step is named inside a kernel. */
+  readonly uniform: (name: string) => string;
+}

@@ -1,0 +1,61 @@
+/**
+ * Thread IR: what one thread of a launch does. Structured control only; registers are named scalars, never arrays; memory is reached as
+ * (buffer, element position). Every name is assigned by exactly one `let`, or is a `var` that loops assign.
+ */
+import type { SizeExpr } from "../../runtime/abi.ts";
+import type { Unit } from "../targets/target.ts";
+import type { BufferUse, Elem, GridAxis, MapOp } from "../tile/ir.ts";
+
+export type Expr =
+  | { readonly kind: "const"; readonly value: number | boolean; readonly elem: Elem }
+  | { readonly kind: "name"; readonly name: string; readonly elem: Elem }
+  /** A dimension, scalar or step: the same for all threads of a launch. */
+  | { readonly kind: "uniform"; readonly name: string; readonly elem: Elem }
+  /** Index of the thread within its block, and of the block within the grid. */
+  | { readonly kind: "thread" | "block"; readonly elem: "i32" }
+  | { readonly kind: "op"; readonly op: MapOp; readonly args: readonly Expr[]; readonly elem: Elem }
+  /** A unit of a buffer: an element, the bits of a narrow one, or a word of packed ones. 0 where `guard` is false, and then memory is not touched. */
+  | { readonly kind: "load"; readonly buffer: string; readonly at: Expr; readonly guard?: Expr; readonly elem: Elem }
+  | { readonly kind: "shared"; readonly array: string; readonly at: Expr; readonly elem: Elem };
+
+export type Stmt =
+  | { readonly kind: "let"; readonly name: string; readonly value: Expr }
+  | { readonly kind: "var"; readonly name: string; readonly value: Expr }
+  | { readonly kind: "assign"; readonly name: string; readonly value: Expr }
+  /** name = from, from + step, .. while name < to */
+  | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly Stmt[] }
+  | { readonly kind: "if"; readonly test: Expr; readonly then: readonly Stmt[] }
+  | { readonly kind: "store"; readonly buffer: string; readonly at: Expr; readonly value: Expr }
+  /** Replaces the bits under `mask` of a word; other threads may change its other bits at the same time. */
+  | { readonly kind: "merge"; readonly buffer: string; readonly at: Expr; readonly mask: Expr; readonly bits: Expr }
+  | { readonly kind: "share"; readonly array: string; readonly at: Expr; readonly value: Expr }
+  /** All threads of the block arrive before any goes on. Stands in control flow that is uniform over the block. */
+  | { readonly kind: "barrier" }
+  | { readonly kind: "comment"; readonly text: string; readonly line?: number };
+
+export interface SharedArray {
+  readonly name: string;
+  readonly elem: Elem;
+  readonly count: number;
+}
+export interface ThreadBuffer extends BufferUse {
+  readonly unit: Unit;
+  /** Units that its elements take. */
+  readonly units: SizeExpr;
+  /** Some statement merges fields into its words. */
+  readonly atomic: boolean;
+}
+export interface ThreadKernel {
+  readonly name: string;
+  readonly threads: number;
+  readonly grid: readonly GridAxis[];
+  /** Blocks in all. */
+  readonly blocks: SizeExpr;
+  readonly buffers: readonly ThreadBuffer[];
+  readonly shared: readonly SharedArray[];
+  readonly body: readonly Stmt[];
+}
+export function children(e: Expr): readonly Expr[] {
+  return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
+}
+export const bytesOf = (elem: Elem): number => (elem === "f64" ? 8 : 4);

@@ -1,0 +1,387 @@
+/** Tile IR -> thread IR: each tile becomes the scalars that a thread holds of it, reductions become folds and exchanges through shared memory. */
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { type Storage, storage } from "../../dsl/tensor/types.ts";
+import type { SizeExpr } from "../../runtime/abi.ts";
+import { times } from "../plan/size.ts";
+import type { Target, Unit } from "../targets/target.ts";
+import { type BufferUse, type Combine, type Elem, type Launch, type MapOp, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import type { SharedArray, ThreadKernel } from "./ir.ts";
+import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { statementsOf } from "./statements.ts";
+
+/** Partners that are read in one exchange; longer reductions take several. */
+const exchangeBits = 4;
+
+export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
+  const l = new ThreadLowering(launch, target.unitBits);
+  l.run();
+  const merged = new Set<string>();
+  const look = (list: readonly Effect[]): void => {
+    for (const e of list) {
+      if (e.kind === "merge") merged.add(e.buffer);
+      if (e.kind === "loop") look(e.body);
+    }
+  };
+  look(l.nodes.effects);
+  return {
+    name: launch.name,
+    threads: threadsOf(launch),
+    grid: launch.grid,
+    blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
+    buffers: launch.buffers.map((b) => ({ ...b, ...unitsOf(b, target.unitBits), atomic: merged.has(b.name) })),
+    shared: l.sharedArrays,
+    body: statementsOf(l.nodes, target.reserved, launch.buffers.map((b) => b.name)),
+  };
+}
+
+/** Register instances of a value: bit b of the key is register bit b, others 0. */
+type Instances = Map<number, NodeId>;
+
+class ThreadLowering {
+  readonly nodes = new Nodes();
+  private readonly launch: Launch;
+  private readonly values = new Map<Value, Instances>();
+  private readonly shared = new Map<string, SharedArray>();
+  private readonly written: ReadonlySet<string>;
+  private readonly registers: readonly number[];
+  private readonly unitBits: 8 | 32;
+  private exchanges = 0;
+
+  constructor(launch: Launch, unitBits: 8 | 32) {
+    this.launch = launch;
+    this.unitBits = unitBits;
+    this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
+    this.registers = launch.layout.columns.get("register") ?? [];
+  }
+  get sharedArrays(): SharedArray[] {
+    return [...this.shared.values()];
+  }
+  run(): void {
+    for (const op of this.launch.body) this.op(op);
+  }
+
+  // ---- instances
+  /** Register bits that move along one of the axes. */
+  private mask(axes: readonly string[]): number {
+    const columns = this.launch.layout.project(axes).columns.get("register") ?? [];
+    return columns.reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
+  }
+  private instances(axes: readonly string[]): number[] {
+    const mask = this.mask(axes);
+    const out: number[] = [];
+    for (let r = 0; r < 1 << this.registers.length; r++) if ((r & ~mask) === 0) out.push(r);
+    return out;
+  }
+  private get(v: Value, register: number): NodeId {
+    const own = this.values.get(v);
+    invariant(own, `tile value ${v} is used before it is made`);
+    const id = own.get(register & this.mask(this.launch.tiles[v]!.axes));
+    invariant(id !== undefined, `tile value ${v} lacks register instance ${register}`);
+    return id;
+  }
+  private set(v: Value, make: (register: number) => NodeId): void {
+    this.values.set(v, new Map(this.instances(this.launch.tiles[v]!.axes).map((r) => [r, make(r)])));
+  }
+
+  private op(op: Op): void {
+    const n = this.nodes;
+    const tile = (v: Value) => this.launch.tiles[v]!;
+    switch (op.kind) {
+      case "const":
+        return this.set(op.out, () => n.constant(op.value, tile(op.out).elem));
+      case "dim":
+      case "scalar":
+      case "step":
+        return this.set(op.out, () => n.uniform(op.name, tile(op.out).elem));
+      case "block":
+        return this.set(op.out, () => this.blockOf(op.axis));
+      case "coordinate":
+        return this.set(op.out, (r) => this.coordinate(op.axis, r));
+      case "map":
+        return this.set(op.out, (r) => n.op(op.op, op.args.map((a) => this.get(a, r)), tile(op.out).elem, tile(op.out).name));
+      case "load": {
+        const pinned = this.written.has(op.buffer);
+        return this.set(op.out, (r) => this.load(op.buffer, tile(op.out).elem, this.get(op.at, r), op.guard === undefined ? undefined : this.get(op.guard, r), pinned));
+      }
+      case "store":
+        return this.store(op);
+      case "reduce":
+        return this.reduce(op);
+      case "loop":
+        return this.loop(op);
+      case "comment":
+        return n.effect({ kind: "comment", text: op.text, ...(op.line ? { line: op.line } : {}) });
+      default:
+        return op satisfies never;
+    }
+  }
+  /** The block's place along an axis: the linear index unfolded, last axis fastest. */
+  private blockOf(axis: string): NodeId {
+    const n = this.nodes;
+    const { grid } = this.launch;
+    const k = grid.findIndex((g) => g.axis === axis);
+    let rest = n.special("block");
+    for (let i = grid.length - 1; i > k; i--) rest = n.op("truncdiv", [rest, this.size(grid[i]!.blocks)], "i32");
+    return k === 0 ? rest : n.op("truncmod", [rest, this.size(grid[k]!.blocks)], "i32", `${axis}_block`);
+  }
+  private size(e: SizeExpr): NodeId {
+    const n = this.nodes;
+    if (typeof e === "number") return n.int(e);
+    if (typeof e === "string") return n.uniform(e, "i32");
+    const [op, x, y] = e;
+    const a = this.size(x);
+    const b = this.size(y);
+    if (op === "ceildiv") return n.op("truncdiv", [n.op("add", [a, n.op("sub", [b, n.int(1)], "i32")], "i32"), b], "i32");
+    return n.op(({ "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", min: "min", max: "max" } as const)[op], [a, b], "i32");
+  }
+  /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */
+  private coordinate(axis: string, register: number): NodeId {
+    const n = this.nodes;
+    const own = this.launch.layout.project([axis]);
+    const columns = [...(own.columns.get("lane") ?? []), ...(own.columns.get("warp") ?? [])];
+    let sum: NodeId | undefined;
+    for (let b = 0; b < columns.length; ) {
+      if (columns[b] === 0) {
+        b++;
+        continue;
+      }
+      let length = 1;
+      while (b + length < columns.length && columns[b + length] === columns[b]! << length) length++;
+      let part = n.special("thread");
+      if (b > 0) part = n.op("shr", [part, n.int(b)], "i32");
+      if (b + length < columns.length) part = n.op("and", [part, n.int((1 << length) - 1)], "i32");
+      if (columns[b]! > 1) part = n.op("mul", [part, n.int(columns[b]!)], "i32");
+      sum = sum === undefined ? part : n.op("add", [sum, part], "i32");
+      b += length;
+    }
+    const held = (own.columns.get("register") ?? []).reduce((v, c, b) => ((register >> b) & 1 ? v ^ c : v), 0);
+    return sum === undefined ? n.int(held) : n.op("add", [sum, n.int(held)], "i32", axis);
+  }
+
+  private store(op: Extract<Op, { kind: "store" }>): void {
+    const n = this.nodes;
+    const axes = [...new Set([op.at, op.value, ...(op.guard === undefined ? [] : [op.guard])].flatMap((v) => this.launch.tiles[v]!.axes))];
+    const own = this.launch.layout.project(axes);
+    // Threads that hold copies leave the write to the one whose free bits are 0.
+    const lanes = own.bitsOf("lane");
+    const free = own.free("lane") | (own.free("warp") << lanes);
+    const first = free === 0 ? undefined : n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(0)], "bool");
+    const places = this.instances(axes).map((r) => {
+      const guard = op.guard === undefined ? undefined : this.get(op.guard, r);
+      const test = first === undefined ? guard : guard === undefined ? first : n.op("land", [first, guard], "bool");
+      return { at: this.get(op.at, r), value: this.get(op.value, r), test };
+    });
+    const { elem } = this.launch.buffers.find((b) => b.name === op.buffer)!;
+    const { bits } = storage[elem];
+    if (bits >= this.unitBits) {
+      for (const p of places) n.effect({ kind: "store", buffer: op.buffer, at: p.at, value: this.encode(p.value, elem), ...(p.test === undefined ? {} : { guard: p.test }) });
+      return;
+    }
+    this.storeFields(op.buffer, elem, places);
+  }
+  /** Fields of words: a thread that holds all fields of a word writes it whole, others merge theirs in. */
+  private storeFields(buffer: string, elem: Storage, places: readonly { at: NodeId; value: NodeId; test: NodeId | undefined }[]): void {
+    const n = this.nodes;
+    const { bits } = storage[elem];
+    const per = 32 / bits;
+    const rest = [...places];
+    while (rest.length > 0) {
+      const { base, by } = n.offset(rest[0]!.at);
+      const word = Math.floor(by / per);
+      const fields = Array.from({ length: per }, (_, k) => rest.findIndex((p) => n.offset(p.at).base === base && n.offset(p.at).by === word * per + k));
+      const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);
+      if (!whole) {
+        const p = rest.shift()!;
+        this.mergeField(buffer, elem, p, p.test);
+        continue;
+      }
+      const parts = fields.map((f) => rest[f]!);
+      for (const p of parts) rest.splice(rest.indexOf(p), 1);
+      const value = parts.map((p, k) => n.op("shl", [this.encode(p.value, elem), n.constant(k * bits, "u32")], "u32")).reduce((a, b) => n.op("or", [a, b], "u32"));
+      const tests = [...new Set(parts.map((p) => p.test))];
+      const all = tests.length === 1 ? tests[0] : tests.filter((t) => t !== undefined).reduce((a, b) => n.op("land", [a, b], "bool"));
+      n.effect({ kind: "store", buffer, at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"), value, ...(all === undefined ? {} : { guard: all }) });
+      if (tests.length > 1) for (const p of parts) this.mergeField(buffer, elem, p, n.op("land", [p.test ?? n.constant(true, "bool"), n.op("lnot", [all!], "bool")], "bool"));
+    }
+  }
+  private mergeField(buffer: string, elem: Storage, p: { at: NodeId; value: NodeId }, test: NodeId | undefined): void {
+    const n = this.nodes;
+    const { word, shift } = this.field(p.at, storage[elem].bits);
+    const mask = n.op("shl", [n.constant(2 ** storage[elem].bits - 1, "u32"), shift], "u32");
+    const bits = n.op("shl", [this.encode(p.value, elem), shift], "u32");
+    n.effect({ kind: "merge", buffer, at: word, mask, bits, ...(test === undefined ? {} : { guard: test }) });
+  }
+  /** The word that holds an element, and the bit at which it starts. */
+  private field(at: NodeId, bits: number): { word: NodeId; shift: NodeId } {
+    const n = this.nodes;
+    const per = n.int(32 / bits);
+    const place = n.op("truncmod", [at, per], "i32");
+    return { word: n.op("truncdiv", [at, per], "i32"), shift: n.op("to_u32", [n.op("mul", [place, n.int(bits)], "i32")], "u32") };
+  }
+  private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
+    const n = this.nodes;
+    const { elem } = this.launch.buffers.find((b) => b.name === buffer)!;
+    const info = storage[elem];
+    if (info.bits >= 32) return n.load(buffer, type, at, guard, pinned, buffer);
+    let raw: NodeId;
+    if (info.bits >= this.unitBits) raw = n.load(buffer, "u32", at, guard, pinned, buffer);
+    else {
+      const { word, shift } = this.field(at, info.bits);
+      const whole = n.load(buffer, "u32", word, guard, pinned, `${buffer}_word`);
+      raw = n.op("and", [n.op("shr", [whole, shift], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
+    }
+    return this.decode(raw, elem);
+  }
+  private decode(raw: NodeId, elem: Storage): NodeId {
+    const n = this.nodes;
+    const info = storage[elem];
+    if (elem === "bool") return n.op("ne", [raw, n.constant(0, "u32")], "bool");
+    if (info.class === "float") return n.op(`decode_${elem}` as MapOp, [raw], "f32");
+    const signed = "min" in info && (info.min as number) < 0;
+    if (!signed) return n.op("to_i32", [raw], "i32");
+    const up = n.constant(32 - info.bits, "u32");
+    return n.op("shr", [n.op("bitcast", [n.op("shl", [raw, up], "u32")], "i32"), up], "i32");
+  }
+  /** A value as it lies in memory: narrow ones as bits in a u32. */
+  private encode(value: NodeId, elem: Storage): NodeId {
+    const n = this.nodes;
+    const info = storage[elem];
+    if (elem === "bool") return n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32");
+    if (info.bits >= 32) return n.at(value).elem === "bool" ? n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32") : value;
+    if (info.class === "float") return n.op(`encode_${elem}` as MapOp, [value], "u32");
+    return n.op("and", [n.op("bitcast", [value], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
+  }
+
+  private loop(op: Extract<Op, { kind: "loop" }>): void {
+    const n = this.nodes;
+    const hull = (v: Value, pick: "min" | "max"): NodeId => this.instances(this.launch.tiles[v]!.axes).map((r) => this.get(v, r)).reduce((a, b) => n.op(pick, [a, b], "i32"));
+    const from = hull(op.from, "min");
+    const to = hull(op.to, "max");
+    const carried = op.carried.map((c) => {
+      const axes = this.launch.tiles[c.phi]!.axes;
+      const vars = this.instances(axes).map((r) => {
+        const init = this.get(c.init, r);
+        const id = n.variable("acc", this.launch.tiles[c.phi]!.elem);
+        n.effect({ kind: "declare", variable: id, init });
+        return [r, id] as const;
+      });
+      return { c, vars };
+    });
+    n.open();
+    for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
+    const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step));
+    this.values.set(op.index, new Map([[0, index]]));
+    for (const o of op.body) this.op(o);
+    const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
+    const body = n.close();
+    n.effect({ kind: "loop", index, from, to, step: op.step, assigns, body });
+    // After the loop the variables hold the results; they do not change again.
+    for (const { c, vars } of carried) this.values.set(c.out, new Map(vars));
+  }
+
+  // ---- reductions
+  private reduce(op: Extract<Op, { kind: "reduce" }>): void {
+    const all = this.launch.tiles[op.values[0]!]!.axes;
+    const rest = all.filter((a) => a !== op.over);
+    const axisMask = this.mask([op.over]);
+    const own = this.instances([op.over]);
+    const folded = new Map<number, NodeId[]>();
+    for (const r of this.instances(rest)) {
+      let acc: NodeId[] | undefined;
+      for (const a of own) {
+        const part = op.values.map((v) => this.get(v, (r & ~axisMask) | a));
+        acc = acc === undefined ? part : this.combine(op.by, acc, part);
+      }
+      folded.set(r, acc!);
+    }
+    const layout = this.launch.layout.project([op.over]);
+    const columns = [...(layout.columns.get("lane") ?? []), ...(layout.columns.get("warp") ?? [])];
+    const bits = columns.flatMap((c, b) => (c === 0 ? [] : [b]));
+    for (let at = 0; at < bits.length; at += exchangeBits) this.exchange(op.by, folded, bits.slice(at, at + exchangeBits));
+    op.outs.forEach((out, k) => {
+      this.values.set(out, new Map([...folded].map(([r, parts]) => [r, parts[k]!])));
+    });
+  }
+  /** Every thread reads the partial results of the threads that differ from it in `bits`, in one order, and combines them. */
+  private exchange(by: Combine, folded: Map<number, NodeId[]>, bits: readonly number[]): void {
+    const n = this.nodes;
+    const threads = threadsOf(this.launch);
+    const thread = n.special("thread");
+    const registers = [...folded.keys()];
+    if (this.exchanges++ > 0) n.effect({ kind: "barrier" });
+    registers.forEach((r, i) => {
+      folded.get(r)!.forEach((v, k) => {
+        n.effect({ kind: "share", array: this.array(k, n.at(v).elem, registers.length * threads), at: n.op("add", [thread, n.int(i * threads)], "i32"), value: v });
+      });
+    });
+    n.effect({ kind: "barrier" });
+    const mask = bits.reduce((m, b) => m | (1 << b), 0);
+    const base = n.op("and", [thread, n.int((threads - 1) & ~mask)], "i32");
+    registers.forEach((r, i) => {
+      const elems = folded.get(r)!.map((v) => n.at(v).elem);
+      let acc: NodeId[] | undefined;
+      for (let c = 0; c < 1 << bits.length; c++) {
+        const offset = bits.reduce((o, b, k) => ((c >> k) & 1 ? o | (1 << b) : o), 0);
+        const at = n.op("add", [base, n.int(i * threads + offset)], "i32");
+        const part = elems.map((e, k) => n.shared(this.array(k, e, registers.length * threads), e, at));
+        acc = acc === undefined ? part : this.combine(by, acc, part);
+      }
+      folded.set(r, acc!);
+    });
+  }
+  private array(component: number, elem: Elem, count: number): string {
+    const name = `partial${component}_${elem}`;
+    const old = this.shared.get(name);
+    if (old === undefined || old.count < count) this.shared.set(name, { name, elem, count });
+    return name;
+  }
+  private combine(by: Combine, x: readonly NodeId[], y: readonly NodeId[]): NodeId[] {
+    const n = this.nodes;
+    const [a, b] = [x[0]!, y[0]!];
+    const { elem } = n.at(a);
+    switch (by.kind) {
+      case "sum":
+        return [n.op("add", [a, b], elem)];
+      case "prod":
+        return [n.op("mul", [a, b], elem)];
+      case "max":
+      case "min":
+        return [n.op(by.kind, [a, b], elem)];
+      case "all":
+        return [n.op("land", [a, b], elem)];
+      case "any":
+        return [n.op("lor", [a, b], elem)];
+      case "argmax": {
+        const tie = n.op("land", [n.op("eq", [b, a], "bool"), n.op("lt", [y[1]!, x[1]!], "bool")], "bool");
+        const take = n.op("lor", [n.op("gt", [b, a], "bool"), tie], "bool");
+        return [n.op("select", [take, b, a], elem), n.op("select", [take, y[1]!, x[1]!], "i32")];
+      }
+      default:
+        return this.replay(by, x, y);
+    }
+  }
+  private replay(by: Extract<Combine, { kind: "monoid" }>, x: readonly NodeId[], y: readonly NodeId[]): NodeId[] {
+    const n = this.nodes;
+    const local = new Map<Value, NodeId>();
+    by.x.forEach((v, k) => local.set(v, x[k]!));
+    by.y.forEach((v, k) => local.set(v, y[k]!));
+    const get = (v: Value): NodeId => local.get(v) ?? this.get(v, 0);
+    for (const op of by.body) {
+      if (op.kind === "const") local.set(op.out, n.constant(op.value, this.launch.tiles[op.out]!.elem));
+      else if (op.kind === "map") local.set(op.out, n.op(op.op, op.args.map(get), this.launch.tiles[op.out]!.elem));
+      else if (op.kind === "dim" || op.kind === "scalar") local.set(op.out, n.uniform(op.name, this.launch.tiles[op.out]!.elem));
+      else throw new InternalError(`a monoid's combine with a ${op.kind}`);
+    }
+    return by.results.map(get);
+  }
+}
+const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
+
+/** What one position of a buffer holds, and how many there are: whole elements, or words of packed ones. */
+function unitsOf(b: BufferUse, unitBits: 8 | 32): { unit: Unit; units: SizeExpr } {
+  const { bits, compute } = storage[b.elem];
+  if (bits < unitBits) return { unit: "u32", units: ["ceildiv", b.count, 32 / bits] };
+  if (bits === 16) return { unit: "u16", units: b.count };
+  if (bits === 8) return { unit: "u8", units: b.count };
+  return { unit: compute === "int" || compute === "bool" ? "i32" : compute, units: b.count };
+}

@@ -1,0 +1,216 @@
+/**
+ * The values of one thread while it is being built: a graph of hash-consed nodes in nested scopes, with the integer identities that make
+ * addresses of neighbouring elements share their parts. Floats are never rewritten.
+ */
+import { invariant } from "../../dsl/diagnostics.ts";
+import type { Elem, MapOp } from "../tile/ir.ts";
+
+export type NodeId = number;
+export interface Node {
+  readonly kind: "const" | "uniform" | "thread" | "block" | "op" | "load" | "shared" | "variable";
+  readonly elem: Elem;
+  readonly args: readonly NodeId[];
+  readonly op?: MapOp;
+  readonly value?: number | boolean;
+  /** Uniform, buffer, array or variable. */
+  readonly name?: string;
+  readonly guarded?: boolean;
+  /** Stays where it was made: what it reads may change. */
+  readonly pinned?: boolean;
+  readonly depth: number;
+  readonly hint?: string;
+  /** A number that divides the value. */
+  readonly multiple: number;
+  /** The variable that this stands for inside the loop that changes it. */
+  readonly of?: NodeId;
+}
+export type Effect =
+  | { readonly kind: "node"; readonly node: NodeId }
+  | { readonly kind: "store"; readonly buffer: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
+  | { readonly kind: "merge"; readonly buffer: string; readonly at: NodeId; readonly mask: NodeId; readonly bits: NodeId; readonly guard?: NodeId }
+  | { readonly kind: "share"; readonly array: string; readonly at: NodeId; readonly value: NodeId }
+  | { readonly kind: "barrier" }
+  | { readonly kind: "comment"; readonly text: string; readonly line?: number }
+  | { readonly kind: "declare"; readonly variable: NodeId; readonly init: NodeId }
+  | { readonly kind: "loop"; readonly index: NodeId; readonly from: NodeId; readonly to: NodeId; readonly step: number; readonly assigns: readonly { readonly variable: NodeId; readonly value: NodeId }[]; readonly body: readonly Effect[] };
+
+interface Scope {
+  readonly effects: Effect[];
+  readonly known: Map<string, NodeId>;
+}
+const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
+
+export class Nodes {
+  readonly list: Node[] = [];
+  private readonly scopes: Scope[] = [{ effects: [], known: new Map() }];
+
+  get effects(): readonly Effect[] {
+    invariant(this.scopes.length === 1, "a loop is still open");
+    return this.scopes[0]!.effects;
+  }
+  get depth(): number {
+    return this.scopes.length - 1;
+  }
+  at(id: NodeId): Node {
+    return this.list[id]!;
+  }
+  effect(e: Effect): void {
+    this.scopes.at(-1)!.effects.push(e);
+  }
+  private node(n: Omit<Node, "depth" | "multiple"> & { multiple?: number }, key?: string): NodeId {
+    const depth = n.pinned === true ? this.depth : n.args.reduce((d, a) => Math.max(d, this.list[a]!.depth), 0);
+    const scope = this.scopes[depth]!;
+    const old = key === undefined ? undefined : scope.known.get(key);
+    if (old !== undefined) return old;
+    const id = this.list.length;
+    this.list.push({ ...n, depth, multiple: n.multiple ?? 1 });
+    scope.effects.push({ kind: "node", node: id });
+    if (key !== undefined) scope.known.set(key, id);
+    return id;
+  }
+  constant(value: number | boolean, elem: Elem): NodeId {
+    const multiple = elem === "i32" && typeof value === "number" ? Math.abs(value) || 2 ** 30 : 1;
+    return this.node({ kind: "const", elem, args: [], value, multiple }, `c ${elem} ${Object.is(value, -0) ? "-0" : value}`);
+  }
+  int(v: number): NodeId {
+    return this.constant(v, "i32");
+  }
+  uniform(name: string, elem: Elem): NodeId {
+    return this.node({ kind: "uniform", elem, args: [], name, hint: name }, `u ${name}`);
+  }
+  special(kind: "thread" | "block"): NodeId {
+    return this.node({ kind, elem: "i32", args: [], hint: kind }, kind);
+  }
+  variable(name: string, elem: Elem, multiple = 1): NodeId {
+    const id = this.list.length;
+    this.list.push({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, hint: name });
+    return id;
+  }
+  /** A variable as the loop that is open sees it: what reads it there stays inside. */
+  inside(variable: NodeId): NodeId {
+    const id = this.list.length;
+    this.list.push({ ...this.list[variable]!, depth: this.depth, of: variable });
+    return id;
+  }
+  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean, hint: string): NodeId {
+    const args = guard === undefined ? [at] : [at, guard];
+    return this.node({ kind: "load", elem, args, name: buffer, guarded: guard !== undefined, pinned, hint }, pinned ? undefined : `l ${buffer} ${args.join()}`);
+  }
+  shared(array: string, elem: Elem, at: NodeId): NodeId {
+    return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true });
+  }
+  open(): void {
+    this.scopes.push({ effects: [], known: new Map() });
+  }
+  close(): Effect[] {
+    return this.scopes.pop()!.effects;
+  }
+
+  private value(id: NodeId): number | boolean | undefined {
+    const n = this.list[id]!;
+    return n.kind === "const" ? n.value : undefined;
+  }
+  op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
+    if (elem === "i32") {
+      const simple = this.integer(op, args);
+      if (simple !== undefined) return simple;
+    }
+    if (elem === "u32") {
+      const [x, y] = args.map((a) => this.value(a));
+      if (op === "to_u32" && typeof x === "number" && x >= 0) return this.constant(x, "u32");
+      if ((op === "shl" || op === "shr" || op === "or") && y === 0) return args[0]!;
+      if (typeof x === "number" && typeof y === "number") {
+        const v = { shl: x << y, shr: x >>> y, and: x & y, or: x | y }[op as "shl"];
+        if (v !== undefined) return this.constant(v >>> 0, "u32");
+      }
+    }
+    if (op === "land" || op === "lor") {
+      const stop = op === "lor";
+      for (const [k, a] of args.entries()) {
+        if (this.value(a) === stop) return a;
+        if (this.value(a) === !stop) return args[1 - k]!;
+      }
+      if (args[0] === args[1]) return args[0]!;
+    }
+    if (op === "select") {
+      const c = this.value(args[0]!);
+      if (c !== undefined) return c ? args[1]! : args[2]!;
+      if (args[1] === args[2]) return args[1]!;
+    }
+    const comparison = ["lt", "le", "gt", "ge", "eq", "ne"].includes(op);
+    if (comparison && this.list[args[0]!]!.elem === "i32") {
+      const [x, y] = [this.value(args[0]!), this.value(args[1]!)];
+      if (typeof x === "number" && typeof y === "number") return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
+    }
+    const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
+    return this.node({ kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) }, `o ${op} ${elem} ${args.join()}`);
+  }
+  private multipleOf(op: MapOp, args: readonly NodeId[]): number {
+    const [a, b] = args.map((x) => this.list[x]!.multiple) as [number, number];
+    if (op === "mul") return Math.min(2 ** 30, a * b);
+    if (op === "add" || op === "sub" || op === "min" || op === "max") return gcd(a, b);
+    if (op === "select") return gcd(b, this.list[args[2]!]!.multiple);
+    return 1;
+  }
+  /** x + c with c outermost, products of constants, quotients of known multiples. */
+  private integer(op: MapOp, args: readonly NodeId[]): NodeId | undefined {
+    const [a, b] = args as [NodeId, NodeId];
+    const x = this.value(a);
+    const y = b === undefined ? undefined : this.value(b);
+    const both = typeof x === "number" && typeof y === "number";
+    if (both) {
+      const v = { add: x + y, sub: x - y, mul: x * y, min: Math.min(x, y), max: Math.max(x, y), truncdiv: y > 0 ? Math.trunc(x / y) : Number.NaN, truncmod: y > 0 ? x % y : Number.NaN, shl: x * 2 ** y, and: x & y, shr: x >> y }[op as "add"];
+      if (v !== undefined && Math.abs(v) < 2 ** 31) return this.int(v);
+    }
+    switch (op) {
+      case "add": {
+        if (typeof x === "number") return x === 0 ? b : this.op("add", [b, a], "i32");
+        if (y === 0) return a;
+        const left = this.offset(a);
+        const right = this.offset(b);
+        if (typeof y === "number") return left.by === 0 ? undefined : this.op("add", [left.base, this.int(left.by + y)], "i32");
+        if (left.by !== 0 || right.by !== 0) return this.op("add", [this.op("add", [left.base, right.base], "i32"), this.int(left.by + right.by)], "i32");
+        return undefined;
+      }
+      case "sub":
+        if (y === 0) return a;
+        if (a === b) return this.int(0);
+        return typeof y === "number" ? this.op("add", [a, this.int(-y)], "i32") : undefined;
+      case "mul": {
+        if (typeof x === "number" && typeof y !== "number") return this.op("mul", [b, a], "i32");
+        if (y === 1) return a;
+        if (y === 0) return b;
+        const left = this.offset(a);
+        if (typeof y === "number" && left.by !== 0) return this.op("add", [this.op("mul", [left.base, b], "i32"), this.int(left.by * y)], "i32");
+        return undefined;
+      }
+      case "truncdiv":
+      case "truncmod": {
+        if (typeof y !== "number" || y <= 0) return undefined;
+        if (y === 1) return op === "truncdiv" ? a : this.int(0);
+        const { base, by } = this.offset(a);
+        const whole = this.list[base]!.multiple % y === 0;
+        // base is a multiple of y: only the constant part decides the remainder.
+        if (whole && by >= 0 && by < y && (by > 0 || base === a)) {
+          if (op === "truncmod") return this.int(by);
+          if (by > 0) return this.op("truncdiv", [base, b], "i32");
+          const n = this.list[base]!;
+          const factor = n.op === "mul" ? this.value(n.args[1]!) : undefined;
+          if (typeof factor === "number" && factor % y === 0) return this.op("mul", [n.args[0]!, this.int(factor / y)], "i32");
+        }
+        return undefined;
+      }
+      case "min":
+      case "max":
+        return a === b ? a : undefined;
+      default:
+        return undefined;
+    }
+  }
+  /** x as base + by. */
+  offset(id: NodeId): { base: NodeId; by: number } {
+    const n = this.list[id]!;
+    const by = n.op === "add" && n.elem === "i32" ? this.value(n.args[1]!) : undefined;
+    return typeof by === "number" ? { base: n.args[0]!, by } : { base: id, by: 0 };
+  }
+}

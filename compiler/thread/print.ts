@@ -1,0 +1,54 @@
+/** Thread IR as text, close to what will be emitted. */
+import { sizeText } from "../../runtime/abi.ts";
+import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
+
+export function printKernel(k: ThreadKernel): string {
+  const buffers = k.buffers.map((b) => `  ${b.access} ${b.name}: ${b.unit}[${sizeText(b.units)}]${b.atomic ? " atomic" : ""}`);
+  const shared = k.shared.map((s) => `  shared ${s.name}: ${s.elem}[${s.count}]`);
+  return [`thread ${k.name}  threads ${k.threads}  blocks ${sizeText(k.blocks)}`, ...buffers, ...shared, ...printBlock(k.body, "  ")].join("\n");
+}
+function printBlock(list: readonly Stmt[], indent: string): string[] {
+  return list.flatMap((s): string[] => {
+    switch (s.kind) {
+      case "let":
+      case "var":
+        return [`${indent}${s.kind} ${s.name}: ${s.value.elem} = ${printExpr(s.value)}`];
+      case "assign":
+        return [`${indent}${s.name} = ${printExpr(s.value)}`];
+      case "for":
+        return [`${indent}for ${s.name} in ${printExpr(s.from)}..${printExpr(s.to)} step ${s.step}`, ...printBlock(s.body, `${indent}  `)];
+      case "if":
+        return [`${indent}if ${printExpr(s.test)}`, ...printBlock(s.then, `${indent}  `)];
+      case "store":
+        return [`${indent}${s.buffer}[${printExpr(s.at)}] = ${printExpr(s.value)}`];
+      case "merge":
+        return [`${indent}merge ${s.buffer}[${printExpr(s.at)}] under ${printExpr(s.mask)} = ${printExpr(s.bits)}`];
+      case "share":
+        return [`${indent}${s.array}[${printExpr(s.at)}] = ${printExpr(s.value)}`];
+      case "barrier":
+        return [`${indent}barrier`];
+      case "comment":
+        return [`${indent}// ${s.text}`];
+      default:
+        return s satisfies never;
+    }
+  });
+}
+function printExpr(e: Expr): string {
+  switch (e.kind) {
+    case "const":
+      return String(e.value);
+    case "name":
+    case "uniform":
+      return e.name;
+    case "thread":
+    case "block":
+      return e.kind;
+    case "op":
+      return `${e.op}(${e.args.map(printExpr).join(", ")})`;
+    case "load":
+      return `${e.buffer}[${printExpr(e.at)}${e.guard ? ` where ${printExpr(e.guard)}` : ""}]`;
+    default:
+      return `${e.array}[${printExpr(e.at)}]`;
+  }
+}

@@ -1,0 +1,200 @@
+/** The node graph of a thread as statements: what is used once, where it is made, becomes part of its consumer; the rest gets a name. */
+import { invariant } from "../../dsl/diagnostics.ts";
+import type { Expr, Stmt } from "./ir.ts";
+import type { Effect, Node, NodeId, Nodes } from "./nodes.ts";
+
+/** Operations nested in one expression at most. */
+const largestExpression = 10;
+
+export function statementsOf(nodes: Nodes, reserved: ReadonlySet<string>, taken: readonly string[]): Stmt[] {
+  const writer = new Writer(nodes, reserved, taken);
+  return writer.block(nodes.effects);
+}
+
+class Writer {
+  private readonly nodes: Nodes;
+  private readonly names = new Map<NodeId, string>();
+  private readonly used: Set<string>;
+  private readonly uses = new Map<NodeId, { count: number; depth: number }>();
+  private readonly exprs = new Map<NodeId, Expr>();
+
+  constructor(nodes: Nodes, reserved: ReadonlySet<string>, taken: readonly string[]) {
+    this.nodes = nodes;
+    this.used = new Set([...reserved, ...taken, "thread", "block"]);
+    for (const n of nodes.list) if (n.kind === "uniform") this.used.add(n.name!);
+    this.countBlock(nodes.effects, 0);
+  }
+  // ---- uses
+  private count(id: NodeId, depth: number): void {
+    const u = this.uses.get(id);
+    if (u) {
+      u.count++;
+      u.depth = Math.max(u.depth, depth);
+      return;
+    }
+    this.uses.set(id, { count: 1, depth });
+    const n = this.nodes.at(id);
+    for (const a of n.args) this.count(a, n.depth);
+  }
+  private countBlock(effects: readonly Effect[], depth: number): void {
+    for (const e of effects) {
+      if (e.kind === "store") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
+      if (e.kind === "merge") for (const id of [e.at, e.mask, e.bits, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
+      if (e.kind === "share") for (const id of [e.at, e.value]) this.count(id, depth);
+      if (e.kind === "declare") this.count(e.init, depth);
+      if (e.kind === "loop") {
+        this.count(e.from, depth);
+        this.count(e.to, depth + 1);
+        this.countBlock(e.body, depth + 1);
+        for (const a of e.assigns) this.count(a.value, depth + 1);
+      }
+    }
+  }
+  private isLeaf(n: Node): boolean {
+    return n.kind === "const" || n.kind === "uniform" || n.kind === "thread" || n.kind === "block" || n.kind === "variable";
+  }
+  private named(id: NodeId): boolean {
+    const n = this.nodes.at(id);
+    if (this.isLeaf(n)) return false;
+    const u = this.uses.get(id)!;
+    if (n.pinned) return true;
+    return u.count > 1 || u.depth > n.depth || this.sizeOf(id) > largestExpression;
+  }
+  private readonly sizes = new Map<NodeId, number>();
+  private sizeOf(id: NodeId): number {
+    const old = this.sizes.get(id);
+    if (old !== undefined) return old;
+    let size = 1;
+    this.sizes.set(id, 1);
+    for (const a of this.nodes.at(id).args) if (!this.isLeaf(this.nodes.at(a)) && !this.named(a)) size += this.sizeOf(a);
+    this.sizes.set(id, size);
+    return size;
+  }
+
+  // ---- names
+  private fresh(hint: string): string {
+    const base = hint.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(\d)/, "_$1").replace(/__+/g, "_").replace(/^_+(?=[A-Za-z])/, "") || "t";
+    let name = base;
+    for (let k = 1; this.used.has(name) || name === "_"; k++) name = `${base}_${k}`;
+    this.used.add(name);
+    return name;
+  }
+  private nameOf(id: NodeId): string {
+    const n = this.nodes.at(id);
+    if (n.of !== undefined) return this.nameOf(n.of);
+    let name = this.names.get(id);
+    if (name === undefined) {
+      name = this.fresh(n.hint ?? (n.kind === "shared" ? "other" : n.elem === "bool" ? "is" : n.elem === "i32" ? "at" : "x"));
+      this.names.set(id, name);
+    }
+    return name;
+  }
+
+  // ---- expressions
+  private expr(id: NodeId): Expr {
+    const n = this.nodes.at(id);
+    if (n.kind === "variable" || (!this.isLeaf(n) && this.named(id))) return { kind: "name", name: this.nameOf(id), elem: n.elem };
+    let e = this.exprs.get(id);
+    if (e === undefined) {
+      e = this.whole(id);
+      this.exprs.set(id, e);
+    }
+    return e;
+  }
+  /** The node itself, its operands by name or nested. */
+  private whole(id: NodeId): Expr {
+    const n = this.nodes.at(id);
+    switch (n.kind) {
+      case "const":
+        return { kind: "const", value: n.value!, elem: n.elem };
+      case "uniform":
+        return { kind: "uniform", name: n.name!, elem: n.elem };
+      case "thread":
+      case "block":
+        return { kind: n.kind, elem: "i32" };
+      case "op":
+        return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem };
+      case "load":
+        return { kind: "load", buffer: n.name!, at: this.expr(n.args[0]!), ...(n.guarded ? { guard: this.expr(n.args[1]!) } : {}), elem: n.elem };
+      case "shared":
+        return { kind: "shared", array: n.name!, at: this.expr(n.args[0]!), elem: n.elem };
+      default:
+        return { kind: "name", name: this.nameOf(id), elem: n.elem };
+    }
+  }
+
+  // ---- statements
+  block(effects: readonly Effect[]): Stmt[] {
+    const out: Stmt[] = [];
+    for (const e of effects) {
+      switch (e.kind) {
+        case "node":
+          if (this.uses.has(e.node) && this.named(e.node)) out.push({ kind: "let", name: this.nameOf(e.node), value: this.whole(e.node) });
+          break;
+        case "store": {
+          const store: Stmt = { kind: "store", buffer: e.buffer, at: this.expr(e.at), value: this.expr(e.value) };
+          out.push(e.guard === undefined ? store : { kind: "if", test: this.expr(e.guard), then: [store] });
+          break;
+        }
+        case "merge": {
+          const merge: Stmt = { kind: "merge", buffer: e.buffer, at: this.expr(e.at), mask: this.expr(e.mask), bits: this.expr(e.bits) };
+          out.push(e.guard === undefined ? merge : { kind: "if", test: this.expr(e.guard), then: [merge] });
+          break;
+        }
+        case "share":
+          out.push({ kind: "share", array: e.array, at: this.expr(e.at), value: this.expr(e.value) });
+          break;
+        case "barrier":
+        case "comment":
+          out.push(e);
+          break;
+        case "declare":
+          out.push({ kind: "var", name: this.nameOf(e.variable), value: this.expr(e.init) });
+          break;
+        case "loop":
+          out.push(this.loop(e));
+          break;
+        default:
+          e satisfies never;
+      }
+    }
+    return joinGuards(out);
+  }
+  private loop(e: Extract<Effect, { kind: "loop" }>): Stmt {
+    const name = this.nameOf(e.index);
+    const body = this.block(e.body);
+    const targets = e.assigns.map((a) => this.nameOf(a.variable));
+    const values = e.assigns.map((a) => this.expr(a.value));
+    // All carried values change at once: one that reads a variable assigned before it is computed first.
+    const temporaries: Stmt[] = [];
+    const assigns: Stmt[] = [];
+    values.forEach((value, k) => {
+      const target = targets[k]!;
+      if (value.kind === "name" && value.name === target) return;
+      const earlier = new Set(targets.slice(0, k));
+      if (mentions(value, earlier)) {
+        const held = this.fresh(`next_${target}`);
+        temporaries.push({ kind: "let", name: held, value });
+        assigns.push({ kind: "assign", name: target, value: { kind: "name", name: held, elem: value.elem } });
+      } else assigns.push({ kind: "assign", name: target, value });
+    });
+    invariant(!targets.includes(name), "a loop's index is not carried");
+    return { kind: "for", name, from: this.expr(e.from), to: this.expr(e.to), step: e.step, body: [...body, ...temporaries, ...assigns] };
+  }
+}
+function mentions(e: Expr, names: ReadonlySet<string>): boolean {
+  if (e.kind === "name") return names.has(e.name);
+  if (e.kind === "op") return e.args.some((a) => mentions(a, names));
+  if (e.kind === "load") return mentions(e.at, names) || (e.guard !== undefined && mentions(e.guard, names));
+  return e.kind === "shared" && mentions(e.at, names);
+}
+/** Neighbouring stores under one condition share an `if`. */
+function joinGuards(list: readonly Stmt[]): Stmt[] {
+  const out: Stmt[] = [];
+  for (const s of list) {
+    const last = out.at(-1);
+    if (s.kind === "if" && last?.kind === "if" && JSON.stringify(last.test) === JSON.stringify(s.test)) out[out.length - 1] = { ...last, then: [...last.then, ...s.then] };
+    else out.push(s);
+  }
+  return out;
+}

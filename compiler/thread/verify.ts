@@ -1,0 +1,80 @@
+/**
+ * What the thread level guarantees to emitters:
+ * 1. a name is declared once, before it is used, and used only in its block; only a `var` is assigned;
+ * 2. barriers stand outside loops and conditions, where control flow is uniform over the block;
+ * 3. stores go to buffers that the kernel writes, shared accesses to declared arrays;
+ * 4. shared memory and threads are within the target's limits; buffers too, on the smallest device that the target admits.
+ */
+import { invariant } from "../../dsl/diagnostics.ts";
+import type { Target } from "../targets/target.ts";
+import { bytesOf, children, type Expr, type Stmt, type ThreadKernel } from "./ir.ts";
+
+export function verifyKernel(k: ThreadKernel, target: Target): void {
+  const where = `thread kernel ${k.name}`;
+  const bytes = k.shared.reduce((n, s) => n + s.count * bytesOf(s.elem), 0);
+  invariant(bytes <= target.limits.sharedBytes, `${where}: ${bytes} bytes of shared memory, ${target.name} has ${target.limits.sharedBytes}`);
+  invariant(k.threads <= target.limits.threads, `${where}: ${k.threads} threads`);
+  const buffers = new Map(k.buffers.map((b) => [b.name, b]));
+  const arrays = new Set(k.shared.map((s) => s.name));
+  const all = new Set<string>();
+  const expr = (e: Expr, known: ReadonlySet<string>): void => {
+    if (e.kind === "name") invariant(known.has(e.name), `${where}: ${e.name} is used before it is declared or outside its block`);
+    if (e.kind === "load") invariant(buffers.has(e.buffer), `${where}: no buffer ${e.buffer}`);
+    if (e.kind === "shared") invariant(arrays.has(e.array), `${where}: no shared array ${e.array}`);
+    for (const c of children(e)) expr(c, known);
+  };
+  const block = (list: readonly Stmt[], outer: ReadonlySet<string>, vars: ReadonlySet<string>, depth: number): void => {
+    const known = new Set(outer);
+    const own = new Set(vars);
+    const declare = (name: string): void => {
+      invariant(!all.has(name), `${where}: ${name} is declared twice`);
+      all.add(name);
+      known.add(name);
+    };
+    for (const s of list) {
+      switch (s.kind) {
+        case "let":
+        case "var":
+          expr(s.value, known);
+          declare(s.name);
+          if (s.kind === "var") own.add(s.name);
+          break;
+        case "assign":
+          expr(s.value, known);
+          invariant(own.has(s.name), `${where}: ${s.name} is assigned and is no variable`);
+          break;
+        case "for":
+          expr(s.from, known);
+          expr(s.to, known);
+          invariant(!all.has(s.name), `${where}: ${s.name} is declared twice`);
+          all.add(s.name);
+          block(s.body, new Set(known).add(s.name), own, depth + 1);
+          break;
+        case "if":
+          expr(s.test, known);
+          block(s.then, known, own, depth + 1);
+          break;
+        case "store":
+        case "merge": {
+          for (const e of s.kind === "store" ? [s.at, s.value] : [s.at, s.mask, s.bits]) expr(e, known);
+          const b = buffers.get(s.buffer);
+          invariant(b !== undefined && b.access !== "read", `${where}: ${s.buffer} is written and not declared so`);
+          break;
+        }
+        case "share":
+          expr(s.at, known);
+          expr(s.value, known);
+          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
+          break;
+        case "barrier":
+          invariant(depth === 0, `${where}: a barrier in control flow that may diverge`);
+          break;
+        case "comment":
+          break;
+        default:
+          s satisfies never;
+      }
+    }
+  };
+  block(k.body, new Set(), new Set(), 0);
+}

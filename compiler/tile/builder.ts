@@ -1,0 +1,155 @@
+/** Builds the body of a launch: equal operations are one, and each stands in the outermost loop in which its operands exist. */
+import { invariant } from "../../dsl/diagnostics.ts";
+import type { Combine, Elem, MapOp, Op, Tile, Value } from "./ir.ts";
+
+interface Scope {
+  readonly ops: Op[];
+  readonly known: Map<string, Value>;
+  readonly depth: number;
+}
+
+export class Builder {
+  readonly tiles: Tile[] = [];
+  private readonly scopes: Scope[] = [{ ops: [], known: new Map(), depth: 0 }];
+  private readonly depths: number[] = [];
+  private readonly order: ReadonlyMap<string, number>;
+  private readonly constants = new Map<Value, number | boolean>();
+
+  /** @param axes names of the launch's tile axes, in order */
+  constructor(axes: readonly string[]) {
+    this.order = new Map(axes.map((a, k) => [a, k]));
+  }
+  get body(): readonly Op[] {
+    invariant(this.scopes.length === 1, "a loop is still open");
+    return this.scopes[0]!.ops;
+  }
+  elem(v: Value): Elem {
+    return this.tiles[v]!.elem;
+  }
+  axes(v: Value): readonly string[] {
+    return this.tiles[v]!.axes;
+  }
+  constantOf(v: Value): number | boolean | undefined {
+    return this.constants.get(v);
+  }
+  private value(elem: Elem, axes: Iterable<string>, depth: number, name?: string): Value {
+    const sorted = [...new Set(axes)].sort((a, b) => this.order.get(a)! - this.order.get(b)!);
+    for (const a of sorted) invariant(this.order.has(a), `no tile axis ${a}`);
+    this.tiles.push({ elem, axes: sorted, ...(name ? { name } : {}) });
+    this.depths.push(depth);
+    return this.tiles.length - 1;
+  }
+  /** Emits a pure operation once, as far out as its operands allow. */
+  private pure(key: string, elem: Elem, axes: readonly string[], args: readonly Value[], make: (out: Value) => Op, name?: string): Value {
+    const depth = args.reduce((d, a) => Math.max(d, this.depths[a]!), 0);
+    invariant(depth < this.scopes.length, "an operand from a loop that is closed");
+    const scope = this.scopes[depth]!;
+    const old = scope.known.get(key);
+    if (old !== undefined) return old;
+    const out = this.value(elem, axes, depth, name);
+    scope.ops.push(make(out));
+    scope.known.set(key, out);
+    return out;
+  }
+
+  constant(value: number | boolean, elem: Elem): Value {
+    const text = Object.is(value, -0) ? "-0" : String(value);
+    const v = this.pure(`const ${elem} ${text}`, elem, [], [], (out) => ({ kind: "const", out, value }));
+    this.constants.set(v, value);
+    return v;
+  }
+  leaf(kind: "dim" | "scalar" | "step", name: string, elem: Elem): Value {
+    return this.pure(`${kind} ${name}`, elem, [], [], (out) => ({ kind, out, name }), name);
+  }
+  block(axis: string): Value {
+    return this.pure(`block ${axis}`, "i32", [], [], (out) => ({ kind: "block", out, axis }), `${axis}_block`);
+  }
+  coordinate(axis: string): Value {
+    return this.pure(`coordinate ${axis}`, "i32", [axis], [], (out) => ({ kind: "coordinate", out, axis }));
+  }
+  map(op: MapOp, args: readonly Value[], elem: Elem, name?: string): Value {
+    const folded = this.fold(op, args, elem);
+    if (folded !== undefined) return folded;
+    const axes = args.flatMap((a) => this.axes(a));
+    return this.pure(`${op} ${elem} ${args.join()}`, elem, axes, args, (out) => ({ kind: "map", out, op, args }), name);
+  }
+  /** Integer and bool identities: nothing here changes a float. */
+  private fold(op: MapOp, args: readonly Value[], elem: Elem): Value | undefined {
+    const [a, b, c] = args as [Value, Value, Value];
+    const [x, y] = [this.constants.get(a), b === undefined ? undefined : this.constants.get(b)];
+    if (elem === "i32" && typeof x === "number" && typeof y === "number") {
+      const f: Partial<Record<MapOp, number>> = { add: x + y, sub: x - y, mul: x * y, min: Math.min(x, y), max: Math.max(x, y) };
+      if (f[op] !== undefined && Math.abs(f[op]) < 2 ** 31) return this.constant(f[op], elem);
+      if (y > 0 && x >= 0 && op === "truncdiv") return this.constant(Math.floor(x / y), elem);
+      if (y > 0 && x >= 0 && op === "truncmod") return this.constant(x % y, elem);
+    }
+    if (elem === "i32" || elem === "u32") {
+      if ((op === "add" || op === "sub") && y === 0) return a;
+      if (op === "add" && x === 0) return b;
+      if (op === "mul" && y === 1) return a;
+      if (op === "mul" && x === 1) return b;
+      if (op === "mul" && (x === 0 || y === 0)) return this.constant(0, elem);
+      if ((op === "div" || op === "truncdiv") && y === 1) return a;
+      if ((op === "min" || op === "max") && a === b) return a;
+    }
+    if (op === "land") return x === true ? b : y === true ? a : x === false || y === false ? this.constant(false, "bool") : a === b ? a : undefined;
+    if (op === "lor") return x === false ? b : y === false ? a : x === true || y === true ? this.constant(true, "bool") : undefined;
+    if (op === "lnot" && typeof x === "boolean") return this.constant(!x, "bool");
+    if (op === "select") return x === true ? b : x === false ? c : b === c ? b : undefined;
+    return undefined;
+  }
+  /** `ordered`: the buffer is written in this launch, so the load stays where it is. */
+  load(buffer: string, elem: Elem, at: Value, guard: Value | undefined, ordered = false): Value {
+    const args = guard === undefined ? [at] : [at, guard];
+    const axes = args.flatMap((a) => this.axes(a));
+    const make = (out: Value): Op => ({ kind: "load", out, buffer, at, ...(guard === undefined ? {} : { guard }) });
+    if (!ordered) return this.pure(`load ${buffer} ${args.join()}`, elem, axes, args, make, buffer);
+    const out = this.value(elem, axes, this.scopes.length - 1, buffer);
+    this.scopes.at(-1)!.ops.push(make(out));
+    return out;
+  }
+  store(buffer: string, at: Value, value: Value, guard: Value | undefined): void {
+    this.scopes.at(-1)!.ops.push({ kind: "store", buffer, at, value, ...(guard === undefined ? {} : { guard }) });
+  }
+  comment(text: string, line?: number): void {
+    this.scopes.at(-1)!.ops.push({ kind: "comment", text, ...(line ? { line } : {}) });
+  }
+  reduce(values: readonly Value[], over: string, by: Combine): Value[] {
+    const depth = this.scopes.length - 1;
+    const outs = values.map((v) => this.value(this.elem(v), this.axes(v).filter((a) => a !== over), depth));
+    this.scopes.at(-1)!.ops.push({ kind: "reduce", outs, values, over, by });
+    return outs;
+  }
+  /**
+   * A loop that carries values over `axes`; `body` gets the index and the carried values and returns the next ones.
+   * @returns the values after the last iteration
+   */
+  loop(name: string, from: Value, to: Value, step: number, inits: readonly Value[], axes: readonly string[], body: (index: Value, carried: readonly Value[]) => readonly Value[]): Value[] {
+    const outer = this.scopes.length - 1;
+    const scope: Scope = { ops: [], known: new Map(), depth: outer + 1 };
+    this.scopes.push(scope);
+    const index = this.value("i32", [], outer + 1, name);
+    const phis = inits.map((v) => this.value(this.elem(v), axes, outer + 1));
+    const nexts = body(index, phis);
+    invariant(nexts.length === inits.length, "a loop carries what it was given");
+    nexts.forEach((n, k) => {
+      for (const a of this.axes(n)) invariant(axes.includes(a), `a carried value varies over ${a}, which the loop does not carry`);
+      invariant(this.elem(n) === this.elem(inits[k]!), "a carried value keeps its type");
+    });
+    this.scopes.pop();
+    const outs = inits.map((v) => this.value(this.elem(v), axes, outer));
+    this.scopes.at(-1)!.ops.push({ kind: "loop", index, from, to, step, carried: inits.map((init, k) => ({ init, phi: phis[k]!, next: nexts[k]!, out: outs[k]! })), body: scope.ops });
+    return outs;
+  }
+  /** Operations on two tuples of fresh parameters, kept apart from the body: a user's combine. */
+  separate<T>(elems: readonly Elem[], make: (x: readonly Value[], y: readonly Value[]) => T): { x: Value[]; y: Value[]; body: Op[]; result: T } {
+    const depth = this.scopes.length;
+    const scope: Scope = { ops: [], known: new Map(), depth };
+    this.scopes.push(scope);
+    const x = elems.map((e) => this.value(e, [], depth));
+    const y = elems.map((e) => this.value(e, [], depth));
+    const result = make(x, y);
+    this.scopes.pop();
+    return { x, y, body: scope.ops, result };
+  }
+}

@@ -1,0 +1,393 @@
+/**
+ * Tensor expressions -> tile operations, at the point that a launch or a loop has reached.
+ *
+ * A value is computed as if it were defined; whether it is, is a condition of its own (`domainOf`), which consumers ask for. Loads that only
+ * a condition keeps in range carry that condition as their guard; subscripts that are in range by their axes alone need none, since indices
+ * past an extent are clamped to the last real one.
+ */
+import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
+import { combined } from "../../dsl/check/expressions.ts";
+import { Prover } from "../../dsl/check/prove.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { and, compare, freeIndices, indexVar, isTrue, num } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { printExpr } from "../../dsl/tensor/print.ts";
+import { type Compute, storage } from "../../dsl/tensor/types.ts";
+import { boundsOf } from "../plan/bounds.ts";
+import type { Plan } from "../plan/plan.ts";
+import type { LaunchShape } from "../schedule/shape.ts";
+import type { Builder } from "./builder.ts";
+import type { Combine, Elem, MapOp, Value } from "./ir.ts";
+
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+export const elemOf = (type: Compute): Elem => (type === "int" ? "i32" : type);
+
+/** What names mean at a place, and the condition under which it is reached. */
+export interface Env {
+  /** Indices (clamped into range) and vars. */
+  readonly values: ReadonlyMap<string, Value>;
+  /** Axes in scope, for proofs about subscripts. */
+  readonly axes: readonly Axis[];
+  /** Beyond the axes, what holds here; loads that need it carry it. */
+  readonly guard: Value | undefined;
+  /** The tile axes that each index varies over are in its value; reductions may be spread over threads only outside any loop. */
+  readonly inLoop: boolean;
+}
+const bind = (env: Env, name: string, value: Value): Env => ({ ...env, values: new Map(env.values).set(name, value) });
+
+/** The lowest value that stands for "nothing yet" in a maximum. */
+export const lowest = -3.4028234663852886e38;
+
+export class Lowering {
+  readonly builder: Builder;
+  readonly plan: Plan;
+  private readonly shape: LaunchShape;
+  private readonly infinities: boolean;
+  /** Buffers written in this launch by statements that are walked in order. */
+  readonly ordered = new Set<string>();
+  readonly used = new Set<string>();
+  private readonly proofs = new Map<string, boolean>();
+
+  constructor(builder: Builder, plan: Plan, shape: LaunchShape, infinities: boolean) {
+    this.builder = builder;
+    this.plan = plan;
+    this.shape = shape;
+    this.infinities = infinities;
+  }
+  private get domains(): ReadonlyMap<string, TensorDomain> {
+    return this.plan.domains;
+  }
+  int(v: number): Value {
+    return this.builder.constant(v, "i32");
+  }
+
+  /** The value of `e`, as if it were defined. */
+  value(e: Expr, env: Env): Value {
+    const b = this.builder;
+    switch (e.kind) {
+      case "const":
+        return b.constant(e.type === "f32" && typeof e.value === "number" ? Math.fround(e.value) : e.value, elemOf(e.type));
+      case "dim":
+        return b.leaf("dim", e.name, "i32");
+      case "scalar":
+        return b.leaf("scalar", e.name, elemOf(e.type));
+      case "index":
+      case "var": {
+        const v = env.values.get(e.name);
+        invariant(v !== undefined, `${e.name} has no value here`);
+        return v;
+      }
+      case "read":
+        return this.read(e, env);
+      case "op":
+        return this.op(e, env);
+      case "cast":
+        return this.cast(e, env);
+      case "relax":
+        return this.value(e.arg, env);
+      case "bitcast":
+        return b.map("bitcast", [this.value(e.arg, env)], elemOf(e.type));
+      case "if": {
+        const c = this.value(e.cond, env);
+        return b.map("select", [c, this.value(e.then, this.under(env, c)), this.value(e.else, this.under(env, this.not(c)))], elemOf(e.type));
+      }
+      case "else": {
+        const d = this.condition(domainOf(e.value, this.domains), env);
+        return b.map("select", [d, this.value(e.value, this.under(env, d)), this.value(e.other, this.under(env, this.not(d)))], elemOf(e.type));
+      }
+      case "let":
+        return this.value(e.body, bind(env, e.name, this.value(e.value, env)));
+      case "defined":
+        return this.condition(domainOf(e.arg, this.domains), env);
+      case "segment":
+        return this.segment(e, env);
+      case "reduce":
+        return this.reduce(e, env)[e.op === "argmax" || e.op === "argmin" ? 1 : e.component]!;
+      case "sweep":
+        throw new InternalError(`a ${e.op} has to be a definition of its own`);
+      default:
+        return e satisfies never;
+    }
+  }
+  condition(e: Expr, env: Env): Value {
+    return this.value(e, env);
+  }
+  not(c: Value): Value {
+    return this.builder.map("lnot", [c], "bool");
+  }
+  both(a: Value | undefined, b: Value | undefined): Value | undefined {
+    return a === undefined ? b : b === undefined ? a : this.builder.map("land", [a, b], "bool");
+  }
+  under(env: Env, c: Value): Env {
+    if (this.builder.constantOf(c) === true) return env;
+    const guard = this.both(env.guard, c);
+    return guard === undefined ? env : { ...env, guard };
+  }
+
+  // ---- reads
+  private read(e: Extract<Expr, { kind: "read" }>, env: Env): Value {
+    const t = this.plan.stored.get(e.tensor);
+    invariant(t, `${e.tensor} is read but neither stored nor inlined`);
+    this.used.add(e.tensor);
+    const at = this.address(e.tensor, e.subscripts, env);
+    const safe = env.guard === undefined || e.subscripts.every((s, k) => this.inRange(s, t.axes[k]!.extent, env.axes));
+    const elem = elemOf(storage[t.elem].compute);
+    return this.builder.load(e.tensor, elem, at, safe ? undefined : env.guard, this.ordered.has(e.tensor));
+  }
+  /** The flat position of an element: row-major, or where a declared layout puts it. */
+  address(tensor: string, subscripts: readonly Expr[], env: Env): Value {
+    const t = this.plan.stored.get(tensor)!;
+    const at = subscripts.map((s) => this.value(s, env));
+    if (t.layout) {
+      // Element number within its word, words in order: the same position for every packed type.
+      const bits = storage[t.elem].bits;
+      const inner: Env = { ...env, values: new Map(t.layout.indices.map((n, k) => [n, at[k]!])) };
+      const word = this.value(t.layout.word, inner);
+      const field = this.value({ kind: "op", op: "div", args: [t.layout.bit, num(bits)], type: "int", span: e0 }, inner);
+      return this.sum([this.times(word, this.int(32 / bits)), field]);
+    }
+    const terms: Value[] = [];
+    let stride: Value = this.int(1);
+    for (let k = at.length - 1; k >= 0; k--) {
+      terms.push(this.times(at[k]!, stride));
+      if (k > 0) stride = this.times(this.value(t.axes[k]!.extent, env), stride);
+    }
+    return this.sum(terms);
+  }
+  private times(a: Value, b: Value): Value {
+    return this.builder.map("mul", [a, b], "i32");
+  }
+  /** Terms that vary least are added first, so that partial sums move out of loops. */
+  private sum(terms: readonly Value[]): Value {
+    const b = this.builder;
+    const weight = (v: Value): number => b.axes(v).length;
+    const sorted = [...terms].sort((x, y) => weight(x) - weight(y));
+    return sorted.reduce((x, y) => b.map("add", [x, y], "i32"));
+  }
+  /** Whether a subscript lies within the extent for every value of the axes alone, conditions aside. */
+  private inRange(s: Expr, extent: Expr, axes: readonly Axis[]): boolean {
+    if (s.kind === "index") {
+      const own = axes.find((a) => a.name === s.name);
+      if (own && printExpr(own.extent) === printExpr(extent)) return true;
+    }
+    const key = `${printExpr(s)} < ${printExpr(extent)} | ${[...freeIndices(s)].map((n) => printExpr(axes.find((a) => a.name === n)?.extent ?? num(0))).join()}`;
+    let known = this.proofs.get(key);
+    if (known === undefined) {
+      const own = freeIndices(s);
+      const prover = new Prover({ dims: this.plan.program.dims, tables: this.plan.tables, axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })), conditions: this.plan.program.requires });
+      known = prover.proves(compare("ge", s, num(0))) && prover.proves(compare("lt", s, extent));
+      this.proofs.set(key, known);
+    }
+    return known;
+  }
+  /** The largest r with table[r] <= t, by bisection; 0 where the table holds no segment. */
+  private segment(e: Extract<Expr, { kind: "segment" }>, env: Env): Value {
+    const b = this.builder;
+    const t = this.plan.stored.get(e.table)!;
+    this.used.add(e.table);
+    const arg = this.value(e.arg, env);
+    const count = this.value({ kind: "op", op: "sub", args: [t.axes[0]!.extent, num(2)], type: "int", span: e.span }, env);
+    const axes = b.axes(arg);
+    // At most 31 halvings: each keeps lo <= r <= hi.
+    const [lo] = b.loop("halving", this.int(0), this.int(31), 1, [this.int(0), b.map("max", [count, this.int(0)], "i32")], axes, (_i, [low, high]) => {
+      const middle = b.map("truncdiv", [b.map("add", [b.map("add", [low!, high!], "i32"), this.int(1)], "i32"), this.int(2)], "i32");
+      const start = b.load(e.table, "i32", middle, undefined, this.ordered.has(e.table));
+      const go = b.map("le", [start, arg], "bool");
+      const open = b.map("lt", [low!, high!], "bool");
+      const up = b.map("land", [open, go], "bool");
+      const down = b.map("land", [open, this.not(go)], "bool");
+      return [b.map("select", [up, middle, low!], "i32"), b.map("select", [down, b.map("sub", [middle, this.int(1)], "i32"), high!], "i32")];
+    });
+    return lo!;
+  }
+
+  // ---- operators and conversions
+  private op(e: Extract<Expr, { kind: "op" }>, env: Env): Value {
+    const b = this.builder;
+    const type = elemOf(e.type);
+    if (e.op === "land" || e.op === "lor") {
+      const x = this.value(e.args[0]!, env);
+      const y = this.value(e.args[1]!, this.under(env, e.op === "land" ? x : this.not(x)));
+      return b.map(e.op, [x, y], "bool");
+    }
+    const args = e.args.map((a) => this.value(a, env));
+    if (e.op === "to_int" || (e.op.startsWith("to_") && elemOf(e.args[0]!.type) === type)) return args[0]!;
+    if ((e.op === "div" || e.op === "mod") && (type === "i32" || type === "u32") && (type === "u32" || (natural(e.args[0]!) && natural(e.args[1]!)))) return b.map(e.op === "div" ? "truncdiv" : "truncmod", args, type);
+    if (e.op === "add" && type === "i32" && e.type === "int") return this.sum(args);
+    return b.map(e.op, args, type);
+  }
+  private cast(e: Extract<Expr, { kind: "cast" }>, env: Env): Value {
+    const arg = this.value(e.arg, env);
+    if (storage[e.to.name].class !== "float" || storage[e.to.name].bits >= 32) return arg;
+    if (e.mode === "stochastic") return this.builder.map(`stochastic_${e.to.name}` as MapOp, [arg, this.value(e.bits!, env)], "f32");
+    return this.builder.map(`${e.mode === "nearest" ? "round" : "chop"}_${e.to.name}` as MapOp, [arg], "f32");
+  }
+
+  // ---- reductions
+  combineOf(e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, env: Env): Combine {
+    if (e.op === "argmax" || e.op === "argmin") return { kind: "argmax" };
+    if (e.op !== "monoid") return { kind: e.op as "sum" };
+    const m = e.monoid!;
+    const { x, y, body, result } = this.builder.separate(
+      m.fields.map((f) => elemOf(f.type)),
+      (xs, ys) => {
+        const vars = new Map(env.values);
+        m.fields.forEach((f, k) => {
+          vars.set(`x.${f.name}`, xs[k]!);
+          vars.set(`y.${f.name}`, ys[k]!);
+        });
+        return m.combine.map((c) => this.value(c, { ...env, values: vars, guard: undefined }));
+      },
+    );
+    return { kind: "monoid", name: m.name, x, y, body, results: result };
+  }
+  /** x combined with y, as operations here. */
+  combine(e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, x: readonly Value[], y: readonly Value[], env: Env): Value[] {
+    const b = this.builder;
+    const [p, q] = [x[0]!, y[0]!];
+    const type = b.elem(p);
+    switch (e.op) {
+      case "sum":
+        return [b.map("add", [p, q], type)];
+      case "prod":
+        return [b.map("mul", [p, q], type)];
+      case "max":
+      case "min":
+        return [b.map(e.op, [p, q], type)];
+      case "all":
+        return [b.map("land", [p, q], "bool")];
+      case "any":
+        return [b.map("lor", [p, q], "bool")];
+      case "argmax":
+      case "argmin": {
+        const better = b.map("gt", [q, p], "bool");
+        const tie = b.map("land", [b.map("eq", [q, p], "bool"), b.map("lt", [y[1]!, x[1]!], "bool")], "bool");
+        const take = b.map("lor", [better, tie], "bool");
+        return [b.map("select", [take, q, p], type), b.map("select", [take, y[1]!, x[1]!], "i32")];
+      }
+      default: {
+        const m = e.monoid!;
+        const vars = new Map(env.values);
+        const operand = (side: "x" | "y", k: number): Expr => ({ kind: "var", name: `${side}#${k}`, type: m.fields[k]!.type, span: e0 });
+        const results = combined(m, m.fields.map((_, k) => operand("x", k)), m.fields.map((_, k) => operand("y", k)));
+        m.fields.forEach((_, k) => {
+          vars.set(`x#${k}`, x[k]!);
+          vars.set(`y#${k}`, y[k]!);
+        });
+        return results.map((r) => this.value(r, { ...env, values: vars, guard: undefined }));
+      }
+    }
+  }
+  identity(e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"]; readonly type: Compute }, bodyType: Compute): Value[] {
+    const b = this.builder;
+    const type = elemOf(bodyType);
+    const float = type === "f32" || type === "f64";
+    const low = type === "u32" ? 0 : type === "i32" ? -(2 ** 31) : this.infinities ? Number.NEGATIVE_INFINITY : lowest;
+    const high = type === "u32" ? 2 ** 32 - 1 : type === "i32" ? 2 ** 31 - 1 : this.infinities ? Number.POSITIVE_INFINITY : -lowest;
+    switch (e.op) {
+      case "sum":
+        return [b.constant(0, type)];
+      case "prod":
+        return [b.constant(1, type)];
+      case "max":
+        return [b.constant(low, type)];
+      case "min":
+        return [b.constant(high, type)];
+      case "all":
+        return [b.constant(true, "bool")];
+      case "any":
+        return [b.constant(false, "bool")];
+      case "argmax":
+      case "argmin":
+        return [b.constant(float ? (this.infinities ? Number.NEGATIVE_INFINITY : lowest) : low, type), this.int(2 ** 31 - 1)];
+      default:
+        return e.monoid!.identity.map((x) => this.value(x, { values: new Map(), axes: [], guard: undefined, inLoop: false }));
+    }
+  }
+  /** All components of a reduction. */
+  reduce(e: Reduce, env: Env): Value[] {
+    const b = this.builder;
+    const bodyType = e.bodies[0]!.type;
+    const init = this.identity(e, bodyType);
+    const condition = member(e, this.domains);
+    const last = e.axes.at(-1)!;
+    const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : this.shape.spread(last.name);
+    const unroll = e.monoid ? undefined : this.shape.unroll(last.name);
+    const outer = [...new Set([...freeIndices(e)].flatMap((n) => (env.values.has(n) ? b.axes(env.values.get(n)!) : []))), ...(env.guard === undefined ? [] : b.axes(env.guard))];
+    const carriedAxes = [...new Set([...outer, ...(spread ? [spread.axis] : [])])];
+    const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
+      const axis = e.axes[k];
+      if (axis === undefined) return this.accumulate(e, condition, at, acc, inner, init, unroll?.axis);
+      const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
+      const { lower, upper } = boundsOf(and(rangeCondition([axis]), condition), axis.name, rest);
+      const safe = (x: Expr): Value => this.value(x, at);
+      const extent = safe(axis.extent);
+      const from = lower.map(safe).reduce((x, y) => b.map("max", [x, y], "i32"), this.int(0));
+      const to = upper.map(safe).reduce((x, y) => b.map("min", [x, y], "i32"), extent);
+      const lastAxis = k === e.axes.length - 1;
+      const width = lastAxis ? (spread?.extent ?? 1) * (unroll?.extent ?? 1) : 1;
+      // Nothing is summed for an element that is not wanted: its loop is empty.
+      const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, from], "i32") : to;
+      const start = width > 1 && b.constantOf(from) !== 0 ? this.times(b.map("truncdiv", [b.map("max", [from, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width)) : from;
+      return b.loop(axis.name.split("$")[0]!, start, end, width, acc, carriedAxes, (index, carried) => {
+        let raw = index;
+        if (lastAxis && spread) raw = b.map("add", [raw, b.coordinate(spread.axis)], "i32");
+        if (lastAxis && unroll) raw = b.map("add", [raw, spread ? this.times(b.coordinate(unroll.axis), this.int(spread.extent)) : b.coordinate(unroll.axis)], "i32");
+        const exact = this.shape.divides(axis.extent, width) && width > 1;
+        const clamped = width > 1 && !exact ? b.map("min", [raw, b.map("sub", [extent, this.int(1)], "i32")], "i32") : raw;
+        const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;
+        const inner2 = this.both(inner, inside);
+        const next: Env = { values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], guard: at.guard, inLoop: true };
+        return go(k + 1, next, carried, inner2);
+      });
+    };
+    let result = go(0, env, init, undefined);
+    if (spread) result = b.reduce(result, spread.axis, this.combineOf(e, env));
+    return result;
+  }
+  /** One point: what it contributes where it is a member, the identity elsewhere. */
+  private accumulate(e: Reduce, condition: Expr, at: Env, acc: readonly Value[], inside: Value | undefined, init: readonly Value[], unrolled: string | undefined): Value[] {
+    const b = this.builder;
+    const where = and(rangeCondition(e.axes), condition);
+    const mask = isTrue(where) ? inside : this.both(inside, this.condition(where, at));
+    const env = mask === undefined || isTrue(where) ? at : this.under(at, mask);
+    let values = e.bodies.map((x) => this.value(x, env));
+    if (e.op === "argmax" || e.op === "argmin") {
+      let v = values[0]!;
+      const type = b.elem(v);
+      if (e.op === "argmin") v = b.map("neg", [v], type);
+      // NaN ranks below everything.
+      if (type === "f32" || type === "f64") v = b.map("select", [b.map("eq", [v, v], "bool"), v, init[0]!], type);
+      values = [v, at.values.get(e.axes[0]!.name)!];
+    }
+    if (mask !== undefined) values = values.map((v, k) => b.map("select", [mask, v, init[k]!], b.elem(v)));
+    if (unrolled) values = b.reduce(values, unrolled, this.combineOf(e, at));
+    return this.combine(e, acc, values, at);
+  }
+}
+const e0 = { start: 0, end: 0 };
+
+/** Integers that are never negative, by their form. */
+function natural(e: Expr): boolean {
+  switch (e.kind) {
+    case "const":
+      return Number(e.value) >= 0;
+    case "dim":
+    case "index":
+    case "segment":
+      return true;
+    case "read":
+    case "scalar":
+      return e.type === "u32" || e.type === "int";
+    case "op":
+      if (["add", "mul", "div", "mod", "min"].includes(e.op)) return e.args.every(natural);
+      if (e.op === "max") return e.args.some(natural);
+      if (e.op === "clamp") return natural(e.args[1]!);
+      return (e.op === "to_int" || e.op === "to_i32") && natural(e.args[0]!);
+    case "let":
+      return natural(e.body);
+    default:
+      return e.type === "u32" || (e.kind === "reduce" && (e.op === "argmax" || e.op === "argmin"));
+  }
+}
+export const pointOf = (axes: readonly Axis[]): Expr[] => axes.map((a) => indexVar(a.name));

@@ -1,0 +1,115 @@
+/**
+ * Tile IR: how a launch computes, block by block. Values are tiles over named axes with power-of-two extents; operations join their operands
+ * by name, so broadcast and transpose are no operations. SSA; what a loop changes it carries. No threads, no barriers, no target.
+ *
+ * A scalar is a tile over no axes. A value is meaningful only where the guards of its consumers hold; loads that might leave their tensor
+ * otherwise carry a guard of their own.
+ */
+import type { Layout } from "../layout/layout.ts";
+import type { Op as ScalarOp } from "../../dsl/tensor/ir.ts";
+import type { Storage } from "../../dsl/tensor/types.ts";
+import type { SizeExpr } from "../../runtime/abi.ts";
+
+/** The type of a tile's elements; integers are 32 bits wide, `int` of the language among them. */
+export type Elem = "f32" | "f64" | "i32" | "u32" | "bool";
+
+export type Value = number;
+export interface Tile {
+  readonly elem: Elem;
+  /** Names of the axes it varies over, in the order of the launch's axes. */
+  readonly axes: readonly string[];
+  /** The user's name for it, where it has one. */
+  readonly name?: string;
+}
+
+type NarrowFloat = "f16" | "bf16" | "f8e4m3" | "f8e5m2";
+/**
+ * Scalar operations of the language, and those that only lowering makes: `round`, `chop` (toward zero) and `stochastic` give the nearest
+ * value of a narrow format as f32; `encode` and `decode` go between f32 and its bits in a u32; `truncdiv` and `truncmod` are division of
+ * integers known to be natural.
+ */
+export type MapOp = ScalarOp | "select" | "bitcast" | `${"round" | "chop" | "stochastic" | "encode" | "decode"}_${NarrowFloat}` | "truncdiv" | "truncmod";
+
+/** How values combine in a reduction: a tuple with a tuple. */
+export type Combine =
+  | { readonly kind: "sum" | "prod" | "max" | "min" | "all" | "any" }
+  /** (value, index): larger value first, ties to the lower index. */
+  | { readonly kind: "argmax" }
+  /** A user's monoid: the results of `body` over the parameters x then y. */
+  | { readonly kind: "monoid"; readonly name: string; readonly x: readonly Value[]; readonly y: readonly Value[]; readonly body: readonly Op[]; readonly results: readonly Value[] };
+
+export type Op =
+  | { readonly kind: "const"; readonly out: Value; readonly value: number | boolean }
+  | { readonly kind: "dim" | "scalar"; readonly out: Value; readonly name: string }
+  /** The step of an enclosing host-side loop over launches. */
+  | { readonly kind: "step"; readonly out: Value; readonly name: string }
+  /** Which tile of a grid axis this block has. */
+  | { readonly kind: "block"; readonly out: Value; readonly axis: string }
+  /** 0 .. extent - 1 along an axis of the tile. */
+  | { readonly kind: "coordinate"; readonly out: Value; readonly axis: string }
+  /** Elementwise, operands joined by axis name. */
+  | { readonly kind: "map"; readonly out: Value; readonly op: MapOp; readonly args: readonly Value[] }
+  /** The element of `buffer` at a flat position, widened; 0 where `guard` is false, and then nothing is read. */
+  | { readonly kind: "load"; readonly out: Value; readonly buffer: string; readonly at: Value; readonly guard?: Value }
+  /** Folds one axis of the tile away, in an order that schedule and extents fix. */
+  | { readonly kind: "reduce"; readonly outs: readonly Value[]; readonly values: readonly Value[]; readonly over: string; readonly by: Combine }
+  /**
+   * index = from, from + step, .. while index < to. Bounds that vary over the tile mean their hull: an iteration outside one element's own
+   * bounds must not change what that element carries.
+   */
+  | {
+      readonly kind: "loop";
+      readonly index: Value;
+      readonly from: Value;
+      readonly to: Value;
+      readonly step: number;
+      readonly carried: readonly { readonly init: Value; readonly phi: Value; readonly next: Value; readonly out: Value }[];
+      readonly body: readonly Op[];
+    }
+  /** Narrows to the buffer's type and writes, where `guard` holds. */
+  | { readonly kind: "store"; readonly buffer: string; readonly at: Value; readonly value: Value; readonly guard?: Value }
+  | { readonly kind: "comment"; readonly text: string; readonly line?: number };
+
+export interface TileAxis {
+  readonly name: string;
+  readonly extent: number;
+}
+export interface GridAxis {
+  readonly axis: string;
+  /** Number of blocks along it. */
+  readonly blocks: SizeExpr;
+}
+export interface BufferUse {
+  readonly name: string;
+  readonly elem: Storage;
+  readonly access: "read" | "write" | "read_write";
+  /** Number of element positions; a declared layout may have more of them than there are elements. */
+  readonly count: SizeExpr;
+}
+export interface Launch {
+  readonly name: string;
+  /** Slowest first; block b of the linear grid is unfolded in this order. */
+  readonly grid: readonly GridAxis[];
+  readonly axes: readonly TileAxis[];
+  /** register, lane and warp bits to tile coordinates. */
+  readonly layout: Layout;
+  readonly buffers: readonly BufferUse[];
+  readonly tiles: readonly Tile[];
+  readonly body: readonly Op[];
+}
+export interface Temp {
+  readonly name: string;
+  readonly elem: Storage;
+  readonly count: SizeExpr;
+}
+/** Launches in order; a repeated group runs `count` times with its step number. */
+export type Step = { readonly kind: "launch"; readonly launch: Launch } | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly Step[] };
+export interface TileProgram {
+  readonly kernel: string;
+  readonly temps: readonly Temp[];
+  readonly steps: readonly Step[];
+}
+export const threadsOf = (l: Launch): number => 2 ** (l.layout.bitsOf("lane") + l.layout.bitsOf("warp"));
+export function launchesOf(steps: readonly Step[]): Launch[] {
+  return steps.flatMap((s) => (s.kind === "launch" ? [s.launch] : launchesOf(s.steps)));
+}

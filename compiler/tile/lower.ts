@@ -1,0 +1,125 @@
+/** Jobs -> launches: tensor expressions as tile operations, under the tiling that the schedule gave. */
+import type { Directive } from "../../dsl/check/schedules.ts";
+import { isTrue } from "../../dsl/tensor/expr.ts";
+import type { Axis } from "../../dsl/tensor/ir.ts";
+import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
+import type { Job, MapJob, Plan, PlannedStep, RowJob } from "../plan/plan.ts";
+import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
+import { LaunchShape } from "../schedule/shape.ts";
+import type { Target } from "../targets/target.ts";
+import { Builder } from "./builder.ts";
+import { type Env, Lowering } from "./expression.ts";
+import type { BufferUse, GridAxis, Launch, Op, Step, TileProgram, Value } from "./ir.ts";
+import { lowerRow } from "./rows.ts";
+
+export interface LowerOptions {
+  readonly directives: readonly Directive[];
+  /** Told each job's directives, for printing. */
+  readonly observe?: (d: JobDirectives) => void;
+}
+
+export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): TileProgram {
+  const names = new Set<string>();
+  const steps = plan.steps.map((s) => lowerStep(s, plan, target, options, names, new Map()));
+  const temps = [...plan.stored.values()].filter((s) => s.role === "temp").map((s) => ({ name: s.name, elem: s.elem, count: countOf(s.axes) }));
+  return { kernel: plan.program.kernel, temps, steps };
+}
+/** `folds`: names of the step counters of the repeats around. */
+function lowerStep(s: PlannedStep, plan: Plan, target: Target, options: LowerOptions, names: Set<string>, folds: ReadonlyMap<string, Axis>): Step {
+  if (s.kind === "repeat") {
+    const inner = new Map(folds).set(s.fold.axis.name, s.fold.axis);
+    return { kind: "repeat", count: sizeExpr(s.fold.axis.extent), name: s.fold.axis.name, steps: s.steps.map((x) => lowerStep(x, plan, target, options, names, inner)) };
+  }
+  let name = `${plan.program.kernel}_${s.job.name}`;
+  for (let k = 2; names.has(name); k++) name = `${plan.program.kernel}_${s.job.name}_${k}`;
+  names.add(name);
+  return { kind: "launch", launch: lowerJob(s.job, name, plan, target, options, folds) };
+}
+
+function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: LowerOptions, folds: ReadonlyMap<string, Axis>): Launch {
+  const directives = applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job);
+  options.observe?.(directives);
+  const shape = new LaunchShape(tilingOf(directives, job), target.profile.warp);
+  const builder = new Builder(shape.axes.map((a) => a.name));
+  const lowering = new Lowering(builder, plan, shape, target.infinities);
+  const axes = axesOf(job);
+  const { env, inside } = enter(axes, lowering, shape, folds);
+  if (job.kind === "map") lowerMap(job, lowering, env, inside);
+  else lowerRow(job as RowJob, lowering, env, inside);
+  return {
+    name,
+    grid: gridOf(axes, shape, options.directives),
+    axes: shape.axes,
+    layout: shape.layout,
+    buffers: buffersOf(builder.body, plan),
+    tiles: builder.tiles,
+    body: builder.body,
+  };
+}
+/** Blocks along each axis; `grid` directives say which come first. */
+function gridOf(axes: readonly Axis[], shape: LaunchShape, directives: readonly Directive[]): GridAxis[] {
+  const wanted = directives.find((d) => d.kind === "grid");
+  const rank = (a: Axis): number => {
+    const k = wanted?.kind === "grid" ? wanted.indices.indexOf(a.name) : -1;
+    return k < 0 ? axes.length + axes.indexOf(a) : k;
+  };
+  return [...axes]
+    .sort((a, b) => rank(a) - rank(b))
+    .map((a) => {
+      const tile = shape.tile(a.name);
+      const extent = sizeExpr(a.extent);
+      return { axis: a.name, blocks: tile === 1 ? extent : typeof extent === "number" ? Math.ceil(extent / tile) : ["ceildiv", extent, tile] };
+    });
+}
+/** The launch's indices: real ones for reading, and whether the raw ones lie inside. */
+function enter(axes: readonly Axis[], lowering: Lowering, shape: LaunchShape, folds: ReadonlyMap<string, Axis>): { env: Env; inside: Value | undefined } {
+  const b = lowering.builder;
+  const values = new Map<string, Value>();
+  let env: Env = { values, axes: [...folds.values()], guard: undefined, inLoop: false };
+  let inside: Value | undefined;
+  for (const f of folds.keys()) values.set(f, b.leaf("step", f, "i32"));
+  for (const a of axes) {
+    const tile = shape.tile(a.name);
+    let raw = b.block(a.name);
+    if (tile > 1) raw = b.map("add", [b.map("mul", [raw, b.constant(tile, "i32")], "i32"), b.coordinate(a.name)], "i32", a.name);
+    let real = raw;
+    if (tile > 1 && !shape.divides(a.extent, tile)) {
+      const extent = lowering.value(a.extent, env);
+      real = b.map("min", [raw, b.map("sub", [extent, b.constant(1, "i32")], "i32")], "i32");
+      inside = lowering.both(inside, b.map("lt", [raw, extent], "bool"));
+    }
+    values.set(a.name, real);
+    env = { ...env, values: new Map(values), axes: [...env.axes, { name: a.name, extent: a.extent }] };
+  }
+  return { env, inside };
+}
+function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
+  const b = lowering.builder;
+  // Every value is computed before anything is stored: reads of a tensor that is updated in place mean its old elements.
+  const made = job.stores.map((s) => {
+    const where = isTrue(s.where) ? undefined : lowering.condition(s.where, env);
+    const at = where === undefined ? env : lowering.under(env, where);
+    return { s, guard: lowering.both(inside, where), value: lowering.value(s.value, at), address: lowering.address(s.buffer, s.subscripts, env) };
+  });
+  for (const m of made) {
+    b.comment(m.s.buffer, m.s.line);
+    b.store(m.s.buffer, m.address, m.value, m.guard);
+  }
+}
+
+/** Buffers that the operations touch, in the order of the signature. */
+function buffersOf(body: readonly Op[], plan: Plan): BufferUse[] {
+  const read = new Set<string>();
+  const written = new Set<string>();
+  const walk = (ops: readonly Op[]): void => {
+    for (const o of ops) {
+      if (o.kind === "load") read.add(o.buffer);
+      if (o.kind === "store") written.add(o.buffer);
+      if (o.kind === "loop") walk(o.body);
+    }
+  };
+  walk(body);
+  return [...plan.stored.values()]
+    .filter((s) => read.has(s.name) || written.has(s.name))
+    .map((s) => ({ name: s.name, elem: s.elem, access: written.has(s.name) ? (read.has(s.name) ? "read_write" : "write") : "read", count: positionsOf(s) }));
+}

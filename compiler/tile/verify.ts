@@ -1,0 +1,114 @@
+/**
+ * What the tile level guarantees after lowering, and what the passes below rely on:
+ * 1. every value is made before it is used, once, and used only where its loop is open;
+ * 2. the axes of a value are the union of its operands' axes, a reduction's less the one it folds, and all are axes of the launch;
+ * 3. positions are i32, guards bool; operands of a map have the types that its operation takes;
+ * 4. a loop carries values of one type and set of axes; its bounds are i32;
+ * 5. every buffer is declared, and written only where it says so; temporaries are written before they are read;
+ * 6. the layout covers the tile, and a block has no more threads than the target allows.
+ */
+import { invariant } from "../../dsl/diagnostics.ts";
+import type { Target } from "../targets/target.ts";
+import { type Launch, launchesOf, type Op, threadsOf, type TileProgram, type Value } from "./ir.ts";
+
+export function verifyTileProgram(p: TileProgram, target: Target): void {
+  const written = new Set<string>();
+  const temps = new Set(p.temps.map((t) => t.name));
+  for (const l of launchesOf(p.steps)) {
+    verifyLaunch(l, target);
+    for (const b of l.buffers) if (b.access !== "write" && temps.has(b.name)) invariant(written.has(b.name) || b.access === "read_write", `${l.name}: temporary ${b.name} is read before it is written`);
+    for (const b of l.buffers) if (b.access !== "read") written.add(b.name);
+  }
+}
+
+function verifyLaunch(l: Launch, target: Target): void {
+  const fail = (text: string): never => {
+    throw new Error(`${l.name}: ${text}`);
+  };
+  const check = (ok: boolean, text: string): void => {
+    if (!ok) fail(text);
+  };
+  check(threadsOf(l) <= target.limits.threads, `${threadsOf(l)} threads a block, the target allows ${target.limits.threads}`);
+  check(l.layout.rank === l.layout.size, "the layout does not cover the tile");
+  for (const a of l.axes) check(l.layout.extent(a.name) === a.extent, `axis ${a.name}: the layout has ${l.layout.extent(a.name)}, the tile ${a.extent}`);
+  const names = new Set(l.axes.map((a) => a.name));
+  const buffers = new Map(l.buffers.map((b) => [b.name, b]));
+  const made = new Set<Value>();
+  const axesOf = (v: Value) => l.tiles[v]!.axes;
+  const elem = (v: Value) => l.tiles[v]!.elem;
+  const use = (v: Value): void => check(made.has(v), `value ${v} is used before it is made or outside its loop`);
+  const make = (v: Value): void => {
+    check(!made.has(v), `value ${v} is made twice`);
+    for (const a of axesOf(v)) check(names.has(a), `value ${v} varies over ${a}, which is no axis of the launch`);
+    made.add(v);
+  };
+  const union = (list: readonly Value[]): string => [...new Set(list.flatMap(axesOf))].sort().join();
+  const spans = (v: Value, list: readonly Value[]): void => check([...axesOf(v)].sort().join() === union(list), `value ${v}: axes ${axesOf(v).join()} are not those of its operands`);
+  const body = (ops: readonly Op[]): void => {
+    for (const o of ops) {
+      switch (o.kind) {
+        case "comment":
+          break;
+        case "coordinate":
+          check(names.has(o.axis), `no axis ${o.axis}`);
+          make(o.out);
+          break;
+        case "map": {
+          o.args.forEach(use);
+          make(o.out);
+          spans(o.out, o.args);
+          const compares = ["lt", "le", "gt", "ge", "eq", "ne"].includes(o.op);
+          const [a, b, c] = o.args as [Value, Value, Value];
+          if (compares) check(elem(a) === elem(b) && elem(o.out) === "bool", `${o.op} of ${elem(a)} and ${elem(b)}`);
+          if (["add", "sub", "mul", "min", "max", "truncdiv", "truncmod"].includes(o.op)) check(elem(a) === elem(b) && elem(a) === elem(o.out), `${o.op} of ${elem(a)} and ${elem(b)} gives ${elem(o.out)}`);
+          if (o.op === "select") check(elem(a) === "bool" && elem(b) === elem(c) && elem(b) === elem(o.out), `select of ${elem(b)} and ${elem(c)}`);
+          break;
+        }
+        case "load": {
+          const args = o.guard === undefined ? [o.at] : [o.at, o.guard];
+          args.forEach(use);
+          make(o.out);
+          spans(o.out, args);
+          check(buffers.has(o.buffer), `no buffer ${o.buffer}`);
+          check(elem(o.at) === "i32" && (o.guard === undefined || elem(o.guard) === "bool"), `load ${o.buffer}: position ${elem(o.at)}`);
+          break;
+        }
+        case "store": {
+          [o.at, o.value, ...(o.guard === undefined ? [] : [o.guard])].forEach(use);
+          const b = buffers.get(o.buffer);
+          check(b !== undefined && b.access !== "read", `store to ${o.buffer}, which the launch does not write`);
+          check(elem(o.at) === "i32" && (o.guard === undefined || elem(o.guard) === "bool"), `store ${o.buffer}: position ${elem(o.at)}`);
+          break;
+        }
+        case "reduce":
+          o.values.forEach(use);
+          check(names.has(o.over), `no axis ${o.over}`);
+          o.outs.forEach((v, k) => {
+            make(v);
+            check(!axesOf(v).includes(o.over) && elem(v) === elem(o.values[k]!), `a reduction over ${o.over} keeps the axis`);
+          });
+          break;
+        case "loop": {
+          [o.from, o.to, ...o.carried.map((c) => c.init)].forEach(use);
+          check(elem(o.from) === "i32" && elem(o.to) === "i32" && o.step >= 1, "loop bounds");
+          const before = new Set(made);
+          make(o.index);
+          for (const c of o.carried) make(c.phi);
+          body(o.body);
+          for (const c of o.carried) {
+            use(c.next);
+            check(elem(c.next) === elem(c.phi) && elem(c.init) === elem(c.phi), "a carried value changes its type");
+            for (const v of [c.init, c.next]) for (const a of axesOf(v)) check(axesOf(c.phi).includes(a), `a carried value varies over ${a}, which its loop does not carry`);
+          }
+          made.clear();
+          for (const v of before) made.add(v);
+          for (const c of o.carried) make(c.out);
+          break;
+        }
+        default:
+          make(o.out);
+      }
+    }
+  };
+  body(l.body);
+}

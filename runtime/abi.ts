@@ -1,0 +1,129 @@
+/**
+ * A compiled kernel as plain data: what a compiler and a runtime agree on, and all that they share. Serialises to JSON.
+ */
+
+/** A size as a polynomial of dimensions, with floor division, ceiling division, min and max. Division by 0 gives 0. */
+export type SizeExpr = number | string | readonly ["+" | "-" | "*" | "/" | "%" | "ceildiv" | "min" | "max", SizeExpr, SizeExpr];
+
+/** A condition on dimensions and scalars. */
+export type Condition = readonly ["<" | "<=" | ">" | ">=" | "==" | "!=", SizeExpr, SizeExpr] | readonly ["and" | "or", Condition, Condition] | readonly ["not", Condition];
+
+export type ElementType = "f64" | "f32" | "f16" | "bf16" | "f8e4m3" | "f8e5m2" | "i32" | "u32" | "i16" | "u16" | "i8" | "u8" | "i4" | "u4" | "u3" | "u2" | "bool" | "index" | "offsets";
+
+/** Bits that one element takes in memory. Elements of less than 8 bits lie lowest first in u32 words; `bool` is a byte. */
+export const elementBits: Readonly<Record<ElementType, number>> = {
+  f64: 64, f32: 32, f16: 16, bf16: 16, f8e4m3: 8, f8e5m2: 8, i32: 32, u32: 32, i16: 16, u16: 16, i8: 8, u8: 8, i4: 4, u4: 4, u3: 4, u2: 2, bool: 8, index: 32, offsets: 32,
+};
+
+export interface ScalarParam {
+  readonly name: string;
+  readonly kind: "scalar";
+  readonly elem: ElementType;
+}
+export interface TensorParam {
+  readonly name: string;
+  readonly kind: "tensor";
+  readonly role: "in" | "inout" | "out";
+  readonly elem: ElementType;
+  readonly shape: readonly SizeExpr[];
+  /** For `index` and `offsets`: every element must lie below (index) or at most at (offsets) this. */
+  readonly bound?: SizeExpr;
+  /** Offsets that may end before `bound`. */
+  readonly open?: boolean;
+  /** A declared memory layout: u32 word and bit of an element, over the subscripts named in `indices`. */
+  readonly layout?: { readonly name: string; readonly indices: readonly string[]; readonly word: SizeExpr; readonly bit: SizeExpr };
+}
+export type Param = ScalarParam | TensorParam;
+
+export interface BufferBinding {
+  readonly name: string;
+  readonly access: "read" | "read_write";
+  /** WGSL binding number. */
+  readonly binding: number;
+}
+export interface LaunchAbi {
+  readonly entry: string;
+  /** Blocks of the linear grid; 0 skips the launch. */
+  readonly grid: SizeExpr;
+  readonly threads: number;
+  readonly sharedBytes: number;
+  readonly buffers: readonly BufferBinding[];
+}
+export type StepAbi = { readonly kind: "launch"; readonly launch: LaunchAbi } | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly StepAbi[] };
+
+/** A uniform value that every launch receives, in this order. */
+export interface UniformAbi {
+  readonly name: string;
+  readonly kind: "dim" | "scalar" | "step";
+  readonly type: "i32" | "u32" | "f32" | "f64";
+}
+export interface Artifact {
+  readonly kernel: string;
+  /** `T=f16, D=64`; empty where the kernel has one form. */
+  readonly instance: string;
+  readonly target: "cuda" | "wgsl";
+  readonly arch?: string;
+  readonly dims: readonly { readonly name: string; readonly value?: number }[];
+  readonly params: readonly Param[];
+  /** Preconditions on dimensions and scalars, with the text that states them. */
+  readonly requires: readonly { readonly condition: Condition; readonly text: string }[];
+  /** Preconditions on data, checked on request: `unique` keys and `all` facts, as text for messages. */
+  readonly dataRequires: readonly string[];
+  readonly temps: readonly { readonly name: string; readonly elem: ElementType; readonly count: SizeExpr }[];
+  readonly uniforms: readonly UniformAbi[];
+  readonly steps: readonly StepAbi[];
+  readonly source: string;
+  /** Generated line (from 1) -> Weft line (from 1). */
+  readonly lines: readonly (readonly [number, number])[];
+  /** The Weft text it came from: what the reference interpreter runs. */
+  readonly weft: string;
+}
+
+export function evaluateSize(e: SizeExpr, values: Readonly<Record<string, number>>): number {
+  if (typeof e === "number") return e;
+  if (typeof e === "string") {
+    const v = values[e];
+    if (v === undefined) throw new Error(`no value for ${e}`);
+    return v;
+  }
+  const a = evaluateSize(e[1], values);
+  const b = evaluateSize(e[2], values);
+  switch (e[0]) {
+    case "+":
+      return a + b;
+    case "-":
+      return a - b;
+    case "*":
+      return a * b;
+    case "/":
+      return b === 0 ? 0 : Math.floor(a / b);
+    case "%":
+      return b === 0 ? 0 : a - b * Math.floor(a / b);
+    case "ceildiv":
+      return b === 0 ? 0 : Math.ceil(a / b);
+    case "min":
+      return Math.min(a, b);
+    default:
+      return Math.max(a, b);
+  }
+}
+export function holds(c: Condition, values: Readonly<Record<string, number>>): boolean {
+  switch (c[0]) {
+    case "and":
+      return holds(c[1], values) && holds(c[2], values);
+    case "or":
+      return holds(c[1], values) || holds(c[2], values);
+    case "not":
+      return !holds(c[1], values);
+    default: {
+      const a = evaluateSize(c[1], values);
+      const b = evaluateSize(c[2], values);
+      return c[0] === "<" ? a < b : c[0] === "<=" ? a <= b : c[0] === ">" ? a > b : c[0] === ">=" ? a >= b : c[0] === "==" ? a === b : a !== b;
+    }
+  }
+}
+export function sizeText(e: SizeExpr): string {
+  if (!Array.isArray(e)) return String(e);
+  const [op, a, b] = e as readonly [string, SizeExpr, SizeExpr];
+  return /^[a-z]/.test(op) ? `${op}(${sizeText(a)}, ${sizeText(b)})` : `(${sizeText(a)} ${op} ${sizeText(b)})`;
+}
