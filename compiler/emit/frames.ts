@@ -43,7 +43,7 @@ fn {{name}}(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) 
 export interface CudaFrame {
   readonly title: string;
   readonly helpers: readonly string[];
-  readonly entries: readonly { readonly name: string; readonly params: string; readonly shared: readonly string[]; readonly threads: number; readonly body: string }[];
+  readonly entries: readonly { readonly name: string; readonly params: string; readonly shared: readonly string[]; readonly threads: number; readonly places: readonly string[]; readonly body: string }[];
 }
 export const cudaFrame = compile<CudaFrame>(`// {{title}}
 {{#each helpers}}
@@ -56,8 +56,9 @@ extern "C" __global__ void __launch_bounds__({{threads}}) {{name}}({{params}}) {
 {{#each shared}}
   {{this}}
 {{/each}}
-  const int thread = threadIdx.x;
-  const int block = blockIdx.x;
+{{#each places}}
+  {{this}}
+{{/each}}
 {{body}}
 }
 {{/each}}

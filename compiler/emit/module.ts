@@ -95,6 +95,11 @@ function cudaModule(title: string, kernels: readonly ThreadKernel[], texts: read
     ].join(", "),
     shared: k.shared.map((s) => target.sharedArray(s.name, s.elem, s.count)),
     threads: k.threads,
+    // Only what is used: an unused variable is a warning.
+    places: [
+      ["thread", "threadIdx"],
+      ["block", "blockIdx"],
+    ].flatMap(([name, from]) => (new RegExp(`\\b${name}\\b`).test(texts[i]!) ? [`const int ${name} = ${from}.x;`] : [])),
     body: texts[i]!,
   }));
   const helpers = neededHelpers(texts.join("\n"), cudaHelpers);

@@ -46,6 +46,8 @@ export interface Plan {
   readonly stored: ReadonlyMap<string, Stored>;
   readonly domains: ReadonlyMap<string, TensorDomain>;
   readonly tables: ReadonlyMap<string, TableType>;
+  /** Definitions without memory: a read is their value. */
+  readonly inlined: ReadonlyMap<string, Define>;
   readonly steps: readonly PlannedStep[];
 }
 export interface PlanOptions {
@@ -80,8 +82,8 @@ class Planner {
       this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...(p.layout ? { layout: p.layout } : {}) }, p.elem, p.where);
     }
     for (const s of this.program.statements) this.collectUses(s, false);
-    const steps = merge(this.statements(this.program.statements));
-    return { program: this.program, stored: this.stored, domains: this.domains, tables: this.tables, steps: [...steps, ...this.lateWrites()] };
+    const steps = this.merged(this.statements(this.program.statements));
+    return { program: this.program, stored: this.stored, domains: this.domains, tables: this.tables, inlined: this.inlined, steps: [...steps, ...this.lateWrites()] };
   }
   private put(s: Stored, elem: ElemType, domain: Expr | undefined): void {
     this.stored.set(s.name, s);
@@ -189,9 +191,13 @@ class Planner {
   private domainOf(d: { readonly axes: readonly Axis[]; readonly where?: Expr; readonly value: Expr }): Expr | undefined {
     const whole = and(rangeCondition(d.axes), d.where, domainOf(d.value, this.domains));
     if (isTrue(whole)) return undefined;
-    const prover = new Prover({ dims: this.program.dims, tables: this.tables, axes: d.axes.map(({ name, extent }) => ({ name, extent })), conditions: this.program.requires });
+    const prover = new Prover({ dims: this.program.dims, tables: this.tables, formulas: this.formulas(), axes: d.axes.map(({ name, extent }) => ({ name, extent })), conditions: this.program.requires });
     const open = conjuncts(whole).filter((c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && prover.proves(c)));
     return open.length === 0 ? undefined : and(...open);
+  }
+  /** Integer and bool definitions that proofs may see through. */
+  private formulas(): ReadonlyMap<string, Define> {
+    return new Map([...this.inlined].filter(([, d]) => (d.value.type === "int" || d.value.type === "bool") && d.where === undefined && !some(d.value, (x) => x.kind === "reduce")));
   }
   /** Definitions that are not stored, in place of their reads. */
   private inline(e: Expr): Expr {
@@ -323,7 +329,10 @@ class Planner {
       if (fragile) throw new InternalError(`${w.tensor}: a write whose condition or place reads a tensor that the kernel writes`);
       last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, value }] } });
     }
-    return [...merge(first), ...merge(last)];
+    return [...this.merged(first), ...this.merged(last)];
+  }
+  private merged(steps: readonly PlannedStep[]): PlannedStep[] {
+    return merge(steps, (tensor) => this.stored.get(tensor)?.role === "param");
   }
   private copy(from: string, target: Stored, line: number, type: Expr["type"]): PlannedStep {
     const subscripts = target.axes.map((a) => indexVar(a.name));
@@ -361,7 +370,7 @@ class Planner {
       nexts.push({ kind: "job", job: { kind: "map", name, axes: n.axes, stores: [{ buffer: name, subscripts, value: kept, where: trueExpr, line }] } });
       copies.push(this.copy(name, this.stored.get(n.state)!, line, state.type));
     }
-    return [...merge(before), { kind: "repeat", fold: s, steps: [...merge([...body, ...emits]), ...nexts, ...copies] }];
+    return [...this.merged(before), { kind: "repeat", fold: s, steps: [...this.merged([...body, ...emits]), ...nexts, ...copies] }];
   }
   private emit(d: Define, s: Fold): PlannedStep[] {
     const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
@@ -392,8 +401,11 @@ const wide = (type: Expr["type"]): ElemType => ({ name: type === "int" ? "i32" :
 /** A definition with a storage type rounds as a conversion does. */
 const narrowed = (e: Expr, storage: ElemType | undefined): Expr => (storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e);
 
-/** Neighbouring jobs over the same axes, none of which reads what another writes, become one. */
-function merge(steps: readonly PlannedStep[]): PlannedStep[] {
+/**
+ * Neighbouring jobs over the same axes, none of which reads what another writes, become one. A parameter that one updates in place and the
+ * other reads must be shared: the read means the value at entry.
+ */
+function merge(steps: readonly PlannedStep[], isParam: (tensor: string) => boolean): PlannedStep[] {
   const out: PlannedStep[] = [];
   for (const step of steps) {
     const last = out.at(-1);
@@ -403,8 +415,8 @@ function merge(steps: readonly PlannedStep[]): PlannedStep[] {
     }
     const [a, b] = [last.job, step.job];
     const writes = new Set(a.stores.map((s) => s.buffer));
-    const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.value));
-    const depends = b.stores.some((s) => [s.value, s.where, ...s.subscripts].some((e) => some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParamRead(x, a)) || (x.kind === "segment" && writes.has(x.table)))));
+    const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.value).filter(isParam));
+    const depends = b.stores.some((s) => [s.value, s.where, ...s.subscripts].some((e) => some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParam(x.tensor)) || (x.kind === "segment" && writes.has(x.table)))));
     const simple = [...a.stores, ...b.stores].every((s) => !some(s.value, (x) => x.kind === "reduce"));
     const together = inPlace(b).some((t) => writes.has(t)) || inPlace(a).some((t) => b.stores.some((s) => s.buffer === t));
     if (!sameAxes(a.axes, b.axes) || (depends && !together) || (!simple && !together)) {
@@ -417,8 +429,6 @@ function merge(steps: readonly PlannedStep[]): PlannedStep[] {
   }
   return out;
 }
-/** A read of a tensor that the other job updates in place: it means the value at entry, so the two must share a launch. */
-const isParamRead = (x: Extract<Expr, { kind: "read" }>, job: MapJob): boolean => job.stores.some((s) => s.buffer === x.tensor && some(s.value, (y) => y.kind === "read" && y.tensor === x.tensor));
 function reads(e: Expr): string[] {
   const out: string[] = [];
   visit(e, (x) => {

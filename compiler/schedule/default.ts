@@ -166,7 +166,8 @@ export function tilingOf(d: JobDirectives, job: Job): Tiling {
   const volume = (a: Axis): number => d.tile.get(a.name)!;
   // Square shares: every axis in turn gets a factor of two while threads and elements are left, the last axis first.
   for (const a of tiled) share.set(a.name, 1);
-  const most = (a: Axis): number => (tiled.length >= 2 && own > threads ? Math.max(1, volume(a) / registersFor(own / threads, tiled, a, d)) : volume(a));
+  const total = own / threads;
+  const most = (a: Axis): number => (tiled.length >= 2 && total > 1 ? Math.max(1, volume(a) / registersFor(total, tiled, a, d)) : volume(a));
   for (let given = true; given && threads > 1; ) {
     given = false;
     for (const a of [...tiled].reverse()) {

@@ -12,6 +12,7 @@ import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import { and, compare, freeIndices, indexVar, isTrue, num } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
+import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { type Compute, storage } from "../../dsl/tensor/types.ts";
 import { boundsOf } from "../plan/bounds.ts";
 import type { Plan } from "../plan/plan.ts";
@@ -127,6 +128,9 @@ export class Lowering {
   // ---- reads
   private read(e: Extract<Expr, { kind: "read" }>, env: Env): Value {
     const t = this.plan.stored.get(e.tensor);
+    const formula = this.plan.inlined.get(e.tensor);
+    // Conditions still name definitions that are computed where they are read.
+    if (t === undefined && formula) return this.value(atSubscripts(formula.value, formula.axes, e.subscripts), env);
     invariant(t, `${e.tensor} is read but neither stored nor inlined`);
     this.used.add(e.tensor);
     const at = this.address(e.tensor, e.subscripts, env);
@@ -160,6 +164,7 @@ export class Lowering {
   /** Terms that vary least are added first, so that partial sums move out of loops. */
   private sum(terms: readonly Value[]): Value {
     const b = this.builder;
+    if (terms.length === 0) return this.int(0);
     const weight = (v: Value): number => b.axes(v).length;
     const sorted = [...terms].sort((x, y) => weight(x) - weight(y));
     return sorted.reduce((x, y) => b.map("add", [x, y], "i32"));
@@ -174,7 +179,7 @@ export class Lowering {
     let known = this.proofs.get(key);
     if (known === undefined) {
       const own = freeIndices(s);
-      const prover = new Prover({ dims: this.plan.program.dims, tables: this.plan.tables, axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })), conditions: this.plan.program.requires });
+      const prover = new Prover({ dims: this.plan.program.dims, tables: this.plan.tables, formulas: this.plan.inlined, axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })), conditions: this.plan.program.requires });
       known = prover.proves(compare("ge", s, num(0))) && prover.proves(compare("lt", s, extent));
       this.proofs.set(key, known);
     }

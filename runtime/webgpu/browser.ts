@@ -1,0 +1,12 @@
+/** A WebGPU device in a browser. */
+import { WeftError } from "../errors.ts";
+import { WebGpuDevice } from "./device.ts";
+
+/** @throws WeftError R201 where the browser or the machine has no WebGPU */
+export async function openWebGpu(): Promise<WebGpuDevice> {
+  const adapter = await navigator.gpu?.requestAdapter();
+  if (!adapter) throw new WeftError("R201", "this browser offers no WebGPU adapter");
+  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+  const device = await adapter.requestDevice({ requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } });
+  return new WebGpuDevice(adapter.info.description || adapter.info.device || "WebGPU", device);
+}

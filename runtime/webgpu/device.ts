@@ -1,0 +1,199 @@
+/** Runs artifacts on a GPUDevice: the same code in Node (Dawn) and in a browser. */
+import { evaluateSize, type LaunchAbi, type StepAbi } from "../abi.ts";
+import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
+import { WeftError } from "../errors.ts";
+import { bytesOf, type HostTensor } from "../tensor.ts";
+
+/** Most workgroups along one dimension (WebGPU default limit). */
+const mostGroups = 65535;
+const padded = (bytes: number): number => Math.max(16, Math.ceil(bytes / 16) * 16);
+
+export interface WebGpuOptions {
+  /** Waits without a pending promise for this share of the expected time: Dawn in Node spins while one is pending. 0 in a browser. */
+  readonly sleepShare?: number;
+  /** Called when the device is closed: lets go of what keeps it alive. */
+  readonly release?: () => void;
+}
+
+export class WebGpuDevice implements Device {
+  readonly target = "wgsl" as const;
+  readonly name: string;
+  private readonly device: GPUDevice;
+  private readonly options: WebGpuOptions;
+  private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
+  /** Milliseconds that a kernel took last time, by artifact. */
+  private readonly expected = new Map<string, number>();
+  private lost: string | undefined;
+  private readonly whenLost: Promise<never>;
+
+  constructor(name: string, device: GPUDevice, options: WebGpuOptions = {}) {
+    this.name = name;
+    this.device = device;
+    this.options = options;
+    this.whenLost = device.lost.then((info) => {
+      this.lost = info.message || info.reason;
+      throw new WeftError("R202", this.lost);
+    });
+    this.whenLost.catch(() => undefined);
+  }
+
+  /** @throws WeftError R202 to R205, naming the kernel */
+  async run(call: PreparedCall, options: CallOptions = {}): Promise<CallResult> {
+    const { artifact, values } = call;
+    const { device } = this;
+    if (this.lost !== undefined) throw new WeftError("R202", `${artifact.kernel}: the device was lost (${this.lost})`);
+    const buffers: GPUBuffer[] = [];
+    const make = (bytes: number, usage: number): GPUBuffer => {
+      const b = device.createBuffer({ size: padded(bytes), usage });
+      buffers.push(b);
+      return b;
+    };
+    const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    try {
+      const memory = new Map<string, GPUBuffer>();
+      for (const [name, t] of call.tensors) {
+        this.fits(artifact.kernel, name, t.data.byteLength);
+        const b = make(t.data.byteLength, storage);
+        if (t.data.byteLength > 0) device.queue.writeBuffer(b, 0, wholeWords(bytesOf(t)));
+        memory.set(name, b);
+      }
+      for (const t of artifact.temps) {
+        const bytes = evaluateSize(t.count, values) * 4;
+        this.fits(artifact.kernel, t.name, bytes);
+        memory.set(t.name, make(bytes, storage));
+      }
+      const launches = unroll(artifact.steps, values);
+      const work = await Promise.all(
+        launches.map(async ({ launch, steps }) => {
+          const pipeline = await this.pipeline(artifact.source, launch, artifact.kernel);
+          const uniforms = make(artifact.uniforms.length * 4, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+          device.queue.writeBuffer(uniforms, 0, uniformBytes(call, steps));
+          return { launch, steps, pipeline, uniforms };
+        }),
+      );
+      device.pushErrorScope("validation");
+      const encoder = device.createCommandEncoder();
+      for (const { launch, steps, pipeline, uniforms } of work) {
+        const blocks = evaluateSize(launch.grid, { ...values, ...steps });
+        if (blocks <= 0) continue;
+        const usesArgs = new RegExp(`\\bargs\\.`).test(entryText(artifact.source, launch.entry));
+        const entries: GPUBindGroupEntry[] = launch.buffers.map((b) => ({ binding: b.binding, resource: { buffer: memory.get(b.name)! } }));
+        if (usesArgs) entries.unshift({ binding: 0, resource: { buffer: uniforms } });
+        const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
+        const pass = encoder.beginComputePass();
+        pass.setPipeline(pipeline);
+        pass.setBindGroup(0, group);
+        pass.dispatchWorkgroups(Math.min(blocks, mostGroups), Math.ceil(blocks / mostGroups));
+        pass.end();
+      }
+      const started = performance.now();
+      device.queue.submit([encoder.finish()]);
+      const scope = device.popErrorScope();
+      await this.wait(artifact.kernel, artifact.source, options.timeoutMs ?? 60_000);
+      const timeMs = performance.now() - started;
+      const error = await scope;
+      if (error) throw new WeftError("R204", `${artifact.kernel}: ${error.message.split("\n")[0]}`);
+      return { outputs: await this.readBack(call, memory, make), timeMs };
+    } finally {
+      for (const b of buffers) b.destroy();
+    }
+  }
+  private fits(kernel: string, name: string, bytes: number): void {
+    const most = Math.min(this.device.limits.maxStorageBufferBindingSize, this.device.limits.maxBufferSize);
+    if (padded(bytes) > most) throw new WeftError("R205", `${kernel}: \`${name}\` takes ${bytes} bytes, the device binds ${most}`);
+  }
+  private pipeline(source: string, launch: LaunchAbi, kernel: string): Promise<GPUComputePipeline> {
+    const key = `${launch.entry} ${source}`;
+    let p = this.pipelines.get(key);
+    if (p === undefined) {
+      p = this.build(source, launch, kernel);
+      this.pipelines.set(key, p);
+    }
+    return p;
+  }
+  private async build(source: string, launch: LaunchAbi, kernel: string): Promise<GPUComputePipeline> {
+    const module = this.device.createShaderModule({ code: source });
+    const info = await module.getCompilationInfo();
+    const bad = info.messages.find((m) => m.type === "error");
+    if (bad) throw new WeftError("R204", `${kernel}: generated WGSL line ${bad.lineNum}: ${bad.message}`);
+    try {
+      return await this.device.createComputePipelineAsync({ layout: "auto", compute: { module, entryPoint: launch.entry } });
+    } catch (e) {
+      throw new WeftError("R204", `${kernel}: ${(e as Error).message.split("\n")[0]}`);
+    }
+  }
+  private async wait(kernel: string, key: string, timeoutMs: number): Promise<void> {
+    const started = performance.now();
+    const sleep = (this.expected.get(key) ?? 0) * (this.options.sleepShare ?? 0);
+    if (sleep > 1) await new Promise((r) => setTimeout(r, Math.min(sleep, timeoutMs)));
+    let timer: ReturnType<typeof setTimeout> | undefined;
+    const late = new Promise<never>((_, reject) => {
+      timer = setTimeout(() => reject(new WeftError("R203", `${kernel}: no result after ${timeoutMs} ms`)), Math.max(1, timeoutMs - sleep));
+    });
+    try {
+      await Promise.race([this.device.queue.onSubmittedWorkDone(), late, this.whenLost]);
+    } catch (e) {
+      throw e instanceof WeftError && e.code === "R202" ? new WeftError("R202", `${kernel}: the device was lost (${this.lost})`) : e;
+    } finally {
+      clearTimeout(timer);
+    }
+    this.expected.set(key, performance.now() - started);
+  }
+  private async readBack(call: PreparedCall, memory: ReadonlyMap<string, GPUBuffer>, make: (bytes: number, usage: number) => GPUBuffer): Promise<Record<string, HostTensor>> {
+    const outputs: Record<string, HostTensor> = {};
+    const pending: { t: HostTensor; name: string; read: GPUBuffer }[] = [];
+    const encoder = this.device.createCommandEncoder();
+    for (const p of call.artifact.params) {
+      if (p.kind !== "tensor" || p.role === "in") continue;
+      const t = call.tensors.get(p.name)!;
+      outputs[p.name] = t;
+      if (t.data.byteLength === 0) continue;
+      const from = memory.get(p.name)!;
+      const read = make(from.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+      encoder.copyBufferToBuffer(from, 0, read, 0, from.size);
+      pending.push({ t, name: p.name, read });
+    }
+    this.device.queue.submit([encoder.finish()]);
+    for (const { t, read } of pending) {
+      await Promise.race([read.mapAsync(GPUMapMode.READ), this.whenLost]);
+      bytesOf(t).set(new Uint8Array(read.getMappedRange(), 0, t.data.byteLength));
+      read.unmap();
+    }
+    return outputs;
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.device.destroy();
+    this.options.release?.();
+  }
+}
+
+/** writeBuffer takes whole words. */
+function wholeWords(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const out = new Uint8Array(Math.ceil(bytes.length / 4) * 4);
+  out.set(bytes);
+  return out;
+}
+/** The text of one entry point, up to the next. */
+function entryText(source: string, entry: string): string {
+  const start = source.indexOf(`fn ${entry}(`);
+  const end = source.indexOf("@compute", start);
+  return source.slice(start, end < 0 ? undefined : end);
+}
+/** Launches in order, repeated groups written out, with the step counters of each. */
+export function unroll(steps: readonly StepAbi[], values: Readonly<Record<string, number>>, counters: Readonly<Record<string, number>> = {}): { launch: LaunchAbi; steps: Readonly<Record<string, number>> }[] {
+  return steps.flatMap((s) => {
+    if (s.kind === "launch") return [{ launch: s.launch, steps: counters }];
+    const count = evaluateSize(s.count, values);
+    return Array.from({ length: Math.max(0, count) }, (_, k) => unroll(s.steps, values, { ...counters, [s.name]: k })).flat();
+  });
+}
+function uniformBytes(call: PreparedCall, steps: Readonly<Record<string, number>>): ArrayBuffer {
+  const view = new DataView(new ArrayBuffer(Math.max(4, call.artifact.uniforms.length * 4)));
+  call.artifact.uniforms.forEach((u, k) => {
+    const v = u.kind === "step" ? (steps[u.name] ?? 0) : call.values[u.name]!;
+    if (u.type === "f32") view.setFloat32(4 * k, v, true);
+    else if (u.type === "u32") view.setUint32(4 * k, v, true);
+    else view.setInt32(4 * k, v, true);
+  });
+  return view.buffer as ArrayBuffer;
+}

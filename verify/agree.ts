@@ -1,0 +1,88 @@
+/** Holds what a device computed against the reference, element by element, within the derived bound. */
+import type { Element, Interpreter } from "../dsl/index.ts";
+import type { CallResult, PreparedCall } from "../runtime/call.ts";
+import { positionOf, readElement } from "./convert.ts";
+
+export interface Disagreement {
+  readonly tensor: string;
+  readonly index: readonly number[];
+  readonly got: number;
+  readonly expected: number;
+  readonly bound: number;
+}
+export interface Agreement {
+  /** Elements compared; those where a decision on floats was open are not among them. */
+  readonly compared: number;
+  readonly open: number;
+  /** Elements whose bound is infinite: nothing is promised of them. */
+  readonly void: number;
+  /** Largest |got - expected| / bound; 0 / 0 counts as 0. */
+  readonly errorOverBound: number;
+  readonly worst: Disagreement | undefined;
+  readonly disagreements: readonly Disagreement[];
+}
+export interface AgreeOptions {
+  /** Elements to compare of each tensor; all where there are fewer. */
+  readonly sample?: number;
+  readonly random?: () => number;
+}
+
+/** @param machine an interpreter made from the arguments *before* the call, with the target's accuracy */
+export function agree(call: PreparedCall, result: CallResult, machine: Interpreter, options: AgreeOptions = {}): Agreement {
+  const random = options.random ?? Math.random;
+  let compared = 0;
+  let open = 0;
+  let voids = 0;
+  let worst: Disagreement | undefined;
+  let ratio = 0;
+  const disagreements: Disagreement[] = [];
+  for (const p of call.artifact.params) {
+    if (p.kind !== "tensor" || p.role === "in") continue;
+    const t = result.outputs[p.name]!;
+    const count = t.shape.reduce((a, b) => a * b, 1);
+    const position = positionOf(p, call.values);
+    for (const flat of chosen(count, options.sample, random)) {
+      const e = machine.elementAt(p.name, flat);
+      if (!e.defined) continue;
+      if (e.open) {
+        open++;
+        continue;
+      }
+      if (!Number.isFinite(e.bound)) {
+        voids++;
+        continue;
+      }
+      compared++;
+      const got = readElement(p.elem, t.data, position(flat));
+      const r = overBound(got, e);
+      if (r > ratio || (r > 1 && worst === undefined)) {
+        ratio = Math.max(ratio, r);
+        worst = { tensor: p.name, index: unflatten(flat, t.shape), got, expected: e.value, bound: e.bound };
+      }
+      if (r > 1) disagreements.push({ tensor: p.name, index: unflatten(flat, t.shape), got, expected: e.value, bound: e.bound });
+    }
+  }
+  return { compared, open, void: voids, errorOverBound: ratio, worst, disagreements };
+}
+/** |got - expected| over the bound; infinite where the bound is 0 and they differ. */
+function overBound(got: number, e: Element): number {
+  if (Object.is(got, e.value) || got === e.value || (Number.isNaN(got) && Number.isNaN(e.value))) return 0;
+  const error = Math.abs(got - e.value);
+  return Number.isNaN(error) ? Number.POSITIVE_INFINITY : error / e.bound;
+}
+function chosen(count: number, sample: number | undefined, random: () => number): Iterable<number> {
+  if (sample === undefined || count <= sample) return Array.from({ length: count }, (_, i) => i);
+  const out = new Set<number>([0, count - 1]);
+  while (out.size < sample) out.add(Math.floor(random() * count));
+  return out;
+}
+export function unflatten(flat: number, shape: readonly number[]): number[] {
+  const index = new Array<number>(shape.length);
+  let rest = flat;
+  for (let k = shape.length - 1; k >= 0; k--) {
+    index[k] = rest % shape[k]!;
+    rest = Math.floor(rest / shape[k]!);
+  }
+  return index;
+}
+export const describe = (d: Disagreement): string => `${d.tensor}[${d.index.join(", ")}]: got ${d.got}, expected ${d.expected} ± ${d.bound} (${(Math.abs(d.got - d.expected) / d.bound).toFixed(1)} bounds)`;

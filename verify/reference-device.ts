@@ -1,0 +1,55 @@
+/** The reference interpreter as a device: the same call, the meaning of the text. */
+import { check, InternalError, Interpreter, profiles } from "../dsl/index.ts";
+import type { Program } from "../dsl/tensor/ir.ts";
+import type { Artifact, TensorParam } from "../runtime/abi.ts";
+import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
+import { numbersOf, positionOf, writeElement } from "./convert.ts";
+
+const programs = new WeakMap<Artifact, Program>();
+/** The typed program that an artifact was made from. */
+export function programOf(a: Artifact): Program {
+  let p = programs.get(a);
+  if (p === undefined) {
+    p = check(a.weft).instances.find((i) => i.kernel === a.kernel && i.name === a.instance)?.program;
+    if (p === undefined) throw new InternalError(`the text of ${a.kernel} has no instance ${a.instance}`);
+    programs.set(a, p);
+  }
+  return p;
+}
+/** An interpreter on the arguments of a call, with the accuracy of a target ("ideal" for none). */
+export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpreter {
+  const { artifact, values, tensors } = call;
+  const program = programOf(artifact);
+  const inputs = Object.fromEntries(
+    artifact.params.flatMap((p) => (p.kind === "tensor" && p.role !== "out" ? [[p.name, { shape: tensors.get(p.name)!.shape, values: numbersOf(tensors.get(p.name)!, p, values) }]] : [])),
+  );
+  return new Interpreter(program, { dims: values, scalars: values, tensors: inputs }, profiles[profile]);
+}
+
+export class ReferenceDevice implements Device {
+  readonly name = "reference interpreter (f64)";
+  readonly target = "reference" as const;
+
+  async run(call: PreparedCall): Promise<CallResult> {
+    const started = performance.now();
+    const machine = interpreterFor(call);
+    const made = call.artifact.params.filter((p): p is TensorParam => p.kind === "tensor" && p.role !== "in");
+    // All new values are computed from the old ones before any is written.
+    const results = made.map((p) => {
+      const t = call.tensors.get(p.name)!;
+      const count = t.shape.reduce((a, b) => a * b, 1);
+      return { p, t, elements: Array.from({ length: count }, (_, i) => machine.elementAt(p.name, i)) };
+    });
+    const outputs: CallResult["outputs"] = Object.fromEntries(
+      results.map(({ p, t, elements }) => {
+        const position = positionOf(p, call.values);
+        elements.forEach((e, i) => {
+          if (e.defined) writeElement(p.elem, t.data, position(i), e.value);
+        });
+        return [p.name, t];
+      }),
+    );
+    return { outputs, timeMs: performance.now() - started };
+  }
+  async [Symbol.asyncDispose](): Promise<void> {}
+}
