@@ -2,7 +2,7 @@
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
 import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
 import { InternalError } from "../../dsl/diagnostics.ts";
-import { and, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
@@ -21,6 +21,8 @@ export interface StoreItem {
   readonly buffer: string;
   readonly subscripts: readonly Expr[];
   readonly value: Expr;
+  /** The value with definitions that have no memory written out: for analysis. The value itself keeps them, and with them their domains. */
+  readonly expanded: Expr;
   /** Written only where this holds. */
   readonly where: Expr;
   readonly line: number;
@@ -109,6 +111,7 @@ class Planner {
     switch (s.kind) {
       case "define":
         note(s.name, s.axes, s.value, true);
+        for (const e of axesParts(s.axes)) note(s.name, s.axes, e, false);
         if (s.where) note(s.name, s.axes, s.where, false);
         return;
       case "write":
@@ -158,7 +161,7 @@ class Planner {
     const sweeps = some(d.value, (x) => x.kind === "sweep");
     if (!d.output && !sweeps && !this.isStored(d)) {
       if ((this.uses.get(d.name) ?? []).length === 0) return [];
-      this.inlined.set(d.name, d);
+      this.inlined.set(d.name, { ...d, value: narrowed(d.value, d.storage) });
       this.domains.set(d.name, { axes: d.axes, domain: this.domainOf(d) });
       return [];
     }
@@ -175,13 +178,13 @@ class Planner {
     }
     const axes = output ? output.axes.map((a, k) => ({ ...d.axes[k]!, extent: a.extent })) : d.axes;
     const subscripts = d.axes.map((a) => indexVar(a.name));
-    const stores: StoreItem[] = [{ buffer: d.name, subscripts, value: this.inline(value), where: domain ?? trueExpr, line }];
+    const stores: StoreItem[] = [{ buffer: d.name, subscripts, ...this.valued(value), where: domain ?? trueExpr, line }];
     const costly = domain !== undefined && some(domain, (x) => x.kind === "reduce");
     let visible = domain;
     if (costly && !output) {
       const flag = `${d.name}_defined`;
       this.put({ name: flag, elem: "u32", axes: d.axes, role: "temp" }, { name: "u32" }, undefined);
-      stores.push({ buffer: flag, subscripts, value: { kind: "if", cond: domain, then: num(1, "u32"), else: num(0, "u32"), type: "u32", span: d.span }, where: trueExpr, line });
+      stores.push({ buffer: flag, subscripts, ...this.valued({ kind: "if", cond: domain, then: num(1, "u32"), else: num(0, "u32"), type: "u32", span: d.span }), where: trueExpr, line });
       visible = compare("ne", { kind: "read", tensor: flag, subscripts, type: "u32", span: d.span }, num(0, "u32"));
     }
     this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, output ? undefined : visible);
@@ -189,7 +192,7 @@ class Planner {
   }
   /** D of a definition, without what the facts prove. */
   private domainOf(d: { readonly axes: readonly Axis[]; readonly where?: Expr; readonly value: Expr }): Expr | undefined {
-    const whole = and(rangeCondition(d.axes), d.where, domainOf(d.value, this.domains));
+    const whole = and(rangeCondition(d.axes, this.domains), d.where, domainOf(d.value, this.domains));
     if (isTrue(whole)) return undefined;
     const prover = new Prover({ dims: this.program.dims, tables: this.tables, formulas: this.formulas(), axes: d.axes.map(({ name, extent }) => ({ name, extent })), conditions: this.program.requires });
     const open = conjuncts(whole).filter((c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && prover.proves(c)));
@@ -199,20 +202,23 @@ class Planner {
   private formulas(): ReadonlyMap<string, Define> {
     return new Map([...this.inlined].filter(([, d]) => (d.value.type === "int" || d.value.type === "bool") && d.where === undefined && !some(d.value, (x) => x.kind === "reduce")));
   }
+  private valued(value: Expr): { value: Expr; expanded: Expr } {
+    return { value, expanded: this.expand(value) };
+  }
   /** Definitions that are not stored, in place of their reads. */
-  private inline(e: Expr): Expr {
+  private expand(e: Expr): Expr {
     if (e.kind === "read") {
       const d = this.inlined.get(e.tensor);
-      if (d) return atSubscripts(this.inline(narrowed(d.value, d.storage)), d.axes, e.subscripts.map((s) => this.inline(s)));
+      if (d) return atSubscripts(this.expand(d.value), d.axes, e.subscripts.map((s) => this.expand(s)));
     }
-    return mapChildren(e, (c) => this.inline(c));
+    return mapChildren(e, (c) => this.expand(c));
   }
 
   /** A sweep is the whole value of a row job; what surrounds it is computed from the stored sweep. */
   private sweep(d: Define, line: number, elem: ElemType, output: boolean): PlannedStep[] {
     if (d.value.kind === "sweep") {
       this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
-      return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, value: { ...d.value, bodies: d.value.bodies.map((b) => this.inline(b)) }, sweep: true }, line } }];
+      return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, sweep: true }, line } }];
     }
     const steps: PlannedStep[] = [];
     let part = 0;
@@ -248,7 +254,7 @@ class Planner {
       if (total || !prover.proves(bound)) {
         const counter = `${(first?.name ?? second?.name)!}_count`;
         this.put({ name: counter, elem: "i32", axes: s.outer, role: "temp" }, { name: "i32" }, undefined);
-        steps.push({ kind: "job", job: { kind: "map", name: counter, axes: s.outer, stores: [{ buffer: counter, subscripts: s.outer.map((a) => indexVar(a.name)), value: this.inline(size), where: trueExpr, line }] } });
+        steps.push({ kind: "job", job: { kind: "map", name: counter, axes: s.outer, stores: [{ buffer: counter, subscripts: s.outer.map((a) => indexVar(a.name)), ...this.valued(size), where: trueExpr, line }] } });
         for (const r of s.results) if (r.name) this.domains.set(r.name, { axes: r.axes, domain: compare("lt", rank(r), { kind: "read", tensor: counter, subscripts: s.outer.map((a) => indexVar(a.name)), type: "i32", span: s.span }) });
       }
     }
@@ -260,24 +266,22 @@ class Planner {
       const body = domainOf(s.body!, this.domains);
       if (!isTrue(body)) this.domains.set(second.name, { axes: second.axes, domain: compare("lt", rank(second), { kind: "read", tensor: first.name, subscripts: [s.count!], type: "int", span: s.span }) });
     }
-    const statement: NewAxis = { ...s, ...(s.where ? { where: this.inline(s.where) } : {}), ...(s.body ? { body: this.inline(s.body) } : {}) };
-    return [...steps, { kind: "job", job: { kind: "row", name: first?.name ?? second?.name ?? s.kind, statement, line } }];
+    return [...steps, { kind: "job", job: { kind: "row", name: first?.name ?? second?.name ?? s.kind, statement: s, line } }];
   }
 
   // ---- writes in place and at computed places
   private write(w: Write): PlannedStep[] {
     const output = this.program.outputs.find((o) => o.name === w.tensor);
-    const rewritten: Write = { ...w, value: this.inline(w.value), subscripts: w.subscripts.map((s) => this.inline(s)), ...(w.where ? { where: this.inline(w.where) } : {}) };
     if (output) {
       const axes = output.axes;
       this.put({ name: w.tensor, elem: output.elem.name, axes, role: "output" }, output.elem, undefined);
-      return [{ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(rewritten, w.tensor)] } }];
+      return [{ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(w, w.tensor)] } }];
     }
-    this.late.push({ write: rewritten, index: this.late.length });
+    this.late.push({ write: w, index: this.late.length });
     return [];
   }
   private storeOf(w: Write, buffer: string): StoreItem {
-    return { buffer, subscripts: w.subscripts, value: w.value, where: and(rangeCondition(w.axes), w.where, domainOf(w.value, this.domains)), line: this.options.lineOf(w.span.start) };
+    return { buffer, subscripts: w.subscripts, ...this.valued(w.value), where: and(rangeCondition(w.axes, this.domains), w.where, domainOf(w.value, this.domains)), line: this.options.lineOf(w.span.start) };
   }
   /** All reads see the tensors at entry: writes come last, at once where that is safe, else through a copy. */
   private lateWrites(): PlannedStep[] {
@@ -288,7 +292,7 @@ class Planner {
       let elsewhere = false;
       for (const { write } of this.late)
         for (const e of [write.value, ...write.subscripts, ...(write.where ? [write.where] : [])])
-          visit(e, (x) => {
+          visit(this.expand(e), (x) => {
             if ((x.kind === "read" && x.tensor === w.tensor) || (x.kind === "segment" && x.table === w.tensor)) {
               const same = x.kind === "read" && write.mode === "set" && identicalPlaces(x.subscripts, w, write) && sameAxes(w.axes, write.axes);
               if (!same) elsewhere = true;
@@ -301,7 +305,7 @@ class Planner {
       const line = this.options.lineOf(w.span.start);
       if (w.mode === "add") {
         const narrow = isNarrow({ name: target.elem }) || ["i8", "u8", "i4", "u4", "u2", "u3", "i16", "u16"].includes(target.elem);
-        const reads = readsElsewhere(w) || some(w.value, (x) => x.kind === "read" && written.has(x.tensor));
+        const reads = readsElsewhere(w) || some(this.expand(w.value), (x) => x.kind === "read" && written.has(x.tensor));
         if (!narrow && !reads) {
           last.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: w, line } });
           continue;
@@ -310,7 +314,7 @@ class Planner {
         const type = computeOf({ name: target.elem });
         const read: Expr = { kind: "read", tensor: w.tensor, subscripts: target.axes.map((a) => indexVar(a.name)), type, span: w.span };
         this.put({ name: temp, elem: wide(type).name, axes: target.axes, role: "temp" }, wide(type), undefined);
-        first.push({ kind: "job", job: { kind: "map", name: temp, axes: target.axes, stores: [{ buffer: temp, subscripts: read.kind === "read" ? read.subscripts : [], value: read, where: trueExpr, line }] } });
+        first.push({ kind: "job", job: { kind: "map", name: temp, axes: target.axes, stores: [{ buffer: temp, subscripts: target.axes.map((a) => indexVar(a.name)), ...this.valued(read), where: trueExpr, line }] } });
         first.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: { ...w, tensor: temp }, line } });
         last.push(this.copy(temp, target, line, type));
         continue;
@@ -325,9 +329,9 @@ class Planner {
       first.push({ kind: "job", job: { kind: "map", name: temp, axes: w.axes, stores: [{ ...store, subscripts: w.axes.map((a) => indexVar(a.name)) }] } });
       // Where the value or the place is read from what this launch overwrites, the condition is kept as well.
       const value: Expr = { kind: "read", tensor: temp, subscripts: w.axes.map((a) => indexVar(a.name)), type: w.value.type, span: w.span };
-      const fragile = some(store.where, (x) => x.kind === "read" && written.has(x.tensor)) || w.subscripts.some((s) => some(s, (x) => x.kind === "read" && written.has(x.tensor)));
+      const fragile = some(this.expand(store.where), (x) => x.kind === "read" && written.has(x.tensor)) || w.subscripts.some((s) => some(this.expand(s), (x) => x.kind === "read" && written.has(x.tensor)));
       if (fragile) throw new InternalError(`${w.tensor}: a write whose condition or place reads a tensor that the kernel writes`);
-      last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, value }] } });
+      last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, ...this.valued(value) }] } });
     }
     return [...this.merged(first), ...this.merged(last)];
   }
@@ -337,7 +341,7 @@ class Planner {
   private copy(from: string, target: Stored, line: number, type: Expr["type"]): PlannedStep {
     const subscripts = target.axes.map((a) => indexVar(a.name));
     const value: Expr = { kind: "read", tensor: from, subscripts, type, span: { start: 0, end: 0 } };
-    return { kind: "job", job: { kind: "map", name: target.name, axes: target.axes, stores: [{ buffer: target.name, subscripts, value, where: trueExpr, line }] } };
+    return { kind: "job", job: { kind: "map", name: target.name, axes: target.axes, stores: [{ buffer: target.name, subscripts, ...this.valued(value), where: trueExpr, line }] } };
   }
 
   // ---- fold: launches repeated by the host
@@ -347,7 +351,7 @@ class Planner {
     for (const x of s.states) {
       const elem = wide(x.type);
       const subscripts = x.axes.map((a) => indexVar(a.name));
-      before.push({ kind: "job", job: { kind: "map", name: x.name, axes: x.axes, stores: [{ buffer: x.name, subscripts, value: this.inline(narrowed(x.init, x.storage)), where: trueExpr, line }] } });
+      before.push({ kind: "job", job: { kind: "map", name: x.name, axes: x.axes, stores: [{ buffer: x.name, subscripts, ...this.valued(narrowed(x.init, x.storage)), where: trueExpr, line }] } });
       this.put({ name: x.name, elem: elem.name, axes: x.axes, role: "temp" }, elem, undefined);
     }
     for (const b of s.body) this.collectUses(b, true);
@@ -364,10 +368,10 @@ class Planner {
       const subscripts = n.axes.map((a) => indexVar(a.name));
       const old: Expr = { kind: "read", tensor: n.state, subscripts, type: state.type, span: s.span };
       const live = and(s.where, n.where, domainOf(n.value, this.domains));
-      const value = this.inline(narrowed(n.value, state.storage));
+      const value = narrowed(n.value, state.storage);
       const kept: Expr = isTrue(live) ? value : { kind: "if", cond: live, then: value, else: old, type: state.type, span: s.span };
       this.put({ name, elem: elem.name, axes: n.axes, role: "temp" }, elem, undefined);
-      nexts.push({ kind: "job", job: { kind: "map", name, axes: n.axes, stores: [{ buffer: name, subscripts, value: kept, where: trueExpr, line }] } });
+      nexts.push({ kind: "job", job: { kind: "map", name, axes: n.axes, stores: [{ buffer: name, subscripts, ...this.valued(kept), where: trueExpr, line }] } });
       copies.push(this.copy(name, this.stored.get(n.state)!, line, state.type));
     }
     return [...this.merged(before), { kind: "repeat", fold: s, steps: [...this.merged([...body, ...emits]), ...nexts, ...copies] }];
@@ -378,7 +382,7 @@ class Planner {
     this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
     const axes = d.axes.filter((a) => a.name !== s.axis.name);
     const where = and(s.where, d.where, domainOf(d.value, this.domains));
-    return [{ kind: "job", job: { kind: "map", name: d.name, axes, stores: [{ buffer: d.name, subscripts: d.axes.map((a) => indexVar(a.name)), value: this.inline(output ? d.value : narrowed(d.value, d.storage)), where, line: this.options.lineOf(d.span.start) }] } }];
+    return [{ kind: "job", job: { kind: "map", name: d.name, axes, stores: [{ buffer: d.name, subscripts: d.axes.map((a) => indexVar(a.name)), ...this.valued(output ? d.value : narrowed(d.value, d.storage)), where, line: this.options.lineOf(d.span.start) }] } }];
   }
 }
 
@@ -415,16 +419,16 @@ function merge(steps: readonly PlannedStep[], isParam: (tensor: string) => boole
     }
     const [a, b] = [last.job, step.job];
     const writes = new Set(a.stores.map((s) => s.buffer));
-    const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.value).filter(isParam));
-    const depends = b.stores.some((s) => [s.value, s.where, ...s.subscripts].some((e) => some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParam(x.tensor)) || (x.kind === "segment" && writes.has(x.table)))));
-    const simple = [...a.stores, ...b.stores].every((s) => !some(s.value, (x) => x.kind === "reduce"));
+    const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.expanded).filter(isParam));
+    const depends = b.stores.some((s) => [s.expanded, s.where, ...s.subscripts].some((e) => some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParam(x.tensor)) || (x.kind === "segment" && writes.has(x.table)))));
+    const simple = [...a.stores, ...b.stores].every((s) => !some(s.expanded, (x) => x.kind === "reduce"));
     const together = inPlace(b).some((t) => writes.has(t)) || inPlace(a).some((t) => b.stores.some((s) => s.buffer === t));
     if (!sameAxes(a.axes, b.axes) || (depends && !together) || (!simple && !together)) {
       out.push(step);
       continue;
     }
     const to = a.axes.map((x) => indexVar(x.name));
-    const moved = b.stores.map((s) => ({ ...s, value: atSubscripts(s.value, b.axes, to), where: atSubscripts(s.where, b.axes, to), subscripts: s.subscripts.map((x) => atSubscripts(x, b.axes, to)) }));
+    const moved = b.stores.map((s) => ({ ...s, value: atSubscripts(s.value, b.axes, to), expanded: atSubscripts(s.expanded, b.axes, to), where: atSubscripts(s.where, b.axes, to), subscripts: s.subscripts.map((x) => atSubscripts(x, b.axes, to)) }));
     out[out.length - 1] = { kind: "job", job: { ...a, stores: [...a.stores, ...moved] } };
   }
   return out;

@@ -26,7 +26,7 @@ export interface JobDirectives {
 
 export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDirectives {
   const axes = axesOf(job);
-  const reduces = job.kind === "map" ? reductionsOf(job.stores.map((s) => s.value)) : [];
+  const reduces = job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)) : [];
   const make = (tile: [string, number][], threads: number, unroll: [string, number][] = []): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads });
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
@@ -136,7 +136,7 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
 export function applyDirectives(defaults: JobDirectives, directives: readonly Directive[], job: Job): JobDirectives {
   const names = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : [job.name]);
   const own = directives.filter((d) => !("definition" in d) || d.definition === undefined || names.has(d.definition));
-  const known = new Set([...axesOf(job).map((a) => a.name), ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.value)).flatMap((r) => r.axes.map((a) => base(a.name))) : [])]);
+  const known = new Set([...axesOf(job).map((a) => a.name), ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)).flatMap((r) => r.axes.map((a) => base(a.name))) : [])]);
   const tiles = own.filter((d): d is Sized => d.kind === "tile" && known.has(d.index));
   const unrolled = own.filter((d): d is Sized => d.kind === "unroll" && known.has(d.index));
   const warps = own.find((d): d is Extract<Directive, { kind: "warps" }> => d.kind === "warps");

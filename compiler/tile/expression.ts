@@ -324,7 +324,7 @@ export class Lowering {
       const axis = e.axes[k];
       if (axis === undefined) return this.accumulate(e, condition, at, acc, inner, init, unroll?.axis);
       const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
-      const { lower, upper } = boundsOf(and(rangeCondition([axis]), condition), axis.name, rest);
+      const { lower, upper } = boundsOf(and(rangeCondition([axis], this.domains), condition), axis.name, rest);
       const safe = (x: Expr): Value => this.value(x, at);
       const extent = safe(axis.extent);
       const from = lower.map(safe).reduce((x, y) => b.map("max", [x, y], "i32"), this.int(0));
@@ -353,7 +353,7 @@ export class Lowering {
   /** One point: what it contributes where it is a member, the identity elsewhere. */
   private accumulate(e: Reduce, condition: Expr, at: Env, acc: readonly Value[], inside: Value | undefined, init: readonly Value[], unrolled: string | undefined): Value[] {
     const b = this.builder;
-    const where = and(rangeCondition(e.axes), condition);
+    const where = and(rangeCondition(e.axes, this.domains), condition);
     const mask = isTrue(where) ? inside : this.both(inside, this.condition(where, at));
     const env = mask === undefined || isTrue(where) ? at : this.under(at, mask);
     let values = e.bodies.map((x) => this.value(x, env));

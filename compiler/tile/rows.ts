@@ -42,7 +42,7 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
   const b = l.builder;
   const axis = d.axes.find((a) => a.name === e.over[0]!.name) ?? e.over[0]!;
   const extent = l.value(axis.extent, env);
-  const condition = and(rangeCondition(d.axes), d.where, e.where, ...e.bodies.map((x) => domainOf(x, l.plan.domains)));
+  const condition = and(rangeCondition(d.axes, l.plan.domains), d.where, e.where, ...e.bodies.map((x) => domainOf(x, l.plan.domains)));
   const combine = e.op === "scan" ? { op: "monoid" as const, monoid: e.monoid!, type: e.type } : { op: "sum" as const, type: e.type };
   const init = l.identity(combine, e.bodies[0]!.type);
   const from = l.int(0);
@@ -66,7 +66,7 @@ function topk(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): voi
   const type = elemOf(body.type);
   const axes = rowAxes(env, l);
   const count = l.value(s.count!, env);
-  const condition = and(rangeCondition(s.over), s.where, domainOf(body, l.plan.domains));
+  const condition = and(rangeCondition(s.over, l.plan.domains), s.where, domainOf(body, l.plan.domains));
   const float = type === "f32" || type === "f64";
   const low = b.constant(type === "u32" ? 0 : type === "i32" ? -(2 ** 31) : lowest, type);
   const top = b.constant(type === "u32" ? 2 ** 32 - 1 : type === "i32" ? 2 ** 31 - 1 : -lowest, type);
@@ -98,7 +98,7 @@ function compact(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): 
   const b = l.builder;
   const over = s.over[0]!;
   const [first, second] = s.results;
-  const condition = and(rangeCondition(s.over), s.where ? domainOf(s.where, l.plan.domains) : undefined, s.where);
+  const condition = and(rangeCondition(s.over, l.plan.domains), s.where ? domainOf(s.where, l.plan.domains) : undefined, s.where);
   const [n] = nest(l, s.over, env, [l.int(0)], rowAxes(env, l), (at, [n]) => {
     const { mask } = membership(l, condition, at);
     if (second?.name) {
@@ -115,7 +115,7 @@ function compact(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): 
 function group(s: NewAxis, l: Lowering, env: Env): void {
   const b = l.builder;
   const [first, second] = s.results;
-  const condition = and(rangeCondition(s.over), s.where, domainOf(s.body!, l.plan.domains));
+  const condition = and(rangeCondition(s.over, l.plan.domains), s.where, domainOf(s.body!, l.plan.domains));
   const groups = l.value(s.count!, env);
   const storeStart = (key: Value, at: Value): void => {
     if (first?.name === undefined) return;
@@ -142,7 +142,7 @@ function group(s: NewAxis, l: Lowering, env: Env): void {
 function accumulate(w: Write, l: Lowering, env: Env, inside: Value | undefined): void {
   const b = l.builder;
   l.ordered.add(w.tensor);
-  const condition = and(rangeCondition(w.axes), w.where, domainOf(w.value, l.plan.domains));
+  const condition = and(rangeCondition(w.axes, l.plan.domains), w.where, domainOf(w.value, l.plan.domains));
   const walked = w.axes.filter((a) => !env.values.has(a.name));
   nest(l, walked, { ...env, inLoop: true }, [], [], (at) => {
     const { mask, under } = membership(l, condition, at);

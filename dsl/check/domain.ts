@@ -79,16 +79,18 @@ export function member(e: Extract<Expr, { kind: "reduce" | "sweep" }>, domains: 
 
 function notEmpty(e: Extract<Expr, { kind: "reduce" }>, domains: Domains): Expr {
   const { where: _, monoid: __, ...open } = e;
-  return { ...open, op: "any", type: "bool", bodies: [member(e, domains)], component: 0 };
+  const ranges = and(...e.axes.flatMap((a) => (a.range ? [domainOf(a.range.from, domains), domainOf(a.range.to, domains)] : [])));
+  return and(ranges, { ...open, op: "any", type: "bool", bodies: [member(e, domains)], component: 0 });
 }
 
 /** The range of an axis as a condition on its index: what the extent alone does not say. */
-export function rangeCondition(axes: readonly Axis[]): Expr {
+export function rangeCondition(axes: readonly Axis[], domains: Domains): Expr {
   return and(
     ...axes.flatMap((a) => {
       if (!a.range) return [];
       const i: Expr = { kind: "index", name: a.name, type: "int", span: { start: 0, end: 0 } };
-      return [compare("ge", i, a.range.from), compare("lt", i, a.range.to)];
+      // A range that is undefined holds nothing.
+      return [domainOf(a.range.from, domains), domainOf(a.range.to, domains), compare("ge", i, a.range.from), compare("lt", i, a.range.to)];
     }),
   );
 }

@@ -198,7 +198,7 @@ class KernelChecker {
     const inside = { ...point, conditions };
     this.obligations.value(typed, inside);
     if (elem) this.obligations.range(typed, elem, value.span, { ...inside, conditions: [...conditions, domainOf(typed, this.context.domains)] });
-    const own = and(rangeCondition(axes), where, domainOf(typed, this.context.domains));
+    const own = and(rangeCondition(axes, this.context.domains), where, domainOf(typed, this.context.domains));
     this.context.define(
       { name: name.text, kind: output ? "output" : "definition", type: typed.type, ...(elem ? { elem } : {}), axes, span: name.span },
       own.kind === "const" && own.value === true ? undefined : own,
@@ -314,7 +314,7 @@ class KernelChecker {
       conditions = [...conditions, substitute(where, new Map(axes.map((a, k) => [a.name, indexVar(d.axes[k]?.name ?? a.name)])))];
       this.context.domains.set(output.name, { axes, domain: where });
     } else this.context.domains.set(output.name, { axes: d.axes, domain: undefined });
-    const goal = and(rangeCondition(d.axes), d.where, domainOf(d.value, this.context.domains));
+    const goal = and(rangeCondition(d.axes, this.context.domains), d.where, domainOf(d.value, this.context.domains));
     this.obligations.total(`${d.name}[${d.axes.map((a) => a.name).join(", ")}]`, goal, { axes: [...at.axes, ...d.axes.map(({ name, extent }) => ({ name, extent }))], conditions }, d.span, d.value);
   }
 

@@ -1,0 +1,135 @@
+/** Runs artifacts on an NVIDIA GPU. */
+import { evaluateSize } from "../abi.ts";
+import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
+import { WeftError } from "../errors.ts";
+import { bytesOf, type HostTensor } from "../tensor.ts";
+import { unroll } from "../webgpu/device.ts";
+import { loadCuda, notReady } from "./driver.ts";
+
+type Api = Awaited<ReturnType<typeof loadCuda>>;
+const attribute = { major: 75, minor: 76 } as const;
+
+/** @throws WeftError R201 with what is missing */
+export async function openCuda(ordinal = 0): Promise<CudaDevice> {
+  const cuda = await loadCuda();
+  cuda.call("cuInit", 0);
+  const count: number[] = [0];
+  cuda.call("cuDeviceGetCount", count);
+  if (ordinal >= count[0]!) throw new WeftError("R201", `no CUDA device ${ordinal}: the driver has ${count[0]}`);
+  const device: number[] = [0];
+  cuda.call("cuDeviceGet", device, ordinal);
+  const name = new Uint8Array(128);
+  cuda.call("cuDeviceGetName", name, 128, device[0]);
+  const version = [attribute.major, attribute.minor].map((a) => {
+    const v: number[] = [0];
+    cuda.call("cuDeviceGetAttribute", v, a, device[0]);
+    return v[0]!;
+  });
+  const context: unknown[] = [null];
+  cuda.call("cuDevicePrimaryCtxRetain", context, device[0]);
+  return new CudaDevice(cuda, device[0]!, new TextDecoder().decode(name).replace(/\0.*$/s, ""), `sm_${version[0]}${version[1]}`, context[0]);
+}
+
+export class CudaDevice implements Device {
+  readonly target = "cuda" as const;
+  readonly name: string;
+  readonly arch: string;
+  private readonly cuda: Api;
+  private readonly ordinal: number;
+  private readonly context: unknown;
+  private readonly modules = new Map<string, unknown>();
+
+  constructor(cuda: Api, ordinal: number, name: string, arch: string, context: unknown) {
+    this.cuda = cuda;
+    this.ordinal = ordinal;
+    this.name = name;
+    this.arch = arch;
+    this.context = context;
+  }
+
+  /** @throws WeftError R202 to R204, naming the kernel */
+  async run(call: PreparedCall, options: CallOptions = {}): Promise<CallResult> {
+    const { artifact, values } = call;
+    const { cuda } = this;
+    cuda.call("cuCtxSetCurrent", this.context);
+    const module = this.module(artifact.source, artifact.kernel);
+    const memory = new Map<string, bigint>();
+    const allocate = (name: string, bytes: number): bigint => {
+      const at: (bigint | number)[] = [0n];
+      cuda.call("cuMemAlloc", at, Math.max(16, bytes));
+      const pointer = BigInt(at[0]!);
+      memory.set(name, pointer);
+      return pointer;
+    };
+    const events: unknown[] = [];
+    try {
+      for (const [name, t] of call.tensors) {
+        const at = allocate(name, t.data.byteLength);
+        if (t.data.byteLength > 0) cuda.call("cuMemcpyHtoD", at, bytesOf(t), t.data.byteLength);
+      }
+      for (const t of artifact.temps) allocate(t.name, evaluateSize(t.count, values) * (t.elem === "f64" ? 8 : 4));
+      for (let k = 0; k < 2; k++) {
+        const e: unknown[] = [null];
+        cuda.call("cuEventCreate", e, 0);
+        events.push(e[0]);
+      }
+      cuda.call("cuEventRecord", events[0], null);
+      for (const { launch, steps } of unroll(artifact.steps, values)) {
+        const blocks = evaluateSize(launch.grid, { ...values, ...steps });
+        if (blocks <= 0) continue;
+        const fn: unknown[] = [null];
+        cuda.call("cuModuleGetFunction", fn, module, launch.entry);
+        const args = [
+          ...launch.buffers.map((b) => new BigUint64Array([memory.get(b.name)!])),
+          ...artifact.uniforms.map((u) => {
+            const v = u.kind === "step" ? (steps[u.name] ?? 0) : values[u.name]!;
+            return u.type === "f64" ? new Float64Array([v]) : u.type === "f32" ? new Float32Array([v]) : u.type === "u32" ? new Uint32Array([v]) : new Int32Array([v]);
+          }),
+        ];
+        cuda.call("cuLaunchKernel", fn[0], blocks, 1, 1, launch.threads, 1, 1, 0, null, args, null);
+      }
+      cuda.call("cuEventRecord", events[1], null);
+      await this.wait(artifact.kernel, events[1], options.timeoutMs ?? 60_000);
+      const ms: number[] = [0];
+      cuda.call("cuEventElapsedTime", ms, events[0], events[1]);
+      const outputs: Record<string, HostTensor> = {};
+      for (const p of artifact.params) {
+        if (p.kind !== "tensor" || p.role === "in") continue;
+        const t = call.tensors.get(p.name)!;
+        if (t.data.byteLength > 0) cuda.call("cuMemcpyDtoH", bytesOf(t), memory.get(p.name), t.data.byteLength);
+        outputs[p.name] = t;
+      }
+      return { outputs, timeMs: ms[0]! };
+    } catch (e) {
+      if (e instanceof WeftError && e.code === "R202") throw new WeftError("R202", `${artifact.kernel}: ${e.message.replace(/^R202: /, "")}`);
+      throw e;
+    } finally {
+      for (const p of memory.values()) cuda.call("cuMemFree", p);
+      for (const e of events) cuda.call("cuEventDestroy", e);
+    }
+  }
+  private async wait(kernel: string, event: unknown, timeoutMs: number): Promise<void> {
+    const end = performance.now() + timeoutMs;
+    for (;;) {
+      const code = this.cuda.query(event);
+      if (code === 0) return;
+      if (code !== notReady) throw new WeftError("R202", `${kernel}: CUDA error ${code}`);
+      if (performance.now() > end) throw new WeftError("R203", `${kernel}: no result after ${timeoutMs} ms`);
+      await new Promise((r) => setImmediate(r));
+    }
+  }
+  private module(source: string, kernel: string): unknown {
+    const old = this.modules.get(source);
+    if (old !== undefined) return old;
+    const cubin = this.cuda.compile(source, this.arch, kernel);
+    const module: unknown[] = [null];
+    this.cuda.call("cuModuleLoadData", module, cubin);
+    this.modules.set(source, module[0]);
+    return module[0];
+  }
+  async [Symbol.asyncDispose](): Promise<void> {
+    for (const m of this.modules.values()) this.cuda.call("cuModuleUnload", m);
+    this.modules.clear();
+    this.cuda.call("cuDevicePrimaryCtxRelease", this.ordinal);
+  }
+}
