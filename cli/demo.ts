@@ -124,7 +124,7 @@ async function runCase(c: Case, target: "wgsl" | "cuda", device: Device): Promis
   let timeMs = 0;
   const all: Agreement[] = [];
   // Tables of a row are padded to the row: C is passed where no shape has it.
-  const dims = c.kernel === "tables" ? { C: 512 } : {};
+  const dims: Record<string, number> = c.kernel === "tables" ? { C: 512 } : {};
   for (const args of c.args(random)) {
     const call = prepare(artifact, args, { dims });
     const machine = interpreterFor(call, target);

@@ -141,6 +141,24 @@ export class Builder {
     this.scopes.at(-1)!.ops.push({ kind: "loop", index, from, to, step, carried: inits.map((init, k) => ({ init, phi: phis[k]!, next: nexts[k]!, out: outs[k]! })), body: scope.ops });
     return outs;
   }
+  /** Runs `make` where the outermost loop that holds all `args` is: what it emits stands before the loops inside that one. */
+  hoisted<T>(args: readonly Value[], make: () => T): T {
+    const depth = args.reduce((d, a) => Math.max(d, this.depths[a]!), 0);
+    const inner = this.scopes.splice(depth + 1);
+    try {
+      return make();
+    } finally {
+      this.scopes.push(...inner);
+    }
+  }
+  /** Whether a value made earlier can be used here. */
+  isOpen(v: Value, madeIn: unknown): boolean {
+    return this.scopes[this.depths[v]!] === madeIn;
+  }
+  /** The scope that holds a value, to ask `isOpen` later. */
+  scopeOf(v: Value): unknown {
+    return this.scopes[this.depths[v]!];
+  }
   /** Operations on two tuples of fresh parameters, kept apart from the body: a user's combine. */
   separate<T>(elems: readonly Elem[], make: (x: readonly Value[], y: readonly Value[]) => T): { x: Value[]; y: Value[]; body: Op[]; result: T } {
     const depth = this.scopes.length;

@@ -9,7 +9,7 @@ import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/c
 import { combined } from "../../dsl/check/expressions.ts";
 import { Prover } from "../../dsl/check/prove.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
-import { and, compare, freeIndices, indexVar, isTrue, num } from "../../dsl/tensor/expr.ts";
+import { and, compare, freeIndices, indexVar, isTrue, num, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
@@ -48,6 +48,8 @@ export class Lowering {
   readonly ordered = new Set<string>();
   readonly used = new Set<string>();
   private readonly proofs = new Map<string, boolean>();
+  /** Searches already made, by table and position. */
+  private readonly segments = new Map<string, { value: Value; scope: unknown }>();
 
   constructor(builder: Builder, plan: Plan, shape: LaunchShape, infinities: boolean) {
     this.builder = builder;
@@ -192,11 +194,22 @@ export class Lowering {
     this.used.add(e.table);
     const arg = this.value(e.arg, env);
     const count = this.value({ kind: "op", op: "sub", args: [t.axes[0]!.extent, num(2)], type: "int", span: e.span }, env);
-    const axes = b.axes(arg);
-    // At most 31 halvings: each keeps lo <= r <= hi.
-    const [lo] = b.loop("halving", this.int(0), this.int(31), 1, [this.int(0), b.map("max", [count, this.int(0)], "i32")], axes, (_i, [low, high]) => {
+    const key = `${e.table} ${arg}`;
+    const old = this.segments.get(key);
+    if (old && b.isOpen(old.value, old.scope)) return old.value;
+    const value = b.hoisted([arg], () => this.bisect(e.table, arg, count));
+    this.segments.set(key, { value, scope: b.scopeOf(value) });
+    return value;
+  }
+  private bisect(table: string, arg: Value, last: Value): Value {
+    const b = this.builder;
+    const top = b.map("max", [last, this.int(0)], "i32");
+    // floor(log2(last + 1)) + 2 halvings, one more than needed: each keeps lo <= r <= hi.
+    const size = b.map("to_f32", [b.map("add", [top, this.int(1)], "i32")], "f32");
+    const halvings = b.map("add", [b.map("to_i32", [b.map("log2", [size], "f32")], "i32"), this.int(2)], "i32");
+    const [lo] = b.loop("halving", this.int(0), halvings, 1, [this.int(0), top], b.axes(arg), (_i, [low, high]) => {
       const middle = b.map("truncdiv", [b.map("add", [b.map("add", [low!, high!], "i32"), this.int(1)], "i32"), this.int(2)], "i32");
-      const start = b.load(e.table, "i32", middle, undefined, this.ordered.has(e.table));
+      const start = b.load(table, "i32", middle, undefined, this.ordered.has(table));
       const go = b.map("le", [start, arg], "bool");
       const open = b.map("lt", [low!, high!], "bool");
       const up = b.map("land", [open, go], "bool");
@@ -311,6 +324,15 @@ export class Lowering {
   }
   /** All components of a reduction. */
   reduce(e: Reduce, env: Env): Value[] {
+    const names = new Set<string>();
+    visit(e, (x) => {
+      if ((x.kind === "index" || x.kind === "var") && env.values.has(x.name)) names.add(x.name);
+    });
+    const needs = [...[...names].map((n) => env.values.get(n)!), ...(env.guard === undefined ? [] : [env.guard])];
+    // What does not change with the loops around it is folded once, before them.
+    return this.builder.hoisted(needs, () => this.fold(e, env));
+  }
+  private fold(e: Reduce, env: Env): Value[] {
     const b = this.builder;
     const bodyType = e.bodies[0]!.type;
     const init = this.identity(e, bodyType);
