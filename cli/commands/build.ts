@@ -1,0 +1,139 @@
+/** `weft build`: CUDA, WGSL, bindings and a manifest for every kernel of the given files. */
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import path from "node:path";
+import pc from "picocolors";
+import { bindingsFor } from "../../compiler/bindings/bindings.ts";
+import { compile, Refusal } from "../../compiler/index.ts";
+import { check, type TargetName } from "../../dsl/index.ts";
+import type { Artifact } from "../../runtime/abi.ts";
+import { progress, readSource, sourcesOf, UserError, writeWhole } from "../fail.ts";
+import { asJson, render } from "../render.ts";
+import { report, targetOf } from "../workspace.ts";
+import { version } from "../version.ts";
+
+export interface BuildOptions {
+  readonly out: string;
+  readonly target: readonly string[];
+  readonly watch?: boolean;
+  readonly json?: boolean;
+  readonly force?: boolean;
+  readonly runtime: string;
+}
+interface ManifestEntry {
+  readonly source: string;
+  readonly hash: string;
+  readonly files: readonly string[];
+}
+interface Manifest {
+  readonly weft: string;
+  readonly sources: Record<string, ManifestEntry>;
+  readonly kernels: Record<string, readonly object[]>;
+}
+
+export async function build(paths: readonly string[], options: BuildOptions): Promise<void> {
+  const targets = options.target.map(targetOf);
+  const files = sourcesOf(paths);
+  const failed = buildOnce(files, targets, options);
+  if (!options.watch) {
+    if (failed) throw new UserError("nothing was written for the files with errors");
+    return;
+  }
+  if (!options.json) console.error(`watching ${files.length} file${files.length === 1 ? "" : "s"}; stop with Ctrl-C`);
+  for (const f of files) {
+    let timer: NodeJS.Timeout | undefined;
+    // Editors replace files: the folder is watched, not the file.
+    fs.watch(path.dirname(f), (_event, name) => {
+      if (name !== path.basename(f)) return;
+      clearTimeout(timer);
+      timer = setTimeout(() => {
+        try {
+          buildOnce([f], targets, options);
+        } catch (e) {
+          console.error(`weft: ${(e as Error).message}`);
+        }
+      }, 50);
+    });
+  }
+  await new Promise(() => undefined);
+}
+
+/** @returns whether some file had errors; the outputs of the others are written */
+function buildOnce(files: readonly string[], targets: readonly TargetName[], options: BuildOptions): boolean {
+  const manifestFile = path.join(options.out, "manifest.json");
+  const manifest = readManifest(manifestFile);
+  let failed = false;
+  let changed = false;
+  files.forEach((file, k) => {
+    progress(`weft: ${k + 1}/${files.length} ${file}`);
+    const text = readSource(file);
+    const key = path.relative(options.out, file);
+    const hash = createHash("sha256").update(`${version} ${targets.join()} ${options.runtime}\n${text}`).digest("hex").slice(0, 16);
+    const old = manifest.sources[key];
+    if (!options.force && old?.hash === hash && old.files.every((f) => fs.existsSync(path.join(options.out, f)))) {
+      say(options, { file, status: "up to date", files: [] });
+      return;
+    }
+    const made = compileFile(file, text, targets, options);
+    if (made === undefined) {
+      failed = true;
+      return;
+    }
+    for (const [name, content] of made.files) writeWhole(path.join(options.out, name), content);
+    for (const stale of old?.files ?? []) if (!made.files.has(stale)) fs.rmSync(path.join(options.out, stale), { force: true });
+    manifest.sources[key] = { source: key, hash, files: [...made.files.keys()] };
+    Object.assign(manifest.kernels, made.kernels);
+    changed = true;
+    say(options, { file, status: "built", files: [...made.files.keys()] });
+  });
+  progress("");
+  if (changed) writeWhole(manifestFile, `${JSON.stringify({ ...manifest, weft: version }, null, 2)}\n`);
+  return failed;
+}
+function say(options: BuildOptions, line: { file: string; status: string; files: readonly string[] }): void {
+  if (options.json) console.log(JSON.stringify(line));
+  else console.log(`${pc.bold(line.file)}: ${line.status}${line.files.length ? ` (${line.files.length} files in ${options.out})` : ""}`);
+}
+function readManifest(file: string): Manifest {
+  try {
+    const m = JSON.parse(fs.readFileSync(file, "utf8")) as Manifest;
+    if (m.weft === version) return m;
+  } catch {
+    // none yet, or not ours: everything is built anew
+  }
+  return { weft: version, sources: {}, kernels: {} };
+}
+
+/** All outputs of one file, or undefined where it has errors: then nothing of it is written. */
+function compileFile(file: string, text: string, targets: readonly TargetName[], options: BuildOptions): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
+  const checked = check(text);
+  if (report(checked, file, options.json ?? false)) return undefined;
+  const files = new Map<string, string>();
+  const kernels: Record<string, object[]> = {};
+  const byKernel = new Map<string, Artifact[]>();
+  let refused = false;
+  for (const instance of checked.instances) {
+    for (const target of targets) {
+      const schedule = checked.schedules.find((s) => s.kernel === instance.kernel && s.target === target && s.features.length === 0 && s.name === undefined);
+      try {
+        const { artifact } = compile(instance, text, { target, schedule });
+        const name = `${instance.kernel}${suffix(instance.name)}.${target === "cuda" ? "cu" : "wgsl"}`;
+        files.set(name, artifact.source);
+        byKernel.set(instance.kernel, [...(byKernel.get(instance.kernel) ?? []), artifact]);
+        const { source: _, weft: __, ...description } = artifact;
+        kernels[instance.kernel] = [...(kernels[instance.kernel] ?? []), { file: name, ...description }];
+      } catch (e) {
+        if (!(e instanceof Refusal)) throw e;
+        const d = { code: e.code, severity: "error" as const, span: e.span, message: e.message, notes: [], ...(e.help ? { help: e.help } : {}) };
+        if (options.json) console.log(asJson(d, file, text));
+        else console.error(render(d, file, text));
+        refused = true;
+      }
+    }
+  }
+  if (refused) return undefined;
+  for (const [kernel, artifacts] of byKernel) files.set(`${kernel}.ts`, bindingsFor(artifacts, options.runtime));
+  return { files, kernels };
+}
+/** `T=f16, D=64` -> `-f16-64` */
+const suffix = (instance: string): string => (instance === "" ? "" : `-${instance.split(", ").map((p) => p.split("=")[1]).join("-")}`);

@@ -1,0 +1,90 @@
+#!/usr/bin/env node
+/** The `weft` command. */
+import { Command, CommanderError, Option } from "commander";
+import { UserError } from "./fail.ts";
+import { version } from "./version.ts";
+
+const program = new Command("weft")
+  .version(version)
+  .description("Compiles Weft kernels, plain tensor mathematics, to CUDA C++ and WGSL, and holds them against the reference interpreter.")
+  .addHelpText("after", "\nExit codes: 0 done, 1 an error in what was given, 2 an error of ours.\nKERNEL is a name (looked up in the library, then below this folder), a file.weft, or file.weft:name.")
+  .showSuggestionAfterError()
+  .exitOverride();
+const json = (): Option => new Option("--json", "print JSON lines instead of text");
+
+program
+  .command("check")
+  .description("type-check files or folders: subscripts in range, outputs defined everywhere, schedules that fit")
+  .argument("<paths...>", ".weft files, or folders of them")
+  .addOption(json())
+  .action(async (paths: string[], o) => (await import("./commands/check.ts")).checkFiles(paths, o));
+program
+  .command("build")
+  .description("write .cu, .wgsl, typed TypeScript bindings and a manifest; unchanged sources are skipped")
+  .argument("<paths...>", ".weft files, or folders of them")
+  .option("-o, --out <dir>", "output folder", "out")
+  .option("-t, --target <target...>", "targets to build: cuda, wgsl", ["cuda", "wgsl"])
+  .option("-w, --watch", "build again when a source changes")
+  .option("-f, --force", "build unchanged sources too")
+  .option("--runtime <module>", "where the bindings import the runtime from", "weft-lang/runtime")
+  .addOption(json())
+  .action(async (paths: string[], o) => (await import("./commands/build.ts")).build(paths, o));
+program
+  .command("run")
+  .description("run a kernel on made-up data and hold a sample of its outputs against the reference, within the derived bound")
+  .argument("<kernel>", "KERNEL, see below")
+  .option("-s, --shape <dims>", "dimensions, M=16,N=32; the others are drawn")
+  .addOption(new Option("-t, --target <target>", "where to run: reference, wgsl or cuda").default("wgsl"))
+  .option("--seed <n>", "seed of the data", "1")
+  .option("--sample <n>", "elements of each output to compare", "1000")
+  .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
+  .option("--schedule <name>", "a named schedule")
+  .addOption(json())
+  .action(async (kernel: string, o) => (await import("./commands/run.ts")).run(kernel, o));
+program
+  .command("explain")
+  .description("print the program after each stage of the compiler")
+  .argument("<kernel>", "KERNEL, see below")
+  .requiredOption("-t, --target <target>", "cuda or wgsl")
+  .option("-a, --after <stage>", "only this stage: check, desugar, split, plan, tile, thread, emit")
+  .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
+  .option("--schedule <name>", "a named schedule")
+  .addOption(json())
+  .action(async (kernel: string, o) => (await import("./commands/explain.ts")).explain(kernel, o));
+program
+  .command("fmt")
+  .description("format files in place")
+  .argument("<paths...>", ".weft files, or folders of them")
+  .option("-c, --check", "change nothing; exit 1 if a file is not formatted")
+  .addOption(json())
+  .action(async (paths: string[], o) => (await import("./commands/fmt.ts")).formatFiles(paths, o));
+for (const c of program.commands) c.exitOverride().showSuggestionAfterError();
+
+try {
+  await program.parseAsync();
+  process.exitCode ??= 0;
+} catch (e) {
+  process.exitCode = await ending(e);
+}
+// Devices keep handles that would hold the process.
+if (process.argv[2] !== "build" || !process.argv.some((a) => a === "--watch" || a === "-w")) process.exit();
+
+async function ending(e: unknown): Promise<number> {
+  if (e instanceof CommanderError) return e.exitCode === 0 ? 0 : 1;
+  if (e instanceof UserError) {
+    console.error(`weft: ${e.message}`);
+    return 1;
+  }
+  const { WeftError } = await import("../runtime/index.ts");
+  if (e instanceof WeftError) {
+    console.error(`weft: ${e.message}`);
+    return 1;
+  }
+  const { Refusal } = await import("../compiler/index.ts");
+  if (e instanceof Refusal) {
+    console.error(`weft: ${e.code}: ${e.message}${e.help ? `; ${e.help}` : ""}`);
+    return 1;
+  }
+  console.error(`weft: this is a mistake of the compiler, not yours: ${(e as Error).message}\nPlease report it with the source that led to it.${process.env["WEFT_DEBUG"] ? `\n${(e as Error).stack}` : ""}`);
+  return 2;
+}
