@@ -50,6 +50,8 @@ export interface Plan {
   readonly tables: ReadonlyMap<string, TableType>;
   /** Definitions without memory: a read is their value. */
   readonly inlined: ReadonlyMap<string, Define>;
+  /** Integer and bool definitions that proofs may see through. */
+  readonly formulas: ReadonlyMap<string, Define>;
   readonly steps: readonly PlannedStep[];
 }
 export interface PlanOptions {
@@ -70,6 +72,7 @@ class Planner {
   private readonly domains = new Map<string, TensorDomain>();
   private readonly tables = new Map<string, TableType>();
   private readonly inlined = new Map<string, Define>();
+  private readonly made = new Map<string, Define>();
   private readonly uses = new Map<string, Use[]>();
   private readonly late: { write: Write; index: number }[] = [];
 
@@ -85,7 +88,7 @@ class Planner {
     }
     for (const s of this.program.statements) this.collectUses(s, false);
     const steps = this.merged(this.statements(this.program.statements));
-    return { program: this.program, stored: this.stored, domains: this.domains, tables: this.tables, inlined: this.inlined, steps: [...steps, ...this.lateWrites()] };
+    return { program: this.program, stored: this.stored, domains: this.domains, tables: this.tables, inlined: this.inlined, formulas: this.formulas(), steps: [...steps, ...this.lateWrites()] };
   }
   private put(s: Stored, elem: ElemType, domain: Expr | undefined): void {
     this.stored.set(s.name, s);
@@ -137,7 +140,7 @@ class Planner {
     if (reduces) return !(readers.size === 1 && uses.every((u) => u.identity && !u.inReduction));
     // Recomputed once for each element of an axis that it does not have: worth memory only where it is dear.
     const own = new Set(d.axes.map((a) => a.name));
-    const repeated = uses.some((u) => u.inReduction && u.axes.some((a) => !own.has(a.name)));
+    const repeated = uses.some((u) => u.axes.some((a) => !own.has(a.name)));
     return d.axes.length > 0 && repeated && isExpensive(d.value);
   }
 
@@ -158,6 +161,7 @@ class Planner {
     }
   }
   private define(d: Define): PlannedStep[] {
+    this.made.set(d.name, d);
     const sweeps = some(d.value, (x) => x.kind === "sweep");
     if (!d.output && !sweeps && !this.isStored(d)) {
       if ((this.uses.get(d.name) ?? []).length === 0) return [];
@@ -200,7 +204,7 @@ class Planner {
   }
   /** Integer and bool definitions that proofs may see through. */
   private formulas(): ReadonlyMap<string, Define> {
-    return new Map([...this.inlined].filter(([, d]) => (d.value.type === "int" || d.value.type === "bool") && d.where === undefined && !some(d.value, (x) => x.kind === "reduce")));
+    return new Map([...this.made].filter(([, d]) => (d.value.type === "int" || d.value.type === "bool") && d.where === undefined && !some(d.value, (x) => x.kind === "reduce")));
   }
   private valued(value: Expr): { value: Expr; expanded: Expr } {
     return { value, expanded: this.expand(value) };

@@ -181,7 +181,7 @@ export class Lowering {
     let known = this.proofs.get(key);
     if (known === undefined) {
       const own = freeIndices(s);
-      const prover = new Prover({ dims: this.plan.program.dims, tables: this.plan.tables, formulas: this.plan.inlined, axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })), conditions: this.plan.program.requires });
+      const prover = new Prover({ dims: this.plan.program.dims, tables: this.plan.tables, formulas: this.plan.formulas, axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })), conditions: this.plan.program.requires });
       known = prover.proves(compare("ge", s, num(0))) && prover.proves(compare("lt", s, extent));
       this.proofs.set(key, known);
     }

@@ -2,7 +2,7 @@
  * softmax, logsumexp and mean as what they stand for: definitions of a maximum, a sum and a quotient (rule 40). What is left reduces by
  * sum, prod, max, min, argmax, argmin, all, any or a monoid, and sweeps by cumsum or scan.
  */
-import { and, compare, freeIndices, indexVar, mapChildren, num, op } from "./expr.ts";
+import { and, compare, freeIndices, indexVar, isTrue, mapChildren, num, op } from "./expr.ts";
 import type { Axis, Define, Expr, Program, Statement } from "./ir.ts";
 import { printAxis, printExpr } from "./print.ts";
 import type { Compute } from "./types.ts";
@@ -44,7 +44,7 @@ class Made {
 function statement(s: Statement, taken: Set<string>, known: Map<string, string>): Statement[] {
   const made = new Made(taken, known);
   made.owner = namesOf(s)[0] ?? "x";
-  const rewrite = (e: Expr, axes: readonly Axis[], where?: Expr): Expr => expression(e, { axes, ...(where ? { where } : {}) }, made);
+  const rewrite = (e: Expr, axes: readonly Axis[], where?: Expr): Expr => expression(e, { axes, ...(where ? { where } : {}), whole: true }, made);
   switch (s.kind) {
     case "define":
       return [...collect({ ...s, value: rewrite(s.value, s.axes, s.where) })];
@@ -68,23 +68,30 @@ function statement(s: Statement, taken: Set<string>, known: Map<string, string>)
   }
 }
 
+function condition(...parts: (Expr | undefined)[]): { where?: Expr } {
+  const where = and(...parts);
+  return isTrue(where) ? {} : { where };
+}
 /** The indices around an expression, and the condition under which it is evaluated. */
 interface Place {
   readonly axes: readonly Axis[];
   readonly where?: Expr;
+  /** The expression is the whole value of a definition. */
+  readonly whole: boolean;
 }
 
 function expression(e: Expr, place: Place, made: Made): Expr {
   if (e.kind === "reduce") {
-    const inner: Place = { axes: [...place.axes, ...e.axes], where: and(place.where, e.where) };
+    const inner: Place = { axes: [...place.axes, ...e.axes], whole: false, ...condition(place.where, e.where) };
     const bodies = e.bodies.map((b) => expression(b, inner, made));
     const reduced = { ...e, bodies };
     if (e.op === "logsumexp") return logSumExp(reduced, place, made);
     if (e.op === "mean") return mean(reduced, place, made);
     return bodies.every((b, i) => b === e.bodies[i]) ? e : reduced;
   }
-  if (e.kind === "sweep" && e.op === "softmax") return softmax({ ...e, bodies: e.bodies.map((b) => expression(b, place, made)) }, place, made);
-  return mapChildren(e, (c) => expression(c, place, made));
+  if (e.kind === "sweep" && e.op === "softmax") return softmax({ ...e, bodies: e.bodies.map((b) => expression(b, { ...place, whole: false }, made)) }, place, made);
+  const part: Place = { ...place, whole: false };
+  return mapChildren(e, (c) => expression(c, part, made));
 }
 
 /** A definition of `value` over those of `axes` that it depends on. */
@@ -124,7 +131,9 @@ function softmax(e: Extract<Expr, { kind: "sweep" }>, place: Place, made: Made):
   const x = body.kind === "read" ? body : define("x", body, dependsOn([body], place.axes), undefined, made);
   const { max, sum } = shifted(x, axes, where, outer, made);
   const weight = op("exp", [op("sub", [x, max], e.type, e.span)], e.type, e.span);
-  return op("div", [weight, sum], e.type, e.span);
+  const share = op("div", [weight, sum], e.type, e.span);
+  // Inside a larger expression the weights are a definition of their own, to be stored or not.
+  return place.whole ? share : define("weight", share, place.axes, where, made);
 }
 function shifted(x: Expr, axes: readonly Axis[], where: Expr | undefined, outer: readonly Axis[], made: Made): { max: Expr; sum: Expr } {
   const max = define("max", reduceOver("max", axes, where, x, x.type), outer, undefined, made);
