@@ -56,13 +56,23 @@ export function walk(dir: string, depth = 6): string[] {
 export function writeWhole(file: string, text: string): void {
   const fresh = `${file}.${process.pid}.tmp`;
   try {
-    fs.mkdirSync(path.dirname(file), { recursive: true });
+    makeFolder(path.dirname(file));
     fs.writeFileSync(fresh, text);
     fs.renameSync(fresh, file);
   } catch (e) {
-    fs.rmSync(fresh, { force: true });
+    try {
+      fs.rmSync(fresh, { force: true });
+    } catch {
+      // the place it would be in does not exist
+    }
     throw new UserError(`cannot write ${file}: ${reasonOf(e)}`);
   }
+}
+/** Folders one by one: in a file system that refuses them, Node's recursive form may try for ever. */
+function makeFolder(dir: string): void {
+  if (fs.existsSync(dir)) return;
+  makeFolder(path.dirname(dir));
+  fs.mkdirSync(dir);
 }
 /** One line that replaces itself, for a person who watches; nothing otherwise. */
 export function progress(text: string): void {

@@ -2,7 +2,7 @@
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { resetFreshNames } from "../dsl/tensor/expr.ts";
-import type { Program } from "../dsl/tensor/ir.ts";
+import type { Expr, Program } from "../dsl/tensor/ir.ts";
 import { printExpr, printProgram } from "../dsl/tensor/print.ts";
 import { specialize } from "../dsl/tensor/program.ts";
 import { computeOf } from "../dsl/tensor/types.ts";
@@ -117,11 +117,23 @@ export function paramsOf(p: Program): Param[] {
       shape: x.axes.map((a) => sizeExpr(a.extent)),
       ...(x.elem.bound ? { bound: sizeExpr(x.elem.bound) } : {}),
       ...(x.elem.open ? { open: true } : {}),
+      ...leastOf(x.name, p),
+      ...(p.unique.some((u) => u.outer.length === 0 && u.where === undefined && u.keys.length === 1 && u.keys[0]!.kind === "read" && u.keys[0]!.tensor === x.name) ? { distinct: true } : {}),
       ...(x.layout ? { layout: { name: x.layout.name, indices: x.layout.indices, word: sizeExpr(x.layout.word), bit: sizeExpr(x.layout.bit) } } : {}),
     };
   });
   const outputs = p.outputs.map((o): Param => ({ name: o.name, kind: "tensor", role: "out", elem: o.elem.name, shape: o.axes.map((a) => sizeExpr(a.extent)), ...(o.elem.bound ? { bound: sizeExpr(o.elem.bound) } : {}) }));
   return [...params, ...outputs];
+}
+/** `where all(i) x[i] >= c`: what a generator of data and a check of it can use. */
+function leastOf(name: string, p: Program): { least?: number } {
+  for (const r of p.requires) {
+    const body = r.kind === "reduce" && r.op === "all" && r.where === undefined ? r.bodies[0]! : undefined;
+    if (body?.kind !== "op" || (body.op !== "ge" && body.op !== "gt")) continue;
+    const [x, c] = body.args as [Expr, Expr];
+    if (x.kind === "read" && x.tensor === name && x.subscripts.every((s) => s.kind === "index") && c.kind === "const") return { least: Number(c.value) };
+  }
+  return {};
 }
 function uniformsOf(p: Program, steps: readonly Step[]): UniformAbi[] {
   const out: UniformAbi[] = p.dims.filter((d) => d.value === undefined).map((d) => ({ name: d.name, kind: "dim", type: "i32" }));

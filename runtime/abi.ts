@@ -28,6 +28,10 @@ export interface TensorParam {
   readonly shape: readonly SizeExpr[];
   /** For `index` and `offsets`: every element must lie below (index) or at most at (offsets) this. */
   readonly bound?: SizeExpr;
+  /** The kernel states `all(..) x[..] >= least`. */
+  readonly least?: number;
+  /** The kernel states `unique(t) x[t]`. */
+  readonly distinct?: boolean;
   /** Offsets that may end before `bound`. */
   readonly open?: boolean;
   /** A declared memory layout: u32 word and bit of an element, over the subscripts named in `indices`. */

@@ -180,6 +180,9 @@ export function unitsOfParam(p: TensorParam, count: number, values: Readonly<Rec
 }
 /** Index ranges and offsets, in the host's copy. */
 function checkData(artifact: Artifact, p: TensorParam, t: HostTensor, values: Readonly<Record<string, number>>): void {
+  if (p.least !== undefined && (p.elem === "f32" || p.elem === "f64" || p.elem === "i32" || p.elem === "u32"))
+    for (let i = 0; i < t.data.length; i++) if (!(t.data[i]! >= p.least)) throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\`[${i}] is ${t.data[i]}, and must be at least ${p.least}`);
+  if (p.distinct && new Set(t.data as Iterable<number>).size < t.data.length) throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\` must be unique, and holds a value twice`);
   if (p.bound === undefined) return;
   const bound = evaluateSize(p.bound, values);
   const fail = (at: number, why: string): never => {

@@ -42,6 +42,7 @@ export function generate(artifact: Artifact, random: () => number, options: Gene
     if (shapes.some((s) => s.some((n) => n < 0)) || total > (options.most ?? 60_000)) continue;
     if (tensors.some((p, k) => p.bound !== undefined && p.elem === "index" && evaluateSize(p.bound, values) < 1 && shapes[k]!.every((n) => n > 0))) continue;
     if (tensors.some((p, k) => p.elem === "offsets" && p.role !== "out" && shapes[k]![0]! < 2 && evaluateSize(p.bound!, values) > 0 && !p.open)) continue;
+    if (tensors.some((p, k) => p.distinct && p.bound !== undefined && shapes[k]!.reduce((a, b) => a * b, 1) > evaluateSize(p.bound, values))) continue;
     const args: Record<string, Arguments[string]> = {};
     for (const p of artifact.params) if (p.kind === "scalar") args[p.name] = values[p.name]!;
     tensors.forEach((p, k) => {
@@ -68,8 +69,17 @@ function numbersFor(p: TensorParam, count: number, values: Readonly<Record<strin
     for (let i = 1; i < count; i++) out[i] = i === count - 1 && !p.open ? bound : Math.floor(random() * (bound + 1));
     return out.sort();
   }
+  if (p.distinct && p.bound !== undefined) {
+    // The first of a shuffled list of all places.
+    const all = Array.from({ length: evaluateSize(p.bound, values) }, (_, i) => i);
+    for (let i = 0; i < count; i++) {
+      const j = i + Math.floor(random() * (all.length - i));
+      [all[i], all[j]] = [all[j]!, all[i]!];
+    }
+    return Float64Array.from(all.slice(0, count));
+  }
   for (let i = 0; i < count; i++) {
-    if (info.class === "float") out[i] = Math.fround(random() * 2 - 1);
+    if (info.class === "float") out[i] = p.least === undefined ? Math.fround(random() * 2 - 1) : Math.fround(p.least + random());
     else if (p.elem === "bool") out[i] = random() < 0.5 ? 1 : 0;
     else if (p.elem === "index") out[i] = Math.floor(random() * evaluateSize(p.bound!, values));
     else {

@@ -101,7 +101,13 @@ class ThreadLowering {
         return this.set(op.out, (r) => n.op(op.op, op.args.map((a) => this.get(a, r)), tile(op.out).elem, tile(op.out).name));
       case "load": {
         const pinned = this.written.has(op.buffer);
-        return this.set(op.out, (r) => this.load(op.buffer, tile(op.out).elem, this.get(op.at, r), op.guard === undefined ? undefined : this.get(op.guard, r), pinned));
+        // A thread that only holds a copy must not look at what another is changing.
+        const first = pinned ? this.firstOfCopies(tile(op.out).axes) : undefined;
+        const guarded = (r: number): NodeId | undefined => {
+          const own = op.guard === undefined ? undefined : this.get(op.guard, r);
+          return first === undefined ? own : own === undefined ? first : n.op("land", [first, own], "bool");
+        };
+        return this.set(op.out, (r) => this.load(op.buffer, tile(op.out).elem, this.get(op.at, r), guarded(r), pinned));
       }
       case "store":
         return this.store(op);
@@ -158,14 +164,17 @@ class ThreadLowering {
     return sum === undefined ? n.int(held) : n.op("add", [sum, n.int(held)], "i32", axis);
   }
 
+  /** True for one thread of those that hold the same elements of a tile over `axes`; undefined where there are no copies. */
+  private firstOfCopies(axes: readonly string[]): NodeId | undefined {
+    const n = this.nodes;
+    const own = this.launch.layout.project(axes);
+    const free = own.free("lane") | (own.free("warp") << own.bitsOf("lane"));
+    return free === 0 ? undefined : n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(0)], "bool");
+  }
   private store(op: Extract<Op, { kind: "store" }>): void {
     const n = this.nodes;
     const axes = [...new Set([op.at, op.value, ...(op.guard === undefined ? [] : [op.guard])].flatMap((v) => this.launch.tiles[v]!.axes))];
-    const own = this.launch.layout.project(axes);
-    // Threads that hold copies leave the write to the one whose free bits are 0.
-    const lanes = own.bitsOf("lane");
-    const free = own.free("lane") | (own.free("warp") << lanes);
-    const first = free === 0 ? undefined : n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(0)], "bool");
+    const first = this.firstOfCopies(axes);
     const places = this.instances(axes).map((r) => {
       const guard = op.guard === undefined ? undefined : this.get(op.guard, r);
       const test = first === undefined ? guard : guard === undefined ? first : n.op("land", [first, guard], "bool");

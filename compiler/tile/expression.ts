@@ -47,6 +47,9 @@ export class Lowering {
   /** Buffers written in this launch by statements that are walked in order. */
   readonly ordered = new Set<string>();
   readonly used = new Set<string>();
+  /** Buffers that this launch writes, and the condition under which its indices are real. */
+  written: ReadonlySet<string> = new Set();
+  inside: Value | undefined;
   private readonly proofs = new Map<string, boolean>();
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
@@ -138,7 +141,9 @@ export class Lowering {
     const at = this.address(e.tensor, e.subscripts, env);
     const safe = env.guard === undefined || e.subscripts.every((s, k) => this.inRange(s, t.axes[k]!.extent, env.axes));
     const elem = elemOf(storage[t.elem].compute);
-    return this.builder.load(e.tensor, elem, at, safe ? undefined : env.guard, this.ordered.has(e.tensor));
+    // What this launch writes is read by the threads that write it, not by those beyond the tail.
+    const tail = this.written.has(e.tensor) ? this.inside : undefined;
+    return this.builder.load(e.tensor, elem, at, this.both(safe ? undefined : env.guard, tail), this.ordered.has(e.tensor));
   }
   /** The flat position of an element: row-major, or where a declared layout puts it. */
   address(tensor: string, subscripts: readonly Expr[], env: Env): Value {

@@ -44,6 +44,8 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
   const lowering = new Lowering(builder, plan, shape, target.infinities);
   const axes = axesOf(job);
   const { env, inside } = enter(axes, lowering, shape, folds);
+  lowering.inside = inside;
+  lowering.written = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : []);
   if (job.kind === "map") lowerMap(job, lowering, env, inside);
   else lowerRow(job as RowJob, lowering, env, inside);
   return {

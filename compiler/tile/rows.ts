@@ -142,6 +142,7 @@ function group(s: NewAxis, l: Lowering, env: Env): void {
 function accumulate(w: Write, l: Lowering, env: Env, inside: Value | undefined): void {
   const b = l.builder;
   l.ordered.add(w.tensor);
+  l.written = new Set([w.tensor]);
   const condition = and(rangeCondition(w.axes, l.plan.domains), w.where, domainOf(w.value, l.plan.domains));
   const walked = w.axes.filter((a) => !env.values.has(a.name));
   nest(l, walked, { ...env, inLoop: true }, [], [], (at) => {

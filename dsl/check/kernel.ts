@@ -186,18 +186,22 @@ class KernelChecker {
       this.context.report("W102", name.span, `\`${name.text}\` is already defined`, this.outputs.has(name.text) && !exists ? { help: "an output is written without `let`" } : {});
       return [];
     }
+    const errors = this.context.errors;
     const { axes, inner } = this.indices(lhs, [value], scope, output?.axes);
     const where = lhs.where ? this.expressions.condition(lhs.where, inner) : undefined;
     const bodyScope = withIndices(inner, axes, where);
     const elem = output?.elem ?? (lhs.storage ? this.expressions.elem(lhs.storage) : undefined);
     const raw = component ? component(bodyScope) : this.expressions.expr(value, bodyScope, elem ? computeOf(elem) : undefined);
     const typed = elem ? this.stored(raw, elem, value.span) : raw;
-    const point = this.obligations.axes(axes, at);
-    if (where) this.obligations.value(where, point);
-    const conditions = where ? [...point.conditions, where] : point.conditions;
-    const inside = { ...point, conditions };
-    this.obligations.value(typed, inside);
-    if (elem) this.obligations.range(typed, elem, value.span, { ...inside, conditions: [...conditions, domainOf(typed, this.context.domains)] });
+    if (this.context.errors > errors) this.context.poisoned.add(name.text);
+    else {
+      const point = this.obligations.axes(axes, at);
+      if (where) this.obligations.value(where, point);
+      const conditions = where ? [...point.conditions, where] : point.conditions;
+      const inside = { ...point, conditions };
+      this.obligations.value(typed, inside);
+      if (elem) this.obligations.range(typed, elem, value.span, { ...inside, conditions: [...conditions, domainOf(typed, this.context.domains)] });
+    }
     const own = and(rangeCondition(axes, this.context.domains), where, domainOf(typed, this.context.domains));
     this.context.define(
       { name: name.text, kind: output ? "output" : "definition", type: typed.type, ...(elem ? { elem } : {}), axes, span: name.span },
@@ -305,6 +309,7 @@ class KernelChecker {
     return scope.indices.has(name) || this.context.dims.has(name) || this.context.scalars.has(name) || this.context.tensors.has(name);
   }
   private total(output: Output, d: Define, at: Point): void {
+    if (this.context.poisoned.has(d.name)) return;
     const declared = this.kernel.outputs.find((o) => o.name.text === output.name)?.where;
     let conditions = at.conditions;
     if (declared) {

@@ -94,7 +94,7 @@ export class Obligations {
 
   private subscripts(e: Extract<Expr, { kind: "read" }>, at: Point): void {
     const tensor = this.context.tensors.get(e.tensor);
-    if (tensor === undefined) return;
+    if (tensor === undefined || this.context.poisoned.has(e.tensor)) return;
     e.subscripts.forEach((s, k) => {
       const axis = tensor.axes[k]!;
       const own = s.kind === "index" ? at.axes.find((a) => a.name === s.name) : undefined;

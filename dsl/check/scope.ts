@@ -78,6 +78,8 @@ export class Context {
   readonly requires: Expr[] = [];
   readonly formulas = new Map<string, Formula>();
   readonly used = new Set<string>();
+  /** Definitions with errors of their own: what follows from them is not reported. */
+  readonly poisoned = new Set<string>();
   readonly binding: Binding;
   readonly declarations: Declarations;
   private readonly diagnostics: Diagnostics;
@@ -93,8 +95,9 @@ export class Context {
   warn(code: Code, span: Span, message: string, help?: string): void {
     this.diagnostics.add(code, span, message, { severity: "warning", ...(help ? { help } : {}) });
   }
-  get failed(): boolean {
-    return this.diagnostics.hasErrors;
+  /** Number of errors so far: whether a step added some. */
+  get errors(): number {
+    return this.diagnostics.list.length;
   }
   define(info: TensorInfo, domain: Expr | undefined): void {
     this.tensors.set(info.name, info);

@@ -1,0 +1,256 @@
+/**
+ * Runs a thread kernel on the CPU: every thread of every block, phase by phase between barriers. Reports what a device would hide: accesses
+ * outside a buffer, two threads on one element without a barrier between them, reads of shared memory that nobody wrote, barriers that not
+ * all threads reach.
+ */
+import { invariant } from "../../dsl/diagnostics.ts";
+import { evaluateSize } from "../../runtime/abi.ts";
+import { scalarFn } from "../scalar.ts";
+import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
+
+export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
+export interface Fault {
+  readonly kind: "out-of-bounds" | "race" | "uninitialised" | "divergent-barrier" | "read-only";
+  readonly text: string;
+}
+interface Thread {
+  readonly index: number;
+  readonly block: number;
+  readonly values: Float64Array;
+}
+type Eval = (t: Thread) => number;
+type Run = (t: Thread) => void;
+
+/** Who touched each unit last: owner is block * threads + thread + 1, epoch counts barriers of the launch. */
+class Shadow {
+  readonly writer: Int32Array;
+  readonly writeEpoch: Int32Array;
+  readonly reader: Int32Array;
+  readonly readEpoch: Int32Array;
+  /** Bits of the word that merges have written. */
+  readonly merged: Uint32Array;
+
+  constructor(size: number) {
+    this.writer = new Int32Array(size);
+    this.writeEpoch = new Int32Array(size);
+    this.reader = new Int32Array(size);
+    this.readEpoch = new Int32Array(size);
+    this.merged = new Uint32Array(size);
+  }
+}
+
+/** @returns the faults found, at most a hundred; an empty list is a clean run */
+export function simulate(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>): Fault[] {
+  return new Simulator(kernel, memory, values).run();
+}
+
+class Simulator {
+  private readonly kernel: ThreadKernel;
+  private readonly memory: Memory;
+  private readonly values: Readonly<Record<string, number>>;
+  private readonly faults: Fault[] = [];
+  private readonly slots = new Map<string, number>();
+  private readonly shadows = new Map<string, Shadow>();
+  private readonly shared = new Map<string, Float64Array>();
+  private sharedShadows = new Map<string, Shadow>();
+  private epoch = 1;
+
+  constructor(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>) {
+    this.kernel = kernel;
+    this.memory = memory;
+    this.values = values;
+  }
+  private fault(kind: Fault["kind"], text: string): void {
+    if (this.faults.length < 100) this.faults.push({ kind, text: `${this.kernel.name}: ${text}` });
+  }
+  run(): Fault[] {
+    const { kernel } = this;
+    for (const b of kernel.buffers) {
+      const size = this.memory.get(b.name)?.length;
+      invariant(size !== undefined, `no memory for ${b.name}`);
+      this.shadows.set(b.name, new Shadow(size));
+    }
+    const phases: Run[][] = [[]];
+    for (const s of kernel.body) {
+      if (s.kind === "barrier") phases.push([]);
+      else phases.at(-1)!.push(this.statement(s));
+    }
+    const blocks = evaluateSize(kernel.blocks, this.values);
+    for (let block = 0; block < blocks; block++) {
+      for (const a of kernel.shared) this.shared.set(a.name, new Float64Array(a.count));
+      this.sharedShadows = new Map(kernel.shared.map((a) => [a.name, new Shadow(a.count)]));
+      const threads = Array.from({ length: kernel.threads }, (_, index): Thread => ({ index, block, values: new Float64Array(this.slots.size) }));
+      for (const phase of phases) {
+        for (const t of threads) for (const run of phase) run(t);
+        this.epoch++;
+      }
+    }
+    return this.faults;
+  }
+  private slot(name: string): number {
+    let s = this.slots.get(name);
+    if (s === undefined) {
+      s = this.slots.size;
+      this.slots.set(name, s);
+    }
+    return s;
+  }
+  private owner(t: Thread): number {
+    return t.block * this.kernel.threads + t.index + 1;
+  }
+  /** Whether an access by the owner of `last` in `epoch` is ordered before one by t now. */
+  private ordered(t: Thread, last: number, epoch: number): boolean {
+    if (last === 0 || last === this.owner(t)) return true;
+    return Math.floor((last - 1) / this.kernel.threads) === t.block && epoch < this.epoch;
+  }
+  private read(what: string, shadow: Shadow, at: number, t: Thread): void {
+    if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!)) this.fault("race", `${what}[${at}] is read by thread ${t.index} of block ${t.block} while another writes it`);
+    shadow.reader[at] = this.owner(t);
+    shadow.readEpoch[at] = this.epoch;
+  }
+  private write(what: string, shadow: Shadow, at: number, t: Thread): void {
+    if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!) || shadow.merged[at] !== 0) this.fault("race", `${what}[${at}] is written by two threads`);
+    if (!this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!)) this.fault("race", `${what}[${at}] is written by thread ${t.index} of block ${t.block} while another reads it`);
+    shadow.writer[at] = this.owner(t);
+    shadow.writeEpoch[at] = this.epoch;
+  }
+  private inside(what: string, at: number, size: number, t: Thread): boolean {
+    if (at >= 0 && at < size) return true;
+    this.fault("out-of-bounds", `${what}[${at}] of ${size}, thread ${t.index} of block ${t.block}`);
+    return false;
+  }
+
+  private statement(s: Stmt): Run {
+    switch (s.kind) {
+      case "let":
+      case "var":
+      case "assign": {
+        const value = this.expr(s.value);
+        const slot = this.slot(s.name);
+        return (t) => {
+          t.values[slot] = value(t);
+        };
+      }
+      case "for": {
+        const from = this.expr(s.from);
+        const to = this.expr(s.to);
+        const slot = this.slot(s.name);
+        const body = s.body.map((x) => this.statement(x));
+        return (t) => {
+          for (let i = from(t); i < to(t); i += s.step) {
+            t.values[slot] = i;
+            for (const run of body) run(t);
+          }
+        };
+      }
+      case "if": {
+        const test = this.expr(s.test);
+        const body = s.then.map((x) => this.statement(x));
+        return (t) => {
+          if (test(t)) for (const run of body) run(t);
+        };
+      }
+      case "store": {
+        const at = this.expr(s.at);
+        const value = this.expr(s.value);
+        const data = this.memory.get(s.buffer)!;
+        return (t) => {
+          const i = at(t);
+          const v = value(t);
+          if (!this.inside(s.buffer, i, data.length, t)) return;
+          this.write(s.buffer, this.shadows.get(s.buffer)!, i, t);
+          data[i] = v;
+        };
+      }
+      case "merge": {
+        const at = this.expr(s.at);
+        const mask = this.expr(s.mask);
+        const bits = this.expr(s.bits);
+        const data = this.memory.get(s.buffer)!;
+        return (t) => {
+          const i = at(t);
+          if (!this.inside(s.buffer, i, data.length, t)) return;
+          const shadow = this.shadows.get(s.buffer)!;
+          const m = mask(t) >>> 0;
+          if ((shadow.merged[i]! & m) !== 0 || shadow.writer[i] !== 0) this.fault("race", `${s.buffer}[${i}]: two threads write the same bits`);
+          shadow.merged[i] = shadow.merged[i]! | m;
+          data[i] = ((data[i]! & ~m) | (bits(t) & m)) >>> 0;
+        };
+      }
+      case "share": {
+        const at = this.expr(s.at);
+        const value = this.expr(s.value);
+        return (t) => {
+          const i = at(t);
+          const data = this.shared.get(s.array)!;
+          const v = value(t);
+          if (!this.inside(s.array, i, data.length, t)) return;
+          this.write(s.array, this.sharedShadows.get(s.array)!, i, t);
+          data[i] = v;
+        };
+      }
+      case "barrier":
+        return () => this.fault("divergent-barrier", "a barrier inside a loop or a condition");
+      case "comment":
+        return () => undefined;
+      default:
+        return s satisfies never;
+    }
+  }
+  private expr(e: Expr): Eval {
+    switch (e.kind) {
+      case "const": {
+        const v = Number(e.value);
+        return () => v;
+      }
+      case "name": {
+        const slot = this.slot(e.name);
+        return (t) => t.values[slot]!;
+      }
+      case "uniform": {
+        const v = this.values[e.name];
+        invariant(v !== undefined, `no value for ${e.name}`);
+        return () => v;
+      }
+      case "thread":
+        return (t) => t.index;
+      case "block":
+        return (t) => t.block;
+      case "op": {
+        const f = scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length);
+        const [a, b, c] = e.args.map((x) => this.expr(x));
+        const none: Eval = () => 0;
+        const [fa, fb, fc] = [a ?? none, b ?? none, c ?? none];
+        // The side that is not chosen is not evaluated: its loads may lie outside.
+        if (e.op === "select") return (t) => (fa(t) !== 0 ? fb(t) : fc(t));
+        return (t) => f(fa(t), fb(t), fc(t));
+      }
+      case "load": {
+        const at = this.expr(e.at);
+        const guard = e.guard ? this.expr(e.guard) : undefined;
+        const data = this.memory.get(e.buffer)!;
+        return (t) => {
+          if (guard && !guard(t)) return 0;
+          const i = at(t);
+          if (!this.inside(e.buffer, i, data.length, t)) return 0;
+          this.read(e.buffer, this.shadows.get(e.buffer)!, i, t);
+          return data[i]!;
+        };
+      }
+      case "shared": {
+        const at = this.expr(e.at);
+        return (t) => {
+          const i = at(t);
+          const data = this.shared.get(e.array)!;
+          if (!this.inside(e.array, i, data.length, t)) return 0;
+          const shadow = this.sharedShadows.get(e.array)!;
+          if (shadow.writer[i] === 0) this.fault("uninitialised", `${e.array}[${i}] is read before it is written`);
+          this.read(e.array, shadow, i, t);
+          return data[i]!;
+        };
+      }
+      default:
+        return e satisfies never;
+    }
+  }
+}

@@ -1,0 +1,203 @@
+/** Runs a launch block by block on tiles as arrays: the meaning of the tile level, without threads. */
+import { invariant } from "../../dsl/diagnostics.ts";
+import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
+import { evaluateSize } from "../../runtime/abi.ts";
+import { scalarFn } from "../scalar.ts";
+import type { Combine, Launch, Op, Value } from "./ir.ts";
+
+/** Element values by buffer, in element positions; narrow types hold what their bits mean. */
+export type TileMemory = Map<string, Float64Array>;
+
+/** @throws InternalError for a position outside its buffer */
+export function interpretLaunch(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>): void {
+  const counts = launch.grid.map((g) => evaluateSize(g.blocks, values));
+  const total = counts.reduce((a, b) => a * b, 1);
+  for (let block = 0; block < total; block++) {
+    const at = new Map<string, number>();
+    let rest = block;
+    for (let k = counts.length - 1; k >= 0; k--) {
+      at.set(launch.grid[k]!.axis, rest % counts[k]!);
+      rest = Math.floor(rest / counts[k]!);
+    }
+    new Block(launch, memory, values, at).run(launch.body);
+  }
+}
+
+class Block {
+  private readonly launch: Launch;
+  private readonly memory: TileMemory;
+  private readonly values: Readonly<Record<string, number>>;
+  private readonly place: ReadonlyMap<string, number>;
+  private readonly tiles = new Map<Value, Float64Array>();
+  private readonly extents: ReadonlyMap<string, number>;
+
+  constructor(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>, place: ReadonlyMap<string, number>) {
+    this.launch = launch;
+    this.memory = memory;
+    this.values = values;
+    this.place = place;
+    this.extents = new Map(launch.axes.map((a) => [a.name, a.extent]));
+  }
+  private size(axes: readonly string[]): number {
+    return axes.reduce((n, a) => n * this.extents.get(a)!, 1);
+  }
+  /** For each point of `axes`, the position in a tile over `of`, a subset of them. */
+  private positions(axes: readonly string[], of: readonly string[]): Int32Array {
+    const n = this.size(axes);
+    const out = new Int32Array(n);
+    const strides = new Map<string, number>();
+    let s = 1;
+    for (const a of [...of].reverse()) {
+      strides.set(a, s);
+      s *= this.extents.get(a)!;
+    }
+    for (let p = 0; p < n; p++) {
+      let rest = p;
+      let at = 0;
+      for (let k = axes.length - 1; k >= 0; k--) {
+        const e = this.extents.get(axes[k]!)!;
+        at += (rest % e) * (strides.get(axes[k]!) ?? 0);
+        rest = Math.floor(rest / e);
+      }
+      out[p] = at;
+    }
+    return out;
+  }
+  private axes(v: Value): readonly string[] {
+    return this.launch.tiles[v]!.axes;
+  }
+  private get(v: Value): Float64Array {
+    const t = this.tiles.get(v);
+    invariant(t, `${this.launch.name}: tile ${v} has no value`);
+    return t;
+  }
+  private map(out: Value, args: readonly Value[], f: (...xs: number[]) => number): void {
+    const axes = this.axes(out);
+    const data = new Float64Array(this.size(axes));
+    const inputs = args.map((a) => ({ data: this.get(a), at: this.positions(axes, this.axes(a)) }));
+    for (let p = 0; p < data.length; p++) data[p] = f(...inputs.map((i) => i.data[i.at[p]!]!));
+    this.tiles.set(out, data);
+  }
+
+  run(ops: readonly Op[]): void {
+    for (const o of ops) this.op(o);
+  }
+  private op(o: Op): void {
+    const elem = (v: Value) => this.launch.tiles[v]!.elem;
+    switch (o.kind) {
+      case "comment":
+        return;
+      case "const":
+        this.tiles.set(o.out, Float64Array.of(Number(o.value)));
+        return;
+      case "dim":
+      case "scalar":
+      case "step":
+        this.tiles.set(o.out, Float64Array.of(this.values[o.name]!));
+        return;
+      case "block":
+        this.tiles.set(o.out, Float64Array.of(this.place.get(o.axis)!));
+        return;
+      case "coordinate":
+        this.tiles.set(o.out, Float64Array.from({ length: this.extents.get(o.axis)! }, (_, k) => k));
+        return;
+      case "map":
+        return this.map(o.out, o.args, scalarFn(o.op, elem(o.out), elem(o.args[0]!), o.args.length) as (...xs: number[]) => number);
+      case "load": {
+        const data = this.memory.get(o.buffer)!;
+        return this.map(o.out, o.guard === undefined ? [o.at] : [o.at, o.guard], (at, guard = 1) => {
+          if (!guard) return 0;
+          invariant(at! >= 0 && at! < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
+          return data[at!]!;
+        });
+      }
+      case "store":
+        return this.store(o);
+      case "reduce":
+        return this.reduce(o);
+      case "loop":
+        return this.loop(o);
+      default:
+        return o satisfies never;
+    }
+  }
+  private store(o: Extract<Op, { kind: "store" }>): void {
+    const args = [o.at, o.value, ...(o.guard === undefined ? [] : [o.guard])];
+    const axes = this.launch.axes.map((a) => a.name).filter((a) => args.some((v) => this.axes(v).includes(a)));
+    const data = this.memory.get(o.buffer)!;
+    const storage = this.launch.buffers.find((b) => b.name === o.buffer)!.elem;
+    const format = formats[storage];
+    const inputs = args.map((a) => ({ data: this.get(a), at: this.positions(axes, this.axes(a)) }));
+    for (let p = 0; p < this.size(axes); p++) {
+      const [at, value, guard = 1] = inputs.map((i) => i.data[i.at[p]!]!) as [number, number, number?];
+      if (!guard) continue;
+      invariant(at >= 0 && at < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
+      data[at] = format ? decode(format, encode(format, roundTo(format, value))) : value;
+    }
+  }
+  private reduce(o: Extract<Op, { kind: "reduce" }>): void {
+    const whole = this.axes(o.values[0]!);
+    const rest = whole.filter((a) => a !== o.over);
+    const n = this.extents.get(o.over)!;
+    const order = [...rest, o.over];
+    const inputs = o.values.map((v) => ({ data: this.get(v), at: this.positions(order, this.axes(v)) }));
+    const outs = o.outs.map(() => new Float64Array(this.size(rest)));
+    for (let p = 0; p < outs[0]!.length; p++) {
+      let acc: number[] | undefined;
+      for (let k = 0; k < n; k++) {
+        const x = inputs.map((i) => i.data[i.at[p * n + k]!]!);
+        acc = acc === undefined ? x : this.combine(o.by, acc, x, o.values);
+      }
+      acc!.forEach((v, k) => {
+        outs[k]![p] = v;
+      });
+    }
+    o.outs.forEach((v, k) => {
+      this.tiles.set(v, outs[k]!);
+    });
+  }
+  private combine(by: Combine, x: number[], y: number[], values: readonly Value[]): number[] {
+    const elem = this.launch.tiles[values[0]!]!.elem;
+    const one = (op: "add" | "mul" | "max" | "min" | "land" | "lor") => [scalarFn(op, elem, elem, 2)(x[0]!, y[0]!, 0)];
+    switch (by.kind) {
+      case "sum":
+        return one("add");
+      case "prod":
+        return one("mul");
+      case "max":
+      case "min":
+        return one(by.kind);
+      case "all":
+        return one("land");
+      case "any":
+        return one("lor");
+      case "argmax":
+        return y[0]! > x[0]! || (y[0] === x[0] && y[1]! < x[1]!) ? y : x;
+      default: {
+        by.x.forEach((v, k) => this.tiles.set(v, Float64Array.of(x[k]!)));
+        by.y.forEach((v, k) => this.tiles.set(v, Float64Array.of(y[k]!)));
+        this.run(by.body);
+        return by.results.map((v) => this.get(v)[0]!);
+      }
+    }
+  }
+  private loop(o: Extract<Op, { kind: "loop" }>): void {
+    const from = Math.min(...this.get(o.from));
+    const to = Math.max(...this.get(o.to));
+    const spread = (v: Value, axes: readonly string[]): Float64Array => {
+      const data = this.get(v);
+      const at = this.positions(axes, this.axes(v));
+      return Float64Array.from(at, (p) => data[p]!);
+    };
+    for (const c of o.carried) this.tiles.set(c.phi, spread(c.init, this.axes(c.phi)));
+    for (let i = from; i < to; i += o.step) {
+      this.tiles.set(o.index, Float64Array.of(i));
+      this.run(o.body);
+      const next = o.carried.map((c) => spread(c.next, this.axes(c.phi)));
+      o.carried.forEach((c, k) => {
+        this.tiles.set(c.phi, next[k]!);
+      });
+    }
+    for (const c of o.carried) this.tiles.set(c.out, this.get(c.phi));
+  }
+}

@@ -1,0 +1,71 @@
+/** The levels of the compiler as devices: the tile interpreter and the thread simulator run a compiled kernel on the CPU. */
+import type { Compiled } from "../compiler/index.ts";
+import { type Fault, type Memory, simulate } from "../compiler/thread/simulate.ts";
+import { interpretLaunch, type TileMemory } from "../compiler/tile/interpret.ts";
+import type { Step } from "../compiler/tile/ir.ts";
+import { type Storage, storage } from "../dsl/tensor/types.ts";
+import { evaluateSize, type SizeExpr, type TensorParam } from "../runtime/abi.ts";
+import type { CallResult, PreparedCall } from "../runtime/call.ts";
+import { readElement, writeElement } from "./convert.ts";
+
+interface StepCall {
+  readonly name: string;
+  readonly values: Readonly<Record<string, number>>;
+}
+/** Launches in order with the values each sees, repeated groups written out. */
+function order(steps: readonly Step[], values: Readonly<Record<string, number>>): StepCall[] {
+  return steps.flatMap((s) => (s.kind === "launch" ? [{ name: s.launch.name, values }] : Array.from({ length: evaluateSize(s.count, values) }, (_, k) => order(s.steps, { ...values, [s.name]: k })).flat()));
+}
+const tensors = (call: PreparedCall): TensorParam[] => call.artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
+const outputs = (call: PreparedCall): CallResult => ({ outputs: Object.fromEntries(tensors(call).flatMap((p) => (p.role === "in" ? [] : [[p.name, call.tensors.get(p.name)!]]))), timeMs: 0 });
+
+/** Runs the tile level. Positions outside a buffer are an InternalError. */
+export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
+  const memory: TileMemory = new Map();
+  for (const p of tensors(call)) {
+    const t = call.tensors.get(p.name)!;
+    const count = storage[p.elem].bits < 8 ? t.data.length * (32 / storage[p.elem].bits) : t.data.length;
+    memory.set(p.name, Float64Array.from({ length: count }, (_, i) => readElement(p.elem, t.data, i)));
+  }
+  for (const t of compiled.tiles.temps) memory.set(t.name, new Float64Array(evaluateSize(t.count, call.values)).fill(Number.NaN));
+  const launches = new Map<string, Extract<Step, { kind: "launch" }>["launch"]>();
+  const collect = (list: readonly Step[]): void => {
+    for (const s of list) {
+      if (s.kind === "launch") launches.set(s.launch.name, s.launch);
+      else collect(s.steps);
+    }
+  };
+  collect(compiled.tiles.steps);
+  for (const s of order(compiled.tiles.steps, call.values)) interpretLaunch(launches.get(s.name)!, memory, s.values);
+  for (const p of tensors(call)) if (p.role !== "in") memory.get(p.name)!.forEach((v, i) => writeElement(p.elem, call.tensors.get(p.name)!.data, i, v));
+  return outputs(call);
+}
+
+const units = { f64: Float64Array, f32: Float32Array, i32: Int32Array, u32: Uint32Array, u16: Uint16Array, u8: Uint8Array } as const;
+/** Runs the thread level, on the very bytes that a device would see. */
+export function runThreads(compiled: Compiled, call: PreparedCall): { result: CallResult; faults: Fault[] } {
+  const bytes = new Map<string, ArrayBuffer>();
+  const allocate = (name: string, elem: Storage, count: SizeExpr): void => {
+    bytes.set(name, new ArrayBuffer(evaluateSize(count, call.values) * (elem === "f64" ? 8 : 4)));
+  };
+  for (const t of compiled.tiles.temps) allocate(t.name, t.elem, t.count);
+  for (const p of tensors(call)) {
+    const { data } = call.tensors.get(p.name)!;
+    const padded = new ArrayBuffer(Math.ceil(data.byteLength / 4) * 4);
+    new Uint8Array(padded).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    bytes.set(p.name, padded);
+  }
+  const kernels = new Map(compiled.kernels.map((k) => [k.name, k]));
+  const faults: Fault[] = [];
+  for (const s of order(compiled.tiles.steps, call.values)) {
+    const k = kernels.get(s.name)!;
+    const memory: Memory = new Map(k.buffers.map((b) => [b.name, new units[b.unit](bytes.get(b.name)!)]));
+    faults.push(...simulate(k, memory, s.values));
+  }
+  for (const p of tensors(call)) {
+    if (p.role === "in") continue;
+    const { data } = call.tensors.get(p.name)!;
+    new Uint8Array(data.buffer, data.byteOffset, data.byteLength).set(new Uint8Array(bytes.get(p.name)!, 0, data.byteLength));
+  }
+  return { result: outputs(call), faults };
+}
