@@ -40,7 +40,6 @@ export const codes = {
   W305: "an output that is undefined somewhere, with an example",
   W306: "an output that is not proven defined everywhere",
   W307: "a divisor that may be zero",
-  W308: "a partial value used where it may be undefined",
   W309: "a sweep over an index that is not in scope",
   W401: "an output that is never written, or written twice",
   W402: "an inout parameter written twice",
@@ -58,7 +57,6 @@ export const codes = {
   W605: "a target or feature that is not known",
   W606: "a directive that cannot be honoured here",
   W701: "an element type that the target cannot hold",
-  W702: "a launch that exceeds a limit of the target",
 } as const;
 export type Code = keyof typeof codes;
 

@@ -6,7 +6,7 @@ import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, nu
 import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
-import { computeOf, type ElemType, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
+import { computeOf, type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
 import { isExpensive } from "./cost.ts";
 
 /** A tensor in memory: parameter, output or temporary. */
@@ -182,7 +182,9 @@ class Planner {
     }
     const axes = output ? output.axes.map((a, k) => ({ ...d.axes[k]!, extent: a.extent })) : d.axes;
     const subscripts = d.axes.map((a) => indexVar(a.name));
-    const stores: StoreItem[] = [{ buffer: d.name, subscripts, ...this.valued(value), where: domain ?? trueExpr, line }];
+    // An integer that others may subscript with is 0 where it is undefined, not whatever memory held.
+    const held: Expr = domain !== undefined && !output && !isFloat(value.type) && value.type !== "bool" ? { kind: "if", cond: domain, then: value, else: num(0, value.type), type: value.type, span: d.span } : value;
+    const stores: StoreItem[] = [{ buffer: d.name, subscripts, ...this.valued(held), where: held === value ? (domain ?? trueExpr) : trueExpr, line }];
     const costly = domain !== undefined && some(domain, (x) => x.kind === "reduce");
     let visible = domain;
     if (costly && !output) {

@@ -9,7 +9,7 @@ import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/c
 import { combined } from "../../dsl/check/expressions.ts";
 import { Prover } from "../../dsl/check/prove.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
-import { and, compare, freeIndices, indexVar, isTrue, num, visit } from "../../dsl/tensor/expr.ts";
+import { and, compare, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
@@ -182,6 +182,9 @@ export class Lowering {
       const own = axes.find((a) => a.name === s.name);
       if (own && printExpr(own.extent) === printExpr(extent)) return true;
     }
+    // What is known of a segment holds only where there is one, which is what a condition says.
+    const searched = some(s, (x) => x.kind === "segment" || (x.kind === "read" && this.plan.formulas.has(x.tensor)));
+    if (searched) return false;
     const key = `${printExpr(s)} < ${printExpr(extent)} | ${[...freeIndices(s)].map((n) => printExpr(axes.find((a) => a.name === n)?.extent ?? num(0))).join()}`;
     let known = this.proofs.get(key);
     if (known === undefined) {
@@ -352,7 +355,10 @@ export class Lowering {
       if (axis === undefined) return this.accumulate(e, condition, at, acc, inner, init, unroll?.axis);
       const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
       const { lower, upper } = boundsOf(and(rangeCondition([axis], this.domains), condition), axis.name, rest);
-      const safe = (x: Expr): Value => this.value(x, at);
+      const safe = (x: Expr): Value => {
+        const defined = domainOf(x, this.domains);
+        return this.value(x, isTrue(defined) ? at : this.under(at, this.condition(defined, at)));
+      };
       const extent = safe(axis.extent);
       const from = lower.map(safe).reduce((x, y) => b.map("max", [x, y], "i32"), this.int(0));
       const to = upper.map(safe).reduce((x, y) => b.map("min", [x, y], "i32"), extent);

@@ -152,6 +152,7 @@ export class ExpressionChecker {
     return t;
   }
   private unknown(name: string, span: Span, scope: Scope): void {
+    if (this.context.poisoned.has(name)) return;
     if (this.context.absent.has(name)) {
       this.context.report("W101", span, `\`${name}\` is an optional parameter that this instance leaves out`, { help: "read it only under `if` of the constant it depends on" });
       return;

@@ -59,7 +59,8 @@ function product(kernel: ast.Kernel, instance: ast.Instance, declarations: Decla
         const bound = bind(b, e.name.text, v, generic, declarations, diagnostics);
         if (bound) next.push(bound);
       }
-    if (next.length > 0) out = next;
+    if (next.length === 0) return [];
+    out = next;
   }
   const given = new Set(instance.entries.map((e) => e.name.text));
   const missing = names.filter((n) => !given.has(n));

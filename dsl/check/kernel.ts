@@ -38,6 +38,7 @@ class KernelChecker {
   run(): Program {
     const k = this.kernel;
     const { binding } = this.context;
+    for (const name of k.broken ?? []) this.context.poisoned.add(name);
     for (const d of k.dims) {
       if (this.context.dims.has(d.name.text)) this.context.report("W102", d.name.span, `dimension \`${d.name.text}\` is declared twice`);
       const value = binding.dims.get(d.name.text);
@@ -48,9 +49,9 @@ class KernelChecker {
     for (const o of k.outputs) this.output(o);
     for (const w of k.where) this.precondition(w);
     const statements = k.body.flatMap((s) => this.statement(s, emptyScope, { axes: [], conditions: [] }));
-    for (const o of this.outputs.values()) if (!this.written.has(o.name)) this.context.report("W401", o.span, `output \`${o.name}\` is never written`);
+    for (const o of this.outputs.values()) if (!this.written.has(o.name) && !this.context.poisoned.has(o.name)) this.context.report("W401", o.span, `output \`${o.name}\` is never written`);
     for (const p of this.params)
-      if (p.role === "inout" && !this.written.has(p.name)) this.context.report("W401", p.span, `\`${p.name}\` is inout and never written`, { help: "drop `inout`, or write it with `:=`" });
+      if (p.role === "inout" && !this.written.has(p.name) && !this.context.poisoned.has(p.name)) this.context.report("W401", p.span, `\`${p.name}\` is inout and never written`, { help: "drop `inout`, or write it with `:=`" });
     for (const t of this.context.tensors.values())
       if (t.kind === "definition" && !this.context.used.has(t.name) && !t.name.startsWith("_")) this.context.warn("W106", t.span, `\`${t.name}\` is never read`);
     return {

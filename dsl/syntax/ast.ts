@@ -125,6 +125,8 @@ export interface Kernel {
   readonly outputs: readonly Output[];
   readonly where: readonly Expr[];
   readonly body: readonly Statement[];
+  /** Names that statements with syntax errors define. */
+  readonly broken?: readonly string[];
   readonly span: Span;
 }
 export interface Fn {

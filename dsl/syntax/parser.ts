@@ -1113,8 +1113,25 @@ export function parse(text: string): Parsed {
   parser.input = tokens;
   const file = parser.file() ?? { items: [] };
   for (const e of parser.errors) reportSyntax(e, text, diagnostics);
-  const items = file.items.filter((x) => x !== undefined).map((x) => (x.kind === "kernel" ? { ...x, doc: docBefore(x.span.start, text) } : x));
+  const items = file.items.flatMap((x) => sound(x)).map((x) => (x.kind === "kernel" ? { ...x, doc: docBefore(x.span.start, text) } : x));
   return { file: { items }, comments, diagnostics };
+}
+
+/** What recovery left whole: items without holes, and of a kernel the statements without holes, with the names that the others define. */
+function sound(item: ast.Item | undefined): ast.Item[] {
+  if (item === undefined) return [];
+  if (item.kind !== "kernel") return isWhole(item) ? [item] : [];
+  const body = item.body.filter(isWhole);
+  const broken = item.body.filter((s) => !isWhole(s)).flatMap((s) => (s?.kind === "fold" || s === undefined ? [] : (s.results ?? []).flatMap((r) => (r?.name ? [r.name.text] : []))));
+  return isWhole({ ...item, body: [] }) ? [{ ...item, body, ...(broken.length > 0 ? { broken } : {}) }] : [];
+}
+/** No property is undefined: optional ones are left out, and only `_` among subscripts is an undefined element. */
+function isWhole(node: unknown): boolean {
+  if (node === undefined) return false;
+  if (node === null || typeof node !== "object") return true;
+  if (Array.isArray(node)) return node.every((x) => x === undefined || isWhole(x));
+  if ((node as { kind?: string }).kind === "missing") return false;
+  return Object.values(node).every(isWhole);
 }
 
 /** The `///` lines directly above an item. */

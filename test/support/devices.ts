@@ -1,0 +1,24 @@
+/** Devices and compilers that tests use; what is missing is skipped visibly, or an error where WEFT_REQUIRE names it. */
+import { execFileSync } from "node:child_process";
+import type { WebGpuDevice } from "../../runtime/webgpu/index.ts";
+import { openWebGpu } from "../../runtime/webgpu/node.ts";
+
+const required = new Set((process.env["WEFT_REQUIRE"] ?? "").split(",").filter(Boolean));
+
+function missing(what: string, why: string): undefined {
+  if (required.has(what)) throw new Error(`WEFT_REQUIRE names ${what}, and there is none: ${why}`);
+  console.warn(`SKIPPED: no ${what} here (${why})`);
+  return undefined;
+}
+let gpu: Promise<WebGpuDevice | undefined> | undefined;
+export function webgpu(): Promise<WebGpuDevice | undefined> {
+  gpu ??= openWebGpu({ notice: () => undefined }).catch((e: Error) => missing("webgpu", e.message));
+  return gpu;
+}
+export function nvcc(): string | undefined {
+  try {
+    return /release ([\d.]+)/.exec(execFileSync("nvcc", ["--version"], { encoding: "utf8" }))?.[1] ?? "unknown";
+  } catch {
+    return missing("nvcc", "nvcc is not on the path");
+  }
+}
