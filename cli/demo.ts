@@ -4,10 +4,10 @@ import pc from "picocolors";
 import { compile } from "../compiler/index.ts";
 import { check } from "../dsl/index.ts";
 import { library, offsetsOf, planRows } from "../kernels/index.ts";
+import { openCuda } from "../runtime/cuda/index.ts";
 import { type Arguments, type Device, prepare, tensor, WeftError } from "../runtime/index.ts";
 import { openWebGpu } from "../runtime/webgpu/node.ts";
-import { openCuda } from "../runtime/cuda/index.ts";
-import { agree, type Agreement, describe } from "../verify/agree.ts";
+import { type Agreement, agree, describe } from "../verify/agree.ts";
 import { tensorOf } from "../verify/convert.ts";
 import { seeded } from "../verify/generate.ts";
 import { interpreterFor } from "../verify/reference-device.ts";
@@ -21,7 +21,8 @@ interface Case {
   readonly args: (random: () => number) => Arguments[];
   readonly sample: number;
 }
-const floats = (n: number, random: () => number, scale = 1): Float32Array<ArrayBuffer> => Float32Array.from({ length: n }, () => (random() * 2 - 1) * scale);
+const floats = (n: number, random: () => number, scale = 1): Float32Array<ArrayBuffer> =>
+  Float32Array.from({ length: n }, () => (random() * 2 - 1) * scale);
 
 const cases: readonly Case[] = [
   {
@@ -48,9 +49,21 @@ const cases: readonly Case[] = [
     args: (r) => [
       {
         x: tensorOf("f16", [16, 4096], floats(16 * 4096, r)),
-        w: tensor("u4", [4096, 4096], Uint32Array.from({ length: 512 * 4096 }, () => Math.floor(r() * 2 ** 32))),
-        z: tensor("u4", [32, 4096], Uint32Array.from({ length: (32 * 4096) / 8 }, () => Math.floor(r() * 2 ** 32))),
-        s: tensorOf("f16", [32, 4096], Float32Array.from({ length: 32 * 4096 }, () => 0.01 + 0.01 * r())),
+        w: tensor(
+          "u4",
+          [4096, 4096],
+          Uint32Array.from({ length: 512 * 4096 }, () => Math.floor(r() * 2 ** 32)),
+        ),
+        z: tensor(
+          "u4",
+          [32, 4096],
+          Uint32Array.from({ length: (32 * 4096) / 8 }, () => Math.floor(r() * 2 ** 32)),
+        ),
+        s: tensorOf(
+          "f16",
+          [32, 4096],
+          Float32Array.from({ length: 32 * 4096 }, () => 0.01 + 0.01 * r()),
+        ),
       },
     ],
   },
@@ -77,7 +90,11 @@ const cases: readonly Case[] = [
     instance: "",
     shape: "64 prompts of 16 to 512 tokens, rows of 512",
     sample: 200,
-    args: (r) => planRows(Array.from({ length: 64 }, () => 16 + Math.floor(r() * 497)), 512).map((row) => ({ start: tensor("offsets", [row.prompts.length + 1], offsetsOf(row)) })),
+    args: (r) =>
+      planRows(
+        Array.from({ length: 64 }, () => 16 + Math.floor(r() * 497)),
+        512,
+      ).map((row) => ({ start: tensor("offsets", [row.prompts.length + 1], offsetsOf(row)) })),
   },
   {
     file: library.adamw,
@@ -93,9 +110,19 @@ const cases: readonly Case[] = [
           p: tensorOf("bf16", [n], w),
           w: tensor("f32", [n], w),
           m: tensor("f32", [n], floats(n, r, 0.1)),
-          v: tensor("f32", [n], Float32Array.from({ length: n }, () => 0.01 * r())),
+          v: tensor(
+            "f32",
+            [n],
+            Float32Array.from({ length: n }, () => 0.01 * r()),
+          ),
           g: tensorOf("bf16", [n], floats(n, r)),
-          lr: 1e-3, b1: 0.9, b2: 0.999, eps: 1e-8, decay: 0.01, c1: 1 - 0.9 ** 10, c2: 1 - 0.999 ** 10,
+          lr: 1e-3,
+          b1: 0.9,
+          b2: 0.999,
+          eps: 1e-8,
+          decay: 0.01,
+          c1: 1 - 0.9 ** 10,
+          c2: 1 - 0.999 ** 10,
         },
       ];
     },
@@ -103,7 +130,10 @@ const cases: readonly Case[] = [
 ];
 
 async function devices(): Promise<{ target: "wgsl" | "cuda"; device: Device | undefined; why: string }[]> {
-  const open = async (target: "wgsl" | "cuda", f: () => Promise<Device>): Promise<{ target: "wgsl" | "cuda"; device: Device | undefined; why: string }> => {
+  const open = async (
+    target: "wgsl" | "cuda",
+    f: () => Promise<Device>,
+  ): Promise<{ target: "wgsl" | "cuda"; device: Device | undefined; why: string }> => {
     try {
       return { target, device: await f(), why: "" };
     } catch (e) {
@@ -133,7 +163,10 @@ async function runCase(c: Case, target: "wgsl" | "cuda", device: Device): Promis
     all.push(agree(call, result, machine, { sample: c.sample, random }));
   }
   const worst = all.reduce((a, b) => (b.errorOverBound > a.errorOverBound ? b : a));
-  return { timeMs, result: { ...worst, compared: all.reduce((n, a) => n + a.compared, 0), disagreements: all.flatMap((a) => a.disagreements) } };
+  return {
+    timeMs,
+    result: { ...worst, compared: all.reduce((n, a) => n + a.compared, 0), disagreements: all.flatMap((a) => a.disagreements) },
+  };
 }
 
 const json = process.argv.includes("--json");
@@ -147,9 +180,23 @@ for (const { target, device, why } of await devices()) {
     const { timeMs, result } = await runCase(c, target, device);
     const ok = result.disagreements.length === 0 && result.compared > 0;
     failed ||= !ok;
-    if (json) console.log(JSON.stringify({ kernel: c.kernel, target, device: device.name, shape: c.shape, timeMs: Number(timeMs.toFixed(1)), compared: result.compared, errorOverBound: result.errorOverBound, ok }));
+    if (json)
+      console.log(
+        JSON.stringify({
+          kernel: c.kernel,
+          target,
+          device: device.name,
+          shape: c.shape,
+          timeMs: Number(timeMs.toFixed(1)),
+          compared: result.compared,
+          errorOverBound: result.errorOverBound,
+          ok,
+        }),
+      );
     else {
-      console.log(`${ok ? pc.green("pass") : pc.red("FAIL")}  ${c.kernel.padEnd(17)} ${target.padEnd(5)} ${device.name}  ${c.shape}  ${timeMs.toFixed(0)} ms  error/bound ${result.errorOverBound.toFixed(3)} over ${result.compared} elements`);
+      console.log(
+        `${ok ? pc.green("pass") : pc.red("FAIL")}  ${c.kernel.padEnd(17)} ${target.padEnd(5)} ${device.name}  ${c.shape}  ${timeMs.toFixed(0)} ms  error/bound ${result.errorOverBound.toFixed(3)} over ${result.compared} elements`,
+      );
       for (const d of result.disagreements.slice(0, 3)) console.log(`      ${describe(d)}`);
     }
   }

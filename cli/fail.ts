@@ -12,7 +12,14 @@ export class UserError extends Error {
     this.code = code;
   }
 }
-const reasons: Record<string, string> = { ENOENT: "no such file or folder", EACCES: "permission denied", EISDIR: "it is a folder", ENOTDIR: "part of the path is not a folder", EROFS: "the file system is read-only", ENOSPC: "no space left" };
+const reasons: Record<string, string> = {
+  ENOENT: "no such file or folder",
+  EACCES: "permission denied",
+  EISDIR: "it is a folder",
+  ENOTDIR: "part of the path is not a folder",
+  EROFS: "the file system is read-only",
+  ENOSPC: "no space left",
+};
 export const reasonOf = (e: unknown): string => reasons[(e as NodeJS.ErrnoException).code ?? ""] ?? (e as Error).message;
 
 export function readSource(file: string): string {

@@ -7,7 +7,10 @@ import { version } from "./version.ts";
 const program = new Command("weft")
   .version(version)
   .description("Compiles Weft kernels, plain tensor mathematics, to CUDA C++ and WGSL, and holds them against the reference interpreter.")
-  .addHelpText("after", "\nExit codes: 0 done, 1 an error in what was given, 2 an error of ours.\nKERNEL is a name (looked up in the library, then below this folder), a file.weft, or file.weft:name.")
+  .addHelpText(
+    "after",
+    "\nExit codes: 0 done, 1 an error in what was given, 2 an error of ours.\nKERNEL is a name (looked up in the library, then below this folder), a file.weft, or file.weft:name.",
+  )
   .showSuggestionAfterError()
   .exitOverride();
 const json = (): Option => new Option("--json", "print JSON lines instead of text");
@@ -85,6 +88,8 @@ async function ending(e: unknown): Promise<number> {
     console.error(`weft: ${e.code}: ${e.message}${e.help ? `; ${e.help}` : ""}`);
     return 1;
   }
-  console.error(`weft: this is a mistake of the compiler, not yours: ${(e as Error).message}\nPlease report it with the source that led to it.${process.env["WEFT_DEBUG"] ? `\n${(e as Error).stack}` : ""}`);
+  console.error(
+    `weft: this is a mistake of the compiler, not yours: ${(e as Error).message}\nPlease report it with the source that led to it.${process.env["WEFT_DEBUG"] ? `\n${(e as Error).stack}` : ""}`,
+  );
   return 2;
 }

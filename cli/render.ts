@@ -37,5 +37,14 @@ export function render(d: Diagnostic, file: string, text: string, color = pc.isC
 /** The same as one JSON object. */
 export const asJson = (d: Diagnostic, file: string, text: string): string => {
   const at = positionOf(text, d.span.start);
-  return JSON.stringify({ file, line: at.line, column: at.column, severity: d.severity, code: d.code, message: d.message, notes: d.notes.map((n) => n.text), ...(d.help ? { help: d.help } : {}) });
+  return JSON.stringify({
+    file,
+    line: at.line,
+    column: at.column,
+    severity: d.severity,
+    code: d.code,
+    message: d.message,
+    notes: d.notes.map((n) => n.text),
+    ...(d.help ? { help: d.help } : {}),
+  });
 };

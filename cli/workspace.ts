@@ -42,7 +42,8 @@ export function load(name: string, json: boolean): Found {
   const names = [...new Set(checked.instances.map((i) => i.kernel))];
   const own = kernel ?? names[0];
   if (own === undefined) throw new UserError(`${file} has no kernel`);
-  if (kernel === undefined && names.length > 1) throw new UserError(`${file} has several kernels; name one: ${names.map((n) => `${file}:${n}`).join(", ")}`);
+  if (kernel === undefined && names.length > 1)
+    throw new UserError(`${file} has several kernels; name one: ${names.map((n) => `${file}:${n}`).join(", ")}`);
   const instances = checked.instances.filter((i) => i.kernel === own);
   if (instances.length === 0) throw new UserError(`${file} has no kernel \`${own}\`; it has ${names.join(", ")}`);
   return { file, text, checked, kernel: own, instances };
@@ -52,12 +53,21 @@ export function pickInstance(found: Found, wanted: string | undefined, dims: Rea
   const plain = (s: string): string => s.replace(/\s/g, "");
   if (wanted !== undefined) {
     const i = found.instances.find((x) => plain(x.name) === plain(wanted));
-    if (i === undefined) throw new UserError(`${found.kernel} has no instance \`${wanted}\`; it has ${found.instances.map((x) => `\`${x.name}\``).join(", ")}`);
+    if (i === undefined)
+      throw new UserError(
+        `${found.kernel} has no instance \`${wanted}\`; it has ${found.instances.map((x) => `\`${x.name}\``).join(", ")}`,
+      );
     return i;
   }
-  const agrees = (i: CheckedInstance): boolean => i.program.dims.every((d) => d.value === undefined || dims[d.name] === undefined || d.value === dims[d.name]);
+  const agrees = (i: CheckedInstance): boolean =>
+    i.program.dims.every((d) => d.value === undefined || dims[d.name] === undefined || d.value === dims[d.name]);
   const i = found.instances.find(agrees);
-  if (i === undefined) throw new UserError(`no instance of ${found.kernel} has ${Object.entries(dims).map(([k, v]) => `${k}=${v}`).join(", ")}; there are ${found.instances.map((x) => `\`${x.name}\``).join(", ")}`);
+  if (i === undefined)
+    throw new UserError(
+      `no instance of ${found.kernel} has ${Object.entries(dims)
+        .map(([k, v]) => `${k}=${v}`)
+        .join(", ")}; there are ${found.instances.map((x) => `\`${x.name}\``).join(", ")}`,
+    );
   return i;
 }
 /** The schedule for a target: the one asked for by name, else the first written for it. */

@@ -10,11 +10,13 @@ import type { Artifact, LaunchAbi, Param, StepAbi, UniformAbi } from "../runtime
 import { emitModule } from "./emit/module.ts";
 import { plan } from "./plan/plan.ts";
 import { sizeCondition, sizeExpr } from "./plan/size.ts";
+import { Refusal } from "./refusal.ts";
 import { type JobDirectives, printDirectives } from "./schedule/default.ts";
 import { split } from "./schedule/split.ts";
 import { cuda } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
 import { wgsl } from "./targets/wgsl.ts";
+import type { ThreadKernel } from "./thread/ir.ts";
 import { lowerLaunch } from "./thread/lower.ts";
 import { printKernel } from "./thread/print.ts";
 import { verifyKernel } from "./thread/verify.ts";
@@ -22,8 +24,6 @@ import { launchesOf, type Step, type TileProgram } from "./tile/ir.ts";
 import { lowerPlan } from "./tile/lower.ts";
 import { printTileProgram } from "./tile/print.ts";
 import { verifyTileProgram } from "./tile/verify.ts";
-import { Refusal } from "./refusal.ts";
-import type { ThreadKernel } from "./thread/ir.ts";
 
 export const targets: Readonly<Record<"cuda" | "wgsl", Target>> = { cuda, wgsl };
 
@@ -60,7 +60,13 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
   const target = targets[options.target];
   const observe = options.observe ?? (() => undefined);
   const directives = options.schedule?.directives ?? [];
-  if (!instance.complete) throw new Refusal("W502", instance.program.span, `\`${instance.kernel}\` has types or static dimensions that no instance binds`, `write \`instance ${instance.kernel} { … }\``);
+  if (!instance.complete)
+    throw new Refusal(
+      "W502",
+      instance.program.span,
+      `\`${instance.kernel}\` has types or static dimensions that no instance binds`,
+      `write \`instance ${instance.kernel} { … }\``,
+    );
   observe("check", () => printProgram(instance.program));
   const plain = specialize(desugar(instance.program));
   refuseTypes(plain, target);
@@ -72,7 +78,9 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
   const planned = plan(program, { materialize: named("materialize"), fuse: named("fuse"), lineOf });
   const chosen: JobDirectives[] = [];
   const tiles = lowerPlan(planned, target, { directives, observe: (d) => chosen.push(d) });
-  observe("plan", () => chosen.flatMap((d) => [`launch ${d.name}, ${d.threads} threads`, ...printDirectives(d).map((l) => `  ${l}`)]).join("\n"));
+  observe("plan", () =>
+    chosen.flatMap((d) => [`launch ${d.name}, ${d.threads} threads`, ...printDirectives(d).map((l) => `  ${l}`)]).join("\n"),
+  );
   verifyTileProgram(tiles, target);
   observe("tile", () => printTileProgram(tiles));
   const kernels = launchesOf(tiles.steps).map((l) => lowerLaunch(l, target));
@@ -94,7 +102,10 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
       const condition = sizeCondition(r);
       return condition ? [{ condition, text: printExpr(r) }] : [];
     }),
-    dataRequires: [...program.requires.filter((r) => sizeCondition(r) === undefined).map((r) => printExpr(r)), ...program.unique.map((u) => `unique(${u.axes.map((a) => a.name).join(", ")}) ${u.keys.map((k) => printExpr(k)).join(", ")}`)],
+    dataRequires: [
+      ...program.requires.filter((r) => sizeCondition(r) === undefined).map((r) => printExpr(r)),
+      ...program.unique.map((u) => `unique(${u.axes.map((a) => a.name).join(", ")}) ${u.keys.map((k) => printExpr(k)).join(", ")}`),
+    ],
     temps: tiles.temps,
     uniforms,
     steps: stepsOf(tiles.steps, byName),
@@ -118,11 +129,31 @@ export function paramsOf(p: Program): Param[] {
       ...(x.elem.bound ? { bound: sizeExpr(x.elem.bound) } : {}),
       ...(x.elem.open ? { open: true } : {}),
       ...leastOf(x.name, p),
-      ...(p.unique.some((u) => u.outer.length === 0 && u.where === undefined && u.keys.length === 1 && u.keys[0]!.kind === "read" && u.keys[0]!.tensor === x.name) ? { distinct: true } : {}),
-      ...(x.layout ? { layout: { name: x.layout.name, indices: x.layout.indices, word: sizeExpr(x.layout.word), bit: sizeExpr(x.layout.bit) } } : {}),
+      ...(p.unique.some(
+        (u) =>
+          u.outer.length === 0 &&
+          u.where === undefined &&
+          u.keys.length === 1 &&
+          u.keys[0]!.kind === "read" &&
+          u.keys[0]!.tensor === x.name,
+      )
+        ? { distinct: true }
+        : {}),
+      ...(x.layout
+        ? { layout: { name: x.layout.name, indices: x.layout.indices, word: sizeExpr(x.layout.word), bit: sizeExpr(x.layout.bit) } }
+        : {}),
     };
   });
-  const outputs = p.outputs.map((o): Param => ({ name: o.name, kind: "tensor", role: "out", elem: o.elem.name, shape: o.axes.map((a) => sizeExpr(a.extent)), ...(o.elem.bound ? { bound: sizeExpr(o.elem.bound) } : {}) }));
+  const outputs = p.outputs.map(
+    (o): Param => ({
+      name: o.name,
+      kind: "tensor",
+      role: "out",
+      elem: o.elem.name,
+      shape: o.axes.map((a) => sizeExpr(a.extent)),
+      ...(o.elem.bound ? { bound: sizeExpr(o.elem.bound) } : {}),
+    }),
+  );
   return [...params, ...outputs];
 }
 /** `where all(i) x[i] >= c`: what a generator of data and a check of it can use. */
@@ -131,7 +162,8 @@ function leastOf(name: string, p: Program): { least?: number } {
     const body = r.kind === "reduce" && r.op === "all" && r.where === undefined ? r.bodies[0]! : undefined;
     if (body?.kind !== "op" || (body.op !== "ge" && body.op !== "gt")) continue;
     const [x, c] = body.args as [Expr, Expr];
-    if (x.kind === "read" && x.tensor === name && x.subscripts.every((s) => s.kind === "index") && c.kind === "const") return { least: Number(c.value) };
+    if (x.kind === "read" && x.tensor === name && x.subscripts.every((s) => s.kind === "index") && c.kind === "const")
+      return { least: Number(c.value) };
   }
   return {};
 }
@@ -153,10 +185,20 @@ function uniformsOf(p: Program, steps: readonly Step[]): UniformAbi[] {
   return out;
 }
 const stepsOf = (steps: readonly Step[], byName: ReadonlyMap<string, LaunchAbi>): StepAbi[] =>
-  steps.map((s) => (s.kind === "launch" ? { kind: "launch", launch: byName.get(s.launch.name)! } : { kind: "repeat", count: s.count, name: s.name, steps: stepsOf(s.steps, byName) }));
+  steps.map((s) =>
+    s.kind === "launch"
+      ? { kind: "launch", launch: byName.get(s.launch.name)! }
+      : { kind: "repeat", count: s.count, name: s.name, steps: stepsOf(s.steps, byName) },
+  );
 
 function refuseTypes(p: Program, target: Target): void {
   if (target.types.f64) return;
   for (const x of [...p.params, ...p.outputs])
-    if (x.elem.name === "f64") throw new Refusal("W701", x.span, `${target.name} has no element type f64: \`${x.name}\` cannot be held`, "use f32, or build this kernel for cuda alone");
+    if (x.elem.name === "f64")
+      throw new Refusal(
+        "W701",
+        x.span,
+        `${target.name} has no element type f64: \`${x.name}\` cannot be held`,
+        "use f32, or build this kernel for cuda alone",
+      );
 }

@@ -15,20 +15,68 @@ function bits(x: number, from: Elem, to: Elem): number {
   return to === "f32" ? view.getFloat32(0) : to === "u32" ? view.getUint32(0) : view.getInt32(0);
 }
 const real: Partial<Record<MapOp, ScalarFn>> = {
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: (a, b) => a * b, div: (a, b) => a / b, mod: (a, b) => a - b * Math.floor(a / b), neg: (a) => -a, abs: Math.abs, sign: Math.sign,
-  min: (a, b) => (Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.min(a, b)), max: (a, b) => (Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b)), clamp: (a, b, c) => Math.min(Math.max(a, b), c),
-  floor: Math.floor, ceil: Math.ceil, trunc: Math.trunc, round: (x) => (Math.abs(x - Math.trunc(x)) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
-  exp: Math.exp, exp2: (x) => 2 ** x, expm1: Math.expm1, log: Math.log, log2: Math.log2, log1p: Math.log1p, sqrt: Math.sqrt, rsqrt: (x) => 1 / Math.sqrt(x), tanh: Math.tanh, sigmoid: (x) => 1 / (1 + Math.exp(-x)), sin: Math.sin, cos: Math.cos, erf, pow: (a, b) => a ** b,
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: (a, b) => a * b,
+  div: (a, b) => a / b,
+  mod: (a, b) => a - b * Math.floor(a / b),
+  neg: (a) => -a,
+  abs: Math.abs,
+  sign: Math.sign,
+  min: (a, b) => (Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.min(a, b)),
+  max: (a, b) => (Number.isNaN(a) ? b : Number.isNaN(b) ? a : Math.max(a, b)),
+  clamp: (a, b, c) => Math.min(Math.max(a, b), c),
+  floor: Math.floor,
+  ceil: Math.ceil,
+  trunc: Math.trunc,
+  round: (x) => (Math.abs(x - Math.trunc(x)) === 0.5 ? 2 * Math.round(x / 2) : Math.round(x)),
+  exp: Math.exp,
+  exp2: (x) => 2 ** x,
+  expm1: Math.expm1,
+  log: Math.log,
+  log2: Math.log2,
+  log1p: Math.log1p,
+  sqrt: Math.sqrt,
+  rsqrt: (x) => 1 / Math.sqrt(x),
+  tanh: Math.tanh,
+  sigmoid: (x) => 1 / (1 + Math.exp(-x)),
+  sin: Math.sin,
+  cos: Math.cos,
+  erf,
+  pow: (a, b) => a ** b,
 };
 const floorDiv = (a: number, b: number): number => (b === 0 ? 0 : Math.floor(a / b));
 const whole: Partial<Record<MapOp, ScalarFn>> = {
-  add: (a, b) => a + b, sub: (a, b) => a - b, mul: Math.imul, div: floorDiv, mod: (a, b) => a - b * floorDiv(a, b), truncdiv: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)), truncmod: (a, b) => (b === 0 ? 0 : a % b),
-  neg: (a) => -a, abs: Math.abs, sign: Math.sign, min: (a, b) => Math.min(a, b), max: (a, b) => Math.max(a, b), clamp: (a, b, c) => Math.min(Math.max(a, b), c),
-  and: (a, b) => a & b, or: (a, b) => a | b, xor: (a, b) => a ^ b, not: (a) => ~a, shl: (a, b) => a << (b & 31),
+  add: (a, b) => a + b,
+  sub: (a, b) => a - b,
+  mul: Math.imul,
+  div: floorDiv,
+  mod: (a, b) => a - b * floorDiv(a, b),
+  truncdiv: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)),
+  truncmod: (a, b) => (b === 0 ? 0 : a % b),
+  neg: (a) => -a,
+  abs: Math.abs,
+  sign: Math.sign,
+  min: (a, b) => Math.min(a, b),
+  max: (a, b) => Math.max(a, b),
+  clamp: (a, b, c) => Math.min(Math.max(a, b), c),
+  and: (a, b) => a & b,
+  or: (a, b) => a | b,
+  xor: (a, b) => a ^ b,
+  not: (a) => ~a,
+  shl: (a, b) => a << (b & 31),
 };
 const tests: Partial<Record<MapOp, ScalarFn>> = {
-  lt: (a, b) => Number(a < b), le: (a, b) => Number(a <= b), gt: (a, b) => Number(a > b), ge: (a, b) => Number(a >= b), eq: (a, b) => Number(a === b), ne: (a, b) => Number(a !== b),
-  land: (a, b) => Number(a !== 0 && b !== 0), lor: (a, b) => Number(a !== 0 || b !== 0), lnot: (a) => Number(a === 0), isfinite: (a) => Number(Number.isFinite(a)),
+  lt: (a, b) => Number(a < b),
+  le: (a, b) => Number(a <= b),
+  gt: (a, b) => Number(a > b),
+  ge: (a, b) => Number(a >= b),
+  eq: (a, b) => Number(a === b),
+  ne: (a, b) => Number(a !== b),
+  land: (a, b) => Number(a !== 0 && b !== 0),
+  lor: (a, b) => Number(a !== 0 || b !== 0),
+  lnot: (a) => Number(a === 0),
+  isfinite: (a) => Number(Number.isFinite(a)),
 };
 const saturate = (x: number, lo: number, hi: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi));
 
@@ -41,16 +89,26 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(op);
   if (narrow) {
     const f = formats[narrow[2] as Storage]!;
-    const table: Record<string, ScalarFn> = { round: (x) => roundTo(f, x), chop: (x) => roundTo(f, x, "toward_zero"), stochastic: (x, r) => roundStochastic(f, x, r), encode: (x) => encode(f, roundTo(f, x)), decode: (b) => decode(f, b & (2 ** f.bits - 1)) };
+    const table: Record<string, ScalarFn> = {
+      round: (x) => roundTo(f, x),
+      chop: (x) => roundTo(f, x, "toward_zero"),
+      stochastic: (x, r) => roundStochastic(f, x, r),
+      encode: (x) => encode(f, roundTo(f, x)),
+      decode: (b) => decode(f, b & (2 ** f.bits - 1)),
+    };
     return table[narrow[1]!]!;
   }
   if (op === "random" || op === "uniform" || op === "normal") {
-    const word = (args: readonly number[], flip: number): number => (arity === 3 ? philox(args[0]!, args[1]!, (args[2]! ^ flip) >>> 0) : philox(args[0]!, 0, (args[1]! ^ flip) >>> 0));
+    const word = (args: readonly number[], flip: number): number =>
+      arity === 3 ? philox(args[0]!, args[1]!, (args[2]! ^ flip) >>> 0) : philox(args[0]!, 0, (args[1]! ^ flip) >>> 0);
     if (op === "random") return (a, b, c) => word([a, b, c], 0);
     if (op === "uniform") return (a, b, c) => (word([a, b, c], 0) >>> 8) * 2 ** -24;
     return (a, b, c) => {
       const t = 2 * Math.PI * ((word([a, b, c], 1) >>> 8) * 2 ** -24);
-      return Math.fround(Math.sqrt(-2 * Math.log(((word([a, b, c], 0) >>> 8) + 1) * 2 ** -24)) * (((arity === 3 ? c : b) & 1) === 1 ? Math.sin(t) : Math.cos(t)));
+      return Math.fround(
+        Math.sqrt(-2 * Math.log(((word([a, b, c], 0) >>> 8) + 1) * 2 ** -24)) *
+          (((arity === 3 ? c : b) & 1) === 1 ? Math.sin(t) : Math.cos(t)),
+      );
     };
   }
   if (op === "to_i32") return from === "f32" || from === "f64" ? (x) => saturate(x, -(2 ** 31), 2 ** 31 - 1) : (x) => x | 0;

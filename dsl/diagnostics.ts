@@ -70,7 +70,14 @@ export class Diagnostics {
     const place = `${code} ${span.start} ${span.end}`;
     if (this.seen.has(key) || (code !== "W106" && this.seen.has(place))) return;
     this.seen.add(key).add(place);
-    this.list.push({ code, span, message, severity: more.severity ?? "error", notes: more.notes ?? [], ...(more.help ? { help: more.help } : {}) });
+    this.list.push({
+      code,
+      span,
+      message,
+      severity: more.severity ?? "error",
+      notes: more.notes ?? [],
+      ...(more.help ? { help: more.help } : {}),
+    });
   }
   get hasErrors(): boolean {
     return this.list.some((d) => d.severity === "error");

@@ -124,4 +124,5 @@ function blankBetween(a: IToken, b: IToken, beforeA: IToken | undefined, angles:
 }
 /** Words after which a bracket stands apart. */
 const keywords = new Set(["where", "if", "then", "else", "in", "let", "by", "return", "identity", "emit", "next", "state"]);
-const isUnary = (before: IToken | undefined): boolean => before === undefined || opens(before) || /^[-+*/%<>=&|^:,]+$/.test(before.image) || keywords.has(before.image);
+const isUnary = (before: IToken | undefined): boolean =>
+  before === undefined || opens(before) || /^[-+*/%<>=&|^:,]+$/.test(before.image) || keywords.has(before.image);

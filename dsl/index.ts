@@ -1,5 +1,5 @@
 /** What a Weft program means: syntax, checking, diagnostics and the reference interpreter. No target, no I/O. */
-export { check, type Checked, type CheckedInstance } from "./check/check.ts";
+export { type Checked, type CheckedInstance, check } from "./check/check.ts";
 export type { Directive, Schedule, TargetName } from "./check/schedules.ts";
 export { type Code, codes, type Diagnostic, InternalError, type Span } from "./diagnostics.ts";
 export { type Accuracy, profiles } from "./interpret/accuracy.ts";

@@ -6,13 +6,53 @@
 export type SizeExpr = number | string | readonly ["+" | "-" | "*" | "/" | "%" | "ceildiv" | "min" | "max", SizeExpr, SizeExpr];
 
 /** A condition on dimensions and scalars. */
-export type Condition = readonly ["<" | "<=" | ">" | ">=" | "==" | "!=", SizeExpr, SizeExpr] | readonly ["and" | "or", Condition, Condition] | readonly ["not", Condition];
+export type Condition =
+  | readonly ["<" | "<=" | ">" | ">=" | "==" | "!=", SizeExpr, SizeExpr]
+  | readonly ["and" | "or", Condition, Condition]
+  | readonly ["not", Condition];
 
-export type ElementType = "f64" | "f32" | "f16" | "bf16" | "f8e4m3" | "f8e5m2" | "i32" | "u32" | "i16" | "u16" | "i8" | "u8" | "i4" | "u4" | "u3" | "u2" | "bool" | "index" | "offsets";
+export type ElementType =
+  | "f64"
+  | "f32"
+  | "f16"
+  | "bf16"
+  | "f8e4m3"
+  | "f8e5m2"
+  | "i32"
+  | "u32"
+  | "i16"
+  | "u16"
+  | "i8"
+  | "u8"
+  | "i4"
+  | "u4"
+  | "u3"
+  | "u2"
+  | "bool"
+  | "index"
+  | "offsets";
 
 /** Bits that one element takes in memory. Elements of less than 8 bits lie lowest first in u32 words; `bool` is a byte. */
 export const elementBits: Readonly<Record<ElementType, number>> = {
-  f64: 64, f32: 32, f16: 16, bf16: 16, f8e4m3: 8, f8e5m2: 8, i32: 32, u32: 32, i16: 16, u16: 16, i8: 8, u8: 8, i4: 4, u4: 4, u3: 4, u2: 2, bool: 8, index: 32, offsets: 32,
+  f64: 64,
+  f32: 32,
+  f16: 16,
+  bf16: 16,
+  f8e4m3: 8,
+  f8e5m2: 8,
+  i32: 32,
+  u32: 32,
+  i16: 16,
+  u16: 16,
+  i8: 8,
+  u8: 8,
+  i4: 4,
+  u4: 4,
+  u3: 4,
+  u2: 2,
+  bool: 8,
+  index: 32,
+  offsets: 32,
 };
 
 export interface ScalarParam {
@@ -53,7 +93,9 @@ export interface LaunchAbi {
   readonly sharedBytes: number;
   readonly buffers: readonly BufferBinding[];
 }
-export type StepAbi = { readonly kind: "launch"; readonly launch: LaunchAbi } | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly StepAbi[] };
+export type StepAbi =
+  | { readonly kind: "launch"; readonly launch: LaunchAbi }
+  | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly StepAbi[] };
 
 /** A uniform value that every launch receives, in this order. */
 export interface UniformAbi {
@@ -122,7 +164,17 @@ export function holds(c: Condition, values: Readonly<Record<string, number>>): b
     default: {
       const a = evaluateSize(c[1], values);
       const b = evaluateSize(c[2], values);
-      return c[0] === "<" ? a < b : c[0] === "<=" ? a <= b : c[0] === ">" ? a > b : c[0] === ">=" ? a >= b : c[0] === "==" ? a === b : a !== b;
+      return c[0] === "<"
+        ? a < b
+        : c[0] === "<="
+          ? a <= b
+          : c[0] === ">"
+            ? a > b
+            : c[0] === ">="
+              ? a >= b
+              : c[0] === "=="
+                ? a === b
+                : a !== b;
     }
   }
 }

@@ -38,7 +38,12 @@ export interface Device {
 }
 
 /** Runs the variant of a kernel that fits the device, the element types and the static dimensions of the arguments. */
-export async function call(device: Device, artifacts: readonly Artifact[], args: Arguments, options: CallOptions = {}): Promise<CallResult> {
+export async function call(
+  device: Device,
+  artifacts: readonly Artifact[],
+  args: Arguments,
+  options: CallOptions = {},
+): Promise<CallResult> {
   const own = artifacts.filter((a) => device.target === "reference" || a.target === device.target);
   const name = artifacts[0]?.kernel ?? "kernel";
   if (own.length === 0) throw new WeftError("R206", `${name} was not built for ${device.target}`);
@@ -47,7 +52,10 @@ export async function call(device: Device, artifacts: readonly Artifact[], args:
     // With one candidate its own complaint says most.
     if (own.length === 1 || device.target === "reference") return device.run(prepare(own[0]!, args, options), options);
     const given = Object.entries(args).flatMap(([k, v]) => (typeof v === "object" ? [`${k}: ${v.elem}[${v.shape.join(", ")}]`] : []));
-    throw new WeftError("R206", `${name} has no instance for ${given.join(", ")}; there are ${own.map((a) => a.instance || "(one form)").join("; ")}`);
+    throw new WeftError(
+      "R206",
+      `${name} has no instance for ${given.join(", ")}; there are ${own.map((a) => a.instance || "(one form)").join("; ")}`,
+    );
   }
   return device.run(prepare(fitting[0]!, args, options), options);
 }
@@ -56,10 +64,15 @@ function fits(a: Artifact, args: Arguments): boolean {
   return a.params.every((p) => {
     const arg = args[p.name];
     if (p.kind !== "tensor" || p.role === "out" || typeof arg !== "object") return p.kind !== "tensor" || p.role === "out";
-    return arg.elem === p.elem && arg.shape.length === p.shape.length && p.shape.every((e, k) => known(e, values) === undefined || known(e, values) === arg.shape[k]);
+    return (
+      arg.elem === p.elem &&
+      arg.shape.length === p.shape.length &&
+      p.shape.every((e, k) => known(e, values) === undefined || known(e, values) === arg.shape[k])
+    );
   });
 }
-const fixedDims = (a: Artifact): Record<string, number> => Object.fromEntries(a.dims.flatMap((d) => (d.value === undefined ? [] : [[d.name, d.value]])));
+const fixedDims = (a: Artifact): Record<string, number> =>
+  Object.fromEntries(a.dims.flatMap((d) => (d.value === undefined ? [] : [[d.name, d.value]])));
 function known(e: SizeExpr, values: Readonly<Record<string, number>>): number | undefined {
   try {
     return evaluateSize(e, values);
@@ -75,8 +88,12 @@ function known(e: SizeExpr, values: Readonly<Record<string, number>>): number | 
 export function prepare(artifact: Artifact, args: Arguments, options: CallOptions = {}): PreparedCall {
   const { kernel } = artifact;
   const inputs = artifact.params.filter((p) => p.kind === "scalar" || p.role !== "out");
-  for (const p of inputs) if (args[p.name] === undefined) throw new WeftError("R101", `${kernel}: argument \`${p.name}\` is missing; it takes ${inputs.map((x) => x.name).join(", ")}`);
-  for (const name of Object.keys(args)) if (!inputs.some((p) => p.name === name)) throw new WeftError("R101", `${kernel} has no argument \`${name}\`; it takes ${inputs.map((x) => x.name).join(", ")}`);
+  for (const p of inputs)
+    if (args[p.name] === undefined)
+      throw new WeftError("R101", `${kernel}: argument \`${p.name}\` is missing; it takes ${inputs.map((x) => x.name).join(", ")}`);
+  for (const name of Object.keys(args))
+    if (!inputs.some((p) => p.name === name))
+      throw new WeftError("R101", `${kernel} has no argument \`${name}\`; it takes ${inputs.map((x) => x.name).join(", ")}`);
   const values: Record<string, number> = { ...fixedDims(artifact), ...options.dims };
   for (const p of inputs) {
     if (p.kind !== "scalar") continue;
@@ -94,18 +111,30 @@ export function prepare(artifact: Artifact, args: Arguments, options: CallOption
     const t = args[p.name];
     if (typeof t !== "object") throw new WeftError("R102", `${kernel}: \`${p.name}\` is a tensor ${shapeText(p)}, found ${typeof t}`);
     if (t.elem !== p.elem) throw new WeftError("R102", `${kernel}: \`${p.name}\` is ${p.elem}, found ${t.elem}`);
-    if (t.shape.length !== p.shape.length) throw new WeftError("R103", `${kernel}: \`${p.name}\` is ${shapeText(p)}, found ${t.shape.length} axes [${t.shape.join(", ")}]`);
+    if (t.shape.length !== p.shape.length)
+      throw new WeftError("R103", `${kernel}: \`${p.name}\` is ${shapeText(p)}, found ${t.shape.length} axes [${t.shape.join(", ")}]`);
     tensors.set(p.name, t);
   }
   solveDims(artifact, tensors, values);
-  for (const d of artifact.dims) if (values[d.name] === undefined) throw new WeftError("R105", `${kernel}: no argument determines dimension ${d.name}; pass it in \`dims\``);
+  for (const d of artifact.dims)
+    if (values[d.name] === undefined)
+      throw new WeftError("R105", `${kernel}: no argument determines dimension ${d.name}; pass it in \`dims\``);
   for (const [name, t] of tensors) checkShape(artifact, name, t, values);
-  for (const r of artifact.requires) if (!holds(r.condition, values)) throw new WeftError("R104", `${kernel}: \`where ${r.text}\` does not hold for ${valuesText(r.condition, values)}`);
+  for (const r of artifact.requires)
+    if (!holds(r.condition, values))
+      throw new WeftError("R104", `${kernel}: \`where ${r.text}\` does not hold for ${valuesText(r.condition, values)}`);
   for (const p of artifact.params) {
     if (p.kind !== "tensor") continue;
     const count = p.shape.reduce<number>((n, e) => n * evaluateSize(e, values), 1);
     if (count >= 2 ** 31) throw new WeftError("R103", `${kernel}: \`${p.name}\` has ${count} elements; positions are 32 bits wide`);
-    if (p.role === "out") tensors.set(p.name, tensor(p.elem, p.shape.map((e) => evaluateSize(e, values))));
+    if (p.role === "out")
+      tensors.set(
+        p.name,
+        tensor(
+          p.elem,
+          p.shape.map((e) => evaluateSize(e, values)),
+        ),
+      );
     else if (options.checkData) checkData(artifact, p, tensors.get(p.name)!, values);
   }
   return { artifact, values, tensors };
@@ -145,7 +174,13 @@ function solveDims(artifact: Artifact, tensors: ReadonlyMap<string, HostTensor>,
   }
 }
 const unknowns = (e: SizeExpr, values: Readonly<Record<string, number>>): string[] =>
-  typeof e === "number" ? [] : typeof e === "string" ? (values[e] === undefined ? [e] : []) : [...new Set([...unknowns(e[1], values), ...unknowns(e[2], values)])];
+  typeof e === "number"
+    ? []
+    : typeof e === "string"
+      ? values[e] === undefined
+        ? [e]
+        : []
+      : [...new Set([...unknowns(e[1], values), ...unknowns(e[2], values)])];
 function solveFor(e: SizeExpr, size: number, values: Readonly<Record<string, number>>): number | undefined {
   if (typeof e === "string") return size;
   if (typeof e === "number") return undefined;
@@ -163,11 +198,16 @@ function checkShape(artifact: Artifact, name: string, t: HostTensor, values: Rea
   const p = artifact.params.find((x): x is Extract<Param, { kind: "tensor" }> => x.name === name && x.kind === "tensor")!;
   p.shape.forEach((e, k) => {
     const want = evaluateSize(e, values);
-    if (want !== t.shape[k]) throw new WeftError("R103", `${artifact.kernel}: axis ${k} of \`${name}\` is ${t.shape[k]}, and ${sizeText(e)} is ${want}`);
+    if (want !== t.shape[k])
+      throw new WeftError("R103", `${artifact.kernel}: axis ${k} of \`${name}\` is ${t.shape[k]}, and ${sizeText(e)} is ${want}`);
   });
   const count = t.shape.reduce((a, b) => a * b, 1);
   const units = unitsOfParam(p, count, values);
-  if (t.data.length < units) throw new WeftError("R103", `${artifact.kernel}: \`${name}\` takes ${units} words in layout ${p.layout?.name ?? "row-major"}, the data has ${t.data.length}`);
+  if (t.data.length < units)
+    throw new WeftError(
+      "R103",
+      `${artifact.kernel}: \`${name}\` takes ${units} words in layout ${p.layout?.name ?? "row-major"}, the data has ${t.data.length}`,
+    );
 }
 /** Units of a tensor in memory: a declared layout says which word is the last. */
 export function unitsOfParam(p: TensorParam, count: number, values: Readonly<Record<string, number>>): number {
@@ -181,17 +221,22 @@ export function unitsOfParam(p: TensorParam, count: number, values: Readonly<Rec
 /** Index ranges and offsets, in the host's copy. */
 function checkData(artifact: Artifact, p: TensorParam, t: HostTensor, values: Readonly<Record<string, number>>): void {
   if (p.least !== undefined && (p.elem === "f32" || p.elem === "f64" || p.elem === "i32" || p.elem === "u32"))
-    for (let i = 0; i < t.data.length; i++) if (!(t.data[i]! >= p.least)) throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\`[${i}] is ${t.data[i]}, and must be at least ${p.least}`);
-  if (p.distinct && new Set(t.data as Iterable<number>).size < t.data.length) throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\` must be unique, and holds a value twice`);
+    for (let i = 0; i < t.data.length; i++)
+      if (!(t.data[i]! >= p.least))
+        throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\`[${i}] is ${t.data[i]}, and must be at least ${p.least}`);
+  if (p.distinct && new Set(t.data as Iterable<number>).size < t.data.length)
+    throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\` must be unique, and holds a value twice`);
   if (p.bound === undefined) return;
   const bound = evaluateSize(p.bound, values);
   const fail = (at: number, why: string): never => {
     throw new WeftError("R106", `${artifact.kernel}: \`${p.name}\`[${at}] is ${t.data[at]}, ${why}`);
   };
   const { length } = t.data;
-  if (p.elem === "index") for (let i = 0; i < length; i++) if (t.data[i]! >= bound) fail(i, `and must be below ${sizeText(p.bound)} = ${bound}`);
+  if (p.elem === "index")
+    for (let i = 0; i < length; i++) if (t.data[i]! >= bound) fail(i, `and must be below ${sizeText(p.bound)} = ${bound}`);
   if (p.elem !== "offsets") return;
   if (length > 0 && t.data[0] !== 0) fail(0, "and offsets start at 0");
   for (let i = 1; i < length; i++) if (t.data[i]! < t.data[i - 1]!) fail(i, "less than the one before it");
-  if (length > 0 && (p.open ? t.data[length - 1]! > bound : t.data[length - 1] !== bound)) fail(length - 1, `and must ${p.open ? "be at most" : "be"} ${sizeText(p.bound)} = ${bound}`);
+  if (length > 0 && (p.open ? t.data[length - 1]! > bound : t.data[length - 1] !== bound))
+    fail(length - 1, `and must ${p.open ? "be at most" : "be"} ${sizeText(p.bound)} = ${bound}`);
 }

@@ -6,8 +6,25 @@ export type TensorData = Float64Array | Float32Array | Int32Array | Uint32Array 
 
 /** The typed array that holds each element type. Narrow floats are their bits; packed types are words. */
 const arrays = {
-  f64: Float64Array, f32: Float32Array, f16: Uint16Array, bf16: Uint16Array, f8e4m3: Uint8Array, f8e5m2: Uint8Array, i32: Int32Array, u32: Uint32Array, i16: Int16Array, u16: Uint16Array,
-  i8: Int8Array, u8: Uint8Array, i4: Uint32Array, u4: Uint32Array, u3: Uint32Array, u2: Uint32Array, bool: Uint8Array, index: Uint32Array, offsets: Uint32Array,
+  f64: Float64Array,
+  f32: Float32Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  f8e4m3: Uint8Array,
+  f8e5m2: Uint8Array,
+  i32: Int32Array,
+  u32: Uint32Array,
+  i16: Int16Array,
+  u16: Uint16Array,
+  i8: Int8Array,
+  u8: Uint8Array,
+  i4: Uint32Array,
+  u4: Uint32Array,
+  u3: Uint32Array,
+  u2: Uint32Array,
+  bool: Uint8Array,
+  index: Uint32Array,
+  offsets: Uint32Array,
 } as const;
 export type DataOf<E extends ElementType> = InstanceType<(typeof arrays)[E]>;
 
@@ -28,7 +45,8 @@ export interface Tensor<E extends ElementType, S extends readonly number[]> exte
 }
 
 /** Units (elements, or words of packed ones) that a tensor of `count` elements takes. */
-export const unitsFor = (elem: ElementType, count: number): number => (elementBits[elem] < 8 ? Math.ceil((count * elementBits[elem]) / 32) : count);
+export const unitsFor = (elem: ElementType, count: number): number =>
+  elementBits[elem] < 8 ? Math.ceil((count * elementBits[elem]) / 32) : count;
 
 /**
  * Wraps `data` (or zeros) as a tensor.
@@ -39,8 +57,13 @@ export function tensor<E extends ElementType, const S extends readonly number[]>
   const count = shape.reduce((a, b) => a * b, 1);
   const units = unitsFor(elem, count);
   const held = data ?? new arrays[elem](units);
-  if (held.length < units) throw new WeftError("R103", `${elem}[${shape.join(", ")}] takes ${units} ${elementBits[elem] < 8 ? "words" : "elements"}, the data has ${held.length}`);
-  if (!(held instanceof arrays[elem])) throw new WeftError("R102", `${elem} is held in a ${arrays[elem].name}, found a ${held.constructor.name}`);
+  if (held.length < units)
+    throw new WeftError(
+      "R103",
+      `${elem}[${shape.join(", ")}] takes ${units} ${elementBits[elem] < 8 ? "words" : "elements"}, the data has ${held.length}`,
+    );
+  if (!(held instanceof arrays[elem]))
+    throw new WeftError("R102", `${elem} is held in a ${arrays[elem].name}, found a ${held.constructor.name}`);
   return { elem, shape, data: held };
 }
 export const bytesOf = (t: HostTensor): Uint8Array => new Uint8Array(t.data.buffer, t.data.byteOffset, t.data.byteLength);

@@ -85,4 +85,5 @@ export function unflatten(flat: number, shape: readonly number[]): number[] {
   }
   return index;
 }
-export const describe = (d: Disagreement): string => `${d.tensor}[${d.index.join(", ")}]: got ${d.got}, expected ${d.expected} ± ${d.bound} (${(Math.abs(d.got - d.expected) / d.bound).toFixed(1)} bounds)`;
+export const describe = (d: Disagreement): string =>
+  `${d.tensor}[${d.index.join(", ")}]: got ${d.got}, expected ${d.expected} ± ${d.bound} (${(Math.abs(d.got - d.expected) / d.bound).toFixed(1)} bounds)`;

@@ -52,9 +52,27 @@ export function numbersOf(t: HostTensor, param?: TensorParam, values: Readonly<R
   for (let i = 0; i < count; i++) out[i] = readElement(t.elem, t.data, position(i));
   return out;
 }
-const arrays = { f64: Float64Array, f32: Float32Array, i32: Int32Array, i16: Int16Array, i8: Int8Array, f16: Uint16Array, bf16: Uint16Array, u16: Uint16Array, u8: Uint8Array, bool: Uint8Array, f8e4m3: Uint8Array, f8e5m2: Uint8Array } as const;
+const arrays = {
+  f64: Float64Array,
+  f32: Float32Array,
+  i32: Int32Array,
+  i16: Int16Array,
+  i8: Int8Array,
+  f16: Uint16Array,
+  bf16: Uint16Array,
+  u16: Uint16Array,
+  u8: Uint8Array,
+  bool: Uint8Array,
+  f8e4m3: Uint8Array,
+  f8e5m2: Uint8Array,
+} as const;
 /** A tensor from numbers in logical order, rounded to the type; `units` more than the count where a layout takes them. */
-export function tensorOf(elem: Storage, shape: readonly number[], numbers: ArrayLike<number>, layout?: { readonly units: number; readonly position: (flat: number) => number }): HostTensor {
+export function tensorOf(
+  elem: Storage,
+  shape: readonly number[],
+  numbers: ArrayLike<number>,
+  layout?: { readonly units: number; readonly position: (flat: number) => number },
+): HostTensor {
   const count = shape.reduce((a, b) => a * b, 1);
   const Data = (arrays as Record<string, new (n: number) => TensorData>)[elem] ?? Uint32Array;
   const data = new Data(layout?.units ?? unitsFor(elem, count));

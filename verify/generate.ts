@@ -1,7 +1,8 @@
 /** Arguments for a kernel from its signature alone: sizes, scalars, and data that its types and `where` clauses admit. */
+
+import { storage } from "../dsl/tensor/types.ts";
 import { type Artifact, evaluateSize, holds, type TensorParam } from "../runtime/abi.ts";
 import { type Arguments, unitsOfParam } from "../runtime/call.ts";
-import { storage } from "../dsl/tensor/types.ts";
 import { positionOf, tensorOf } from "./convert.ts";
 
 /** A seeded generator: the same seed, the same numbers (mulberry32). */
@@ -20,7 +21,9 @@ export interface GenerateOptions {
   readonly dims?: Readonly<Record<string, number>>;
   readonly scalars?: Readonly<Record<string, number>>;
   /** Data by parameter, where the type says too little. */
-  readonly data?: Readonly<Record<string, (shape: readonly number[], values: Readonly<Record<string, number>>, random: () => number) => ArrayLike<number>>>;
+  readonly data?: Readonly<
+    Record<string, (shape: readonly number[], values: Readonly<Record<string, number>>, random: () => number) => ArrayLike<number>>
+  >;
   /** Elements that all tensors together may have. */
   readonly most?: number;
 }
@@ -29,20 +32,41 @@ const edges = [1, 1, 2, 2, 3, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65];
 const emptyShare = 0.05;
 
 /** @returns undefined where no draw met the preconditions within many tries */
-export function generate(artifact: Artifact, random: () => number, options: GenerateOptions = {}): { args: Arguments; dims: Record<string, number> } | undefined {
+export function generate(
+  artifact: Artifact,
+  random: () => number,
+  options: GenerateOptions = {},
+): { args: Arguments; dims: Record<string, number> } | undefined {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
   for (let attempt = 0; attempt < 500; attempt++) {
     const values: Record<string, number> = {};
-    for (const d of artifact.dims) values[d.name] = d.value ?? options.dims?.[d.name] ?? (random() < emptyShare ? 0 : pick(options.sizes ?? edges));
+    for (const d of artifact.dims)
+      values[d.name] = d.value ?? options.dims?.[d.name] ?? (random() < emptyShare ? 0 : pick(options.sizes ?? edges));
     for (const p of artifact.params) if (p.kind === "scalar") values[p.name] = options.scalars?.[p.name] ?? scalar(p.elem, random);
     if (!artifact.requires.every((r) => holds(r.condition, values))) continue;
     const tensors = artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
     const shapes = tensors.map((p) => p.shape.map((e) => evaluateSize(e, values)));
-    const total = [...shapes.map((s) => s.reduce((a, b) => a * b, 1)), ...artifact.temps.map((t) => evaluateSize(t.count, values))].reduce((a, b) => a + b, 0);
+    const total = [...shapes.map((s) => s.reduce((a, b) => a * b, 1)), ...artifact.temps.map((t) => evaluateSize(t.count, values))].reduce(
+      (a, b) => a + b,
+      0,
+    );
     if (shapes.some((s) => s.some((n) => n < 0)) || total > (options.most ?? 60_000)) continue;
-    if (tensors.some((p, k) => p.bound !== undefined && p.elem === "index" && evaluateSize(p.bound, values) < 1 && shapes[k]!.every((n) => n > 0))) continue;
-    if (tensors.some((p, k) => p.elem === "offsets" && p.role !== "out" && shapes[k]![0]! < 2 && evaluateSize(p.bound!, values) > 0 && !p.open)) continue;
-    if (tensors.some((p, k) => p.distinct && p.bound !== undefined && shapes[k]!.reduce((a, b) => a * b, 1) > evaluateSize(p.bound, values))) continue;
+    if (
+      tensors.some(
+        (p, k) => p.bound !== undefined && p.elem === "index" && evaluateSize(p.bound, values) < 1 && shapes[k]!.every((n) => n > 0),
+      )
+    )
+      continue;
+    if (
+      tensors.some(
+        (p, k) => p.elem === "offsets" && p.role !== "out" && shapes[k]![0]! < 2 && evaluateSize(p.bound!, values) > 0 && !p.open,
+      )
+    )
+      continue;
+    if (
+      tensors.some((p, k) => p.distinct && p.bound !== undefined && shapes[k]!.reduce((a, b) => a * b, 1) > evaluateSize(p.bound, values))
+    )
+      continue;
     const args: Record<string, Arguments[string]> = {};
     for (const p of artifact.params) if (p.kind === "scalar") args[p.name] = values[p.name]!;
     tensors.forEach((p, k) => {
@@ -50,7 +74,12 @@ export function generate(artifact: Artifact, random: () => number, options: Gene
       const shape = shapes[k]!;
       const count = shape.reduce((a, b) => a * b, 1);
       const numbers = options.data?.[p.name]?.(shape, values, random) ?? numbersFor(p, count, values, random);
-      args[p.name] = tensorOf(p.elem, shape, numbers, p.layout ? { units: unitsOfParam(p, count, values), position: positionOf(p, values) } : undefined);
+      args[p.name] = tensorOf(
+        p.elem,
+        shape,
+        numbers,
+        p.layout ? { units: unitsOfParam(p, count, values), position: positionOf(p, values) } : undefined,
+      );
     });
     return { args, dims: Object.fromEntries(artifact.dims.map((d) => [d.name, values[d.name]!])) };
   }

@@ -14,10 +14,17 @@ interface StepCall {
 }
 /** Launches in order with the values each sees, repeated groups written out. */
 function order(steps: readonly Step[], values: Readonly<Record<string, number>>): StepCall[] {
-  return steps.flatMap((s) => (s.kind === "launch" ? [{ name: s.launch.name, values }] : Array.from({ length: evaluateSize(s.count, values) }, (_, k) => order(s.steps, { ...values, [s.name]: k })).flat()));
+  return steps.flatMap((s) =>
+    s.kind === "launch"
+      ? [{ name: s.launch.name, values }]
+      : Array.from({ length: evaluateSize(s.count, values) }, (_, k) => order(s.steps, { ...values, [s.name]: k })).flat(),
+  );
 }
 const tensors = (call: PreparedCall): TensorParam[] => call.artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
-const outputs = (call: PreparedCall): CallResult => ({ outputs: Object.fromEntries(tensors(call).flatMap((p) => (p.role === "in" ? [] : [[p.name, call.tensors.get(p.name)!]]))), timeMs: 0 });
+const outputs = (call: PreparedCall): CallResult => ({
+  outputs: Object.fromEntries(tensors(call).flatMap((p) => (p.role === "in" ? [] : [[p.name, call.tensors.get(p.name)!]]))),
+  timeMs: 0,
+});
 
 /** Runs the tile level. Positions outside a buffer are an InternalError. */
 export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
@@ -25,7 +32,10 @@ export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
   for (const p of tensors(call)) {
     const t = call.tensors.get(p.name)!;
     const count = storage[p.elem].bits < 8 ? t.data.length * (32 / storage[p.elem].bits) : t.data.length;
-    memory.set(p.name, Float64Array.from({ length: count }, (_, i) => readElement(p.elem, t.data, i)));
+    memory.set(
+      p.name,
+      Float64Array.from({ length: count }, (_, i) => readElement(p.elem, t.data, i)),
+    );
   }
   for (const t of compiled.tiles.temps) memory.set(t.name, new Float64Array(evaluateSize(t.count, call.values)).fill(Number.NaN));
   const launches = new Map<string, Extract<Step, { kind: "launch" }>["launch"]>();
@@ -37,7 +47,8 @@ export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
   };
   collect(compiled.tiles.steps);
   for (const s of order(compiled.tiles.steps, call.values)) interpretLaunch(launches.get(s.name)!, memory, s.values);
-  for (const p of tensors(call)) if (p.role !== "in") memory.get(p.name)!.forEach((v, i) => writeElement(p.elem, call.tensors.get(p.name)!.data, i, v));
+  for (const p of tensors(call))
+    if (p.role !== "in") memory.get(p.name)!.forEach((v, i) => writeElement(p.elem, call.tensors.get(p.name)!.data, i, v));
   return outputs(call);
 }
 

@@ -21,7 +21,11 @@ export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpret
   const { artifact, values, tensors } = call;
   const program = programOf(artifact);
   const inputs = Object.fromEntries(
-    artifact.params.flatMap((p) => (p.kind === "tensor" && p.role !== "out" ? [[p.name, { shape: tensors.get(p.name)!.shape, values: numbersOf(tensors.get(p.name)!, p, values) }]] : [])),
+    artifact.params.flatMap((p) =>
+      p.kind === "tensor" && p.role !== "out"
+        ? [[p.name, { shape: tensors.get(p.name)!.shape, values: numbersOf(tensors.get(p.name)!, p, values) }]]
+        : [],
+    ),
   );
   return new Interpreter(program, { dims: values, scalars: values, tensors: inputs }, profiles[profile]);
 }

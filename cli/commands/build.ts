@@ -9,8 +9,8 @@ import { check, type TargetName } from "../../dsl/index.ts";
 import type { Artifact } from "../../runtime/abi.ts";
 import { progress, readSource, sourcesOf, UserError, writeWhole } from "../fail.ts";
 import { asJson, render } from "../render.ts";
-import { report, targetOf } from "../workspace.ts";
 import { version } from "../version.ts";
+import { report, targetOf } from "../workspace.ts";
 
 export interface BuildOptions {
   readonly out: string;
@@ -105,7 +105,12 @@ function readManifest(file: string): Manifest {
 }
 
 /** All outputs of one file, or undefined where it has errors: then nothing of it is written. */
-function compileFile(file: string, text: string, targets: readonly TargetName[], options: BuildOptions): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
+function compileFile(
+  file: string,
+  text: string,
+  targets: readonly TargetName[],
+  options: BuildOptions,
+): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
   const checked = check(text);
   if (report(checked, file, options.json ?? false)) return undefined;
   const files = new Map<string, string>();
@@ -114,7 +119,9 @@ function compileFile(file: string, text: string, targets: readonly TargetName[],
   let refused = false;
   for (const instance of checked.instances) {
     for (const target of targets) {
-      const schedule = checked.schedules.find((s) => s.kernel === instance.kernel && s.target === target && s.features.length === 0 && s.name === undefined);
+      const schedule = checked.schedules.find(
+        (s) => s.kernel === instance.kernel && s.target === target && s.features.length === 0 && s.name === undefined,
+      );
       try {
         const { artifact } = compile(instance, text, { target, schedule });
         const name = `${instance.kernel}${suffix(instance.name)}.${target === "cuda" ? "cu" : "wgsl"}`;
@@ -124,7 +131,14 @@ function compileFile(file: string, text: string, targets: readonly TargetName[],
         kernels[instance.kernel] = [...(kernels[instance.kernel] ?? []), { file: name, ...description }];
       } catch (e) {
         if (!(e instanceof Refusal)) throw e;
-        const d = { code: e.code, severity: "error" as const, span: e.span, message: e.message, notes: [], ...(e.help ? { help: e.help } : {}) };
+        const d = {
+          code: e.code,
+          severity: "error" as const,
+          span: e.span,
+          message: e.message,
+          notes: [],
+          ...(e.help ? { help: e.help } : {}),
+        };
         if (options.json) console.log(asJson(d, file, text));
         else console.error(render(d, file, text));
         refused = true;
@@ -136,4 +150,10 @@ function compileFile(file: string, text: string, targets: readonly TargetName[],
   return { files, kernels };
 }
 /** `T=f16, D=64` -> `-f16-64` */
-const suffix = (instance: string): string => (instance === "" ? "" : `-${instance.split(", ").map((p) => p.split("=")[1]).join("-")}`);
+const suffix = (instance: string): string =>
+  instance === ""
+    ? ""
+    : `-${instance
+        .split(", ")
+        .map((p) => p.split("=")[1])
+        .join("-")}`;

@@ -12,5 +12,6 @@ export function checkFiles(paths: readonly string[], options: { readonly json?: 
     else if (options.json) console.log(JSON.stringify({ file, ok: true, kernels: [...new Set(checked.instances.map((i) => i.kernel))] }));
     else console.log(`${file}: ok`);
   }
-  if (failed > 0) throw new UserError(`${failed} of ${files.length} file${files.length === 1 ? "" : "s"} ${failed === 1 ? "has" : "have"} errors`);
+  if (failed > 0)
+    throw new UserError(`${failed} of ${files.length} file${files.length === 1 ? "" : "s"} ${failed === 1 ? "has" : "have"} errors`);
 }

@@ -14,7 +14,8 @@ export interface ExplainOptions {
 export function explain(name: string, options: ExplainOptions): void {
   const target = targetOf(options.target);
   const names = Object.keys(stages);
-  if (options.after !== undefined && !names.includes(options.after)) throw new UserError(`there is no stage \`${options.after}\`; stages are ${names.join(", ")}`);
+  if (options.after !== undefined && !names.includes(options.after))
+    throw new UserError(`there is no stage \`${options.after}\`; stages are ${names.join(", ")}`);
   const found = load(name, options.json ?? false);
   const instance = pickInstance(found, options.instance);
   let before = "";

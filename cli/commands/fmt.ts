@@ -1,7 +1,7 @@
 /** `weft fmt`: rewrites files in the one style, or says which are not in it. */
 import pc from "picocolors";
-import { check } from "../../dsl/index.ts";
 import { format } from "../../dsl/format.ts";
+import { check } from "../../dsl/index.ts";
 import { readSource, sourcesOf, UserError, writeWhole } from "../fail.ts";
 import { report } from "../workspace.ts";
 

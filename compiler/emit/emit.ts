@@ -72,7 +72,8 @@ class Emitter {
         return;
       case "share": {
         const v = this.expr(s.value);
-        const value = s.value.elem === "bool" ? t.op("select", "u32", [v, atom(t.literal(1, "u32")), atom(t.literal(0, "u32"))], "u32").text : v.text;
+        const value =
+          s.value.elem === "bool" ? t.op("select", "u32", [v, atom(t.literal(1, "u32")), atom(t.literal(0, "u32"))], "u32").text : v.text;
         return this.line(depth, `${s.array}[${this.expr(s.at).text}] = ${value};`);
       }
       case "barrier":
@@ -105,7 +106,12 @@ class Emitter {
       case "block":
         return atom(t.blockIndex);
       case "op":
-        return t.op(e.op, e.elem, e.args.map((a) => this.expr(a)), e.args[0]!.elem);
+        return t.op(
+          e.op,
+          e.elem,
+          e.args.map((a) => this.expr(a)),
+          e.args[0]!.elem,
+        );
       case "load": {
         const b = this.buffer(e.buffer);
         const at = this.expr(e.at);

@@ -8,7 +8,13 @@ export interface WgslFrame {
   readonly fields: readonly string[];
   readonly bindings: readonly string[];
   readonly helpers: readonly string[];
-  readonly entries: readonly { readonly name: string; readonly shared: readonly string[]; readonly threads: number; readonly blocks: string; readonly body: string }[];
+  readonly entries: readonly {
+    readonly name: string;
+    readonly shared: readonly string[];
+    readonly threads: number;
+    readonly blocks: string;
+    readonly body: string;
+  }[];
 }
 export const wgslFrame = compile<WgslFrame>(`// {{title}}
 struct Args {
@@ -43,7 +49,14 @@ fn {{name}}(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) 
 export interface CudaFrame {
   readonly title: string;
   readonly helpers: readonly string[];
-  readonly entries: readonly { readonly name: string; readonly params: string; readonly shared: readonly string[]; readonly threads: number; readonly places: readonly string[]; readonly body: string }[];
+  readonly entries: readonly {
+    readonly name: string;
+    readonly params: string;
+    readonly shared: readonly string[];
+    readonly threads: number;
+    readonly places: readonly string[];
+    readonly body: string;
+  }[];
 }
 export const cudaFrame = compile<CudaFrame>(`// {{title}}
 {{#each helpers}}

@@ -14,21 +14,42 @@ const formats = [
 ] as const;
 
 /** Encoders, rounders and decoders of every format, over a `narrow` function of the target. `u` spells u32 literals. */
-function codecs(fn: (name: string, params: string, result: string, body: string) => string, u: string, decode: Record<string, string>, types: { f32: string; u32: string }): Helper[] {
+function codecs(
+  fn: (name: string, params: string, result: string, body: string) => string,
+  u: string,
+  decode: Record<string, string>,
+  types: { f32: string; u32: string },
+): Helper[] {
   const out: Helper[] = [];
   const add = (name: string, text: string) => out.push({ name, text });
   for (const f of formats) {
-    const args = (mode: string, bits: string, over: number) => `weft_narrow(x, ${f.mantissa}${u}, ${f.bias}, ${f.top}${u}, ${over}${u}, ${f.nan}${u}, ${f.sign}${u}, ${mode}${u}, ${bits})`;
+    const args = (mode: string, bits: string, over: number) =>
+      `weft_narrow(x, ${f.mantissa}${u}, ${f.bias}, ${f.top}${u}, ${over}${u}, ${f.nan}${u}, ${f.sign}${u}, ${mode}${u}, ${bits})`;
     add(`weft_encode_${f.name}`, fn(`weft_encode_${f.name}`, `x: ${types.f32}`, types.u32, `return ${args("0", `0${u}`, f.over)};`));
     add(`weft_decode_${f.name}`, fn(`weft_decode_${f.name}`, `b: ${types.u32}`, types.f32, decode[f.name]!));
-    add(`weft_round_${f.name}`, fn(`weft_round_${f.name}`, `x: ${types.f32}`, types.f32, `return weft_decode_${f.name}(weft_encode_${f.name}(x));`));
-    add(`weft_chop_${f.name}`, fn(`weft_chop_${f.name}`, `x: ${types.f32}`, types.f32, `return weft_decode_${f.name}(${args("1", `0${u}`, f.top)});`));
-    add(`weft_stochastic_${f.name}`, fn(`weft_stochastic_${f.name}`, `x: ${types.f32}, r: ${types.u32}`, types.f32, `return weft_decode_${f.name}(${args("2", "r", f.over)});`));
+    add(
+      `weft_round_${f.name}`,
+      fn(`weft_round_${f.name}`, `x: ${types.f32}`, types.f32, `return weft_decode_${f.name}(weft_encode_${f.name}(x));`),
+    );
+    add(
+      `weft_chop_${f.name}`,
+      fn(`weft_chop_${f.name}`, `x: ${types.f32}`, types.f32, `return weft_decode_${f.name}(${args("1", `0${u}`, f.top)});`),
+    );
+    add(
+      `weft_stochastic_${f.name}`,
+      fn(
+        `weft_stochastic_${f.name}`,
+        `x: ${types.f32}, r: ${types.u32}`,
+        types.f32,
+        `return weft_decode_${f.name}(${args("2", "r", f.over)});`,
+      ),
+    );
   }
   return out;
 }
 
-const narrowComment = "// The code of the value nearest to x (mode 0: ties to even, 1: toward zero, 2: away where the cut part exceeds r / 2^32).";
+const narrowComment =
+  "// The code of the value nearest to x (mode 0: ties to even, 1: toward zero, 2: away where the cut part exceeds r / 2^32).";
 export const wgslHelpers: readonly Helper[] = [
   {
     name: "weft_narrow",
@@ -66,14 +87,24 @@ fn weft_narrow(x: f32, mantissa: u32, bias: i32, top: u32, over: u32, nan: u32, 
       f16: "return unpack2x16float(b & 0xffffu).x;",
       bf16: "return bitcast<f32>(b << 16u);",
       f8e5m2: "return unpack2x16float((b & 0xffu) << 8u).x;",
-      f8e4m3: "let m = b & 7u; let e = (b >> 3u) & 15u; let s = select(1.0f, -1.0f, (b & 0x80u) != 0u); if (e == 0u) { return s * f32(m) * 0.001953125f; } return s * bitcast<f32>(((e + 120u) << 23u) | (m << 20u));",
+      f8e4m3:
+        "let m = b & 7u; let e = (b >> 3u) & 15u; let s = select(1.0f, -1.0f, (b & 0x80u) != 0u); if (e == 0u) { return s * f32(m) * 0.001953125f; } return s * bitcast<f32>(((e + 120u) << 23u) | (m << 20u));",
     },
     { f32: "f32", u32: "u32" },
   ),
-  { name: "weft_floordiv", text: "fn weft_floordiv(a: i32, b: i32) -> i32 {\n  let q = a / b;\n  return select(q, q - 1, (a % b != 0) && ((a < 0) != (b < 0)));\n}" },
-  { name: "weft_floormod", text: "fn weft_floormod(a: i32, b: i32) -> i32 {\n  let r = a % b;\n  return select(r, r + b, (r != 0) && ((r < 0) != (b < 0)));\n}" },
+  {
+    name: "weft_floordiv",
+    text: "fn weft_floordiv(a: i32, b: i32) -> i32 {\n  let q = a / b;\n  return select(q, q - 1, (a % b != 0) && ((a < 0) != (b < 0)));\n}",
+  },
+  {
+    name: "weft_floormod",
+    text: "fn weft_floormod(a: i32, b: i32) -> i32 {\n  let r = a % b;\n  return select(r, r + b, (r != 0) && ((r < 0) != (b < 0)));\n}",
+  },
   { name: "weft_fmod", text: "fn weft_fmod(a: f32, b: f32) -> f32 { return a - b * floor(a / b); }" },
-  { name: "weft_tanh", text: "fn weft_tanh(x: f32) -> f32 {\n  let t = 1f - 2f / (exp(2f * min(abs(x), 20f)) + 1f);\n  return select(t, -t, x < 0f);\n}" },
+  {
+    name: "weft_tanh",
+    text: "fn weft_tanh(x: f32) -> f32 {\n  let t = 1f - 2f / (exp(2f * min(abs(x), 20f)) + 1f);\n  return select(t, -t, x < 0f);\n}",
+  },
   { name: "weft_sigmoid", text: "fn weft_sigmoid(x: f32) -> f32 { return 1f / (1f + exp(min(-x, 87f))); }" },
   {
     name: "weft_erf",
@@ -106,7 +137,10 @@ fn weft_random(seed: u32, stream: u32, n: u32) -> u32 {
   return c[n & 3u];
 }`,
   },
-  { name: "weft_uniform", text: "fn weft_uniform(seed: u32, stream: u32, n: u32) -> f32 { return f32(weft_random(seed, stream, n) >> 8u) * 0x1p-24f; }" },
+  {
+    name: "weft_uniform",
+    text: "fn weft_uniform(seed: u32, stream: u32, n: u32) -> f32 { return f32(weft_random(seed, stream, n) >> 8u) * 0x1p-24f; }",
+  },
   {
     name: "weft_normal",
     text: "// Box-Muller; the angle is taken to [-pi, pi], where sin and cos are bounded.\nfn weft_normal(seed: u32, stream: u32, n: u32) -> f32 {\n  let u1 = f32((weft_random(seed, stream, n) >> 8u) + 1u) * 0x1p-24f;\n  let u2 = f32(weft_random(seed, stream, n ^ 1u) >> 8u) * 0x1p-24f;\n  let t = 6.2831855f * select(u2, u2 - 1f, u2 > 0.5f);\n  return sqrt(-2f * log(u1)) * select(cos(t), sin(t), (n & 1u) == 1u);\n}",
@@ -159,11 +193,26 @@ static __device__ __forceinline__ unsigned weft_narrow(float x, unsigned mantiss
     },
     { f32: "float", u32: "unsigned" },
   ),
-  { name: "weft_floordiv", text: "static __device__ __forceinline__ int weft_floordiv(int a, int b) { const int q = a / b; return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q; }" },
-  { name: "weft_floormod", text: "static __device__ __forceinline__ int weft_floormod(int a, int b) { const int r = a % b; return (r != 0 && (r < 0) != (b < 0)) ? r + b : r; }" },
-  { name: "weft_fmod", text: "template <class T> static __device__ __forceinline__ T weft_fmod(T a, T b) { return a - b * floor(a / b); }" },
-  { name: "weft_sign", text: "template <class T> static __device__ __forceinline__ T weft_sign(T x) { return T((x > T(0)) - (x < T(0))); }" },
-  { name: "weft_sigmoid", text: "static __device__ __forceinline__ float weft_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }\nstatic __device__ __forceinline__ double weft_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }" },
+  {
+    name: "weft_floordiv",
+    text: "static __device__ __forceinline__ int weft_floordiv(int a, int b) { const int q = a / b; return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q; }",
+  },
+  {
+    name: "weft_floormod",
+    text: "static __device__ __forceinline__ int weft_floormod(int a, int b) { const int r = a % b; return (r != 0 && (r < 0) != (b < 0)) ? r + b : r; }",
+  },
+  {
+    name: "weft_fmod",
+    text: "template <class T> static __device__ __forceinline__ T weft_fmod(T a, T b) { return a - b * floor(a / b); }",
+  },
+  {
+    name: "weft_sign",
+    text: "template <class T> static __device__ __forceinline__ T weft_sign(T x) { return T((x > T(0)) - (x < T(0))); }",
+  },
+  {
+    name: "weft_sigmoid",
+    text: "static __device__ __forceinline__ float weft_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }\nstatic __device__ __forceinline__ double weft_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }",
+  },
   { name: "weft_isfinite", text: "static __device__ __forceinline__ bool weft_isfinite(double x) { return x - x == 0.0; }" },
   {
     name: "weft_random",
@@ -178,7 +227,10 @@ static __device__ __forceinline__ unsigned weft_random(unsigned seed, unsigned s
   return (n & 3) == 0 ? c0 : (n & 3) == 1 ? c1 : (n & 3) == 2 ? c2 : c3;
 }`,
   },
-  { name: "weft_uniform", text: "static __device__ __forceinline__ float weft_uniform(unsigned seed, unsigned stream, unsigned n) { return float(weft_random(seed, stream, n) >> 8) * 0x1p-24f; }" },
+  {
+    name: "weft_uniform",
+    text: "static __device__ __forceinline__ float weft_uniform(unsigned seed, unsigned stream, unsigned n) { return float(weft_random(seed, stream, n) >> 8) * 0x1p-24f; }",
+  },
   {
     name: "weft_normal",
     text: "// Box-Muller.\nstatic __device__ __forceinline__ float weft_normal(unsigned seed, unsigned stream, unsigned n) {\n  const float u1 = float((weft_random(seed, stream, n) >> 8) + 1) * 0x1p-24f, u2 = float(weft_random(seed, stream, n ^ 1) >> 8) * 0x1p-24f;\n  const float t = 6.2831855f * (u2 > 0.5f ? u2 - 1.0f : u2);\n  return sqrtf(-2.0f * logf(u1)) * ((n & 1) ? sinf(t) : cosf(t));\n}",

@@ -13,17 +13,25 @@ export interface EmittedModule {
   readonly lines: readonly (readonly [number, number])[];
 }
 
-export function emitModule(title: string, kernels: readonly ThreadKernel[], uniforms: readonly UniformAbi[], target: Target): EmittedModule {
+export function emitModule(
+  title: string,
+  kernels: readonly ThreadKernel[],
+  uniforms: readonly UniformAbi[],
+  target: Target,
+): EmittedModule {
   const bodies = kernels.map((k) => emitBody(k, target));
   const texts = bodies.map((b) => b.lines.join("\n"));
-  const { source, bindings } = target.name === "wgsl" ? wgslModule(title, kernels, texts, uniforms, target) : cudaModule(title, kernels, texts, uniforms, target);
-  const launches = kernels.map((k, i): LaunchAbi => ({
-    entry: k.name,
-    grid: k.blocks,
-    threads: k.threads,
-    sharedBytes: k.shared.reduce((n, s) => n + s.count * bytesOf(s.elem), 0),
-    buffers: bindings[i]!,
-  }));
+  const { source, bindings } =
+    target.name === "wgsl" ? wgslModule(title, kernels, texts, uniforms, target) : cudaModule(title, kernels, texts, uniforms, target);
+  const launches = kernels.map(
+    (k, i): LaunchAbi => ({
+      entry: k.name,
+      grid: k.blocks,
+      threads: k.threads,
+      sharedBytes: k.shared.reduce((n, s) => n + s.count * bytesOf(s.elem), 0),
+      buffers: bindings[i]!,
+    }),
+  );
   return { source, launches, lines: originsIn(source, kernels, bodies) };
 }
 /** Generated line -> Weft line, both from 1: a comment's origin holds until the next. */
@@ -42,7 +50,13 @@ function originsIn(source: string, kernels: readonly ThreadKernel[], bodies: rea
 
 const access = (b: ThreadKernel["buffers"][number]): "read" | "read_write" => (b.access === "read" ? "read" : "read_write");
 
-function wgslModule(title: string, kernels: readonly ThreadKernel[], texts: readonly string[], uniforms: readonly UniformAbi[], target: Target): { source: string; bindings: BufferBinding[][] } {
+function wgslModule(
+  title: string,
+  kernels: readonly ThreadKernel[],
+  texts: readonly string[],
+  uniforms: readonly UniformAbi[],
+  target: Target,
+): { source: string; bindings: BufferBinding[][] } {
   // One variable for each buffer as each kernel sees it: read-only, written, or with fields merged into its words.
   const declared = new Map<string, { binding: number; text: string }>();
   const names = new Map<string, string>();
@@ -59,7 +73,10 @@ function wgslModule(title: string, kernels: readonly ThreadKernel[], texts: read
         const name = taken ? `${b.name}_${mode}` : b.name;
         names.set(b.name, name).set(key, name);
         const binding = declared.size + 1;
-        d = { binding, text: `@group(0) @binding(${binding}) var<storage, ${access(b)}> ${name}: array<${mode === "atomic" ? `atomic<${unit}>` : unit}>;` };
+        d = {
+          binding,
+          text: `@group(0) @binding(${binding}) var<storage, ${access(b)}> ${name}: array<${mode === "atomic" ? `atomic<${unit}>` : unit}>;`,
+        };
         declared.set(key, d);
       }
       const name = names.get(key)!;
@@ -81,11 +98,23 @@ function wgslModule(title: string, kernels: readonly ThreadKernel[], texts: read
     return { name: k.name, shared, threads: k.threads, blocks: sizeText(k.blocks, target), body };
   });
   const fields = uniforms.length > 0 ? uniforms.map((u) => `${u.name}: ${u.type}`) : ["unused: u32"];
-  const source = wgslFrame({ title, fields, bindings: [...declared.values()].map((d) => d.text), helpers: helpers.map((h) => h.text), entries });
+  const source = wgslFrame({
+    title,
+    fields,
+    bindings: [...declared.values()].map((d) => d.text),
+    helpers: helpers.map((h) => h.text),
+    entries,
+  });
   return { source, bindings };
 }
 
-function cudaModule(title: string, kernels: readonly ThreadKernel[], texts: readonly string[], uniforms: readonly UniformAbi[], target: Target): { source: string; bindings: BufferBinding[][] } {
+function cudaModule(
+  title: string,
+  kernels: readonly ThreadKernel[],
+  texts: readonly string[],
+  uniforms: readonly UniformAbi[],
+  target: Target,
+): { source: string; bindings: BufferBinding[][] } {
   const types = { i32: "int", u32: "unsigned", f32: "float", f64: "double" } as const;
   const entries = kernels.map((k, i) => ({
     name: k.name,

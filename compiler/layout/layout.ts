@@ -74,7 +74,10 @@ export class Layout {
 
   /** Tiles of `this`, placed as `other` says: it acts on new, higher bits of the same names. */
   product(other: Layout): Layout {
-    const names = [...this.outputs.map((o) => o.name), ...other.outputs.filter((o) => !this.outputs.some((x) => x.name === o.name)).map((o) => o.name)];
+    const names = [
+      ...this.outputs.map((o) => o.name),
+      ...other.outputs.filter((o) => !this.outputs.some((x) => x.name === o.name)).map((o) => o.name),
+    ];
     const bitsIn = (l: Layout, name: string) => l.outputs.find((o) => o.name === name)?.bits ?? 0;
     const outputs = names.map((name) => ({ name, bits: bitsIn(this, name) + bitsIn(other, name) }));
     const place = (l: Layout, shift: (name: string) => number) => (column: number) => {
@@ -137,7 +140,11 @@ export class Layout {
       return from;
     };
     const columns = new Map<string, number[]>();
-    for (const o of this.outputs) columns.set(o.name, Array.from({ length: o.bits }, (_, b) => solve(1 << (this.offset(o.name) + b))));
+    for (const o of this.outputs)
+      columns.set(
+        o.name,
+        Array.from({ length: o.bits }, (_, b) => solve(1 << (this.offset(o.name) + b))),
+      );
     return new Layout(columns, inputs);
   }
   /** The inputs in `keep`, the rest held at 0. */

@@ -21,7 +21,9 @@ export function boundsOf(condition: Expr, index: string, inner: ReadonlySet<stri
     if (a.type === "f32" || a.type === "f64" || a.type === "bool") continue;
     const found = solve(a, b, index) ?? flip(solve(b, a, index));
     if (found === undefined || !free(found.value)) continue;
-    const op = found.flipped ? ({ lt: "gt", le: "ge", gt: "lt", ge: "le", eq: "eq" } as const)[c.op as "lt"] : (c.op as "lt" | "le" | "gt" | "ge" | "eq");
+    const op = found.flipped
+      ? ({ lt: "gt", le: "ge", gt: "lt", ge: "le", eq: "eq" } as const)[c.op as "lt"]
+      : (c.op as "lt" | "le" | "gt" | "ge" | "eq");
     if (op === "lt") upper.push(found.value);
     if (op === "le" || op === "eq") upper.push(add(found.value, num(1)));
     if (op === "gt") lower.push(add(found.value, num(1)));

@@ -42,7 +42,9 @@ export interface RowJob {
   readonly line: number;
 }
 export type Job = MapJob | RowJob;
-export type PlannedStep = { readonly kind: "job"; readonly job: Job } | { readonly kind: "repeat"; readonly fold: Fold; readonly steps: readonly PlannedStep[] };
+export type PlannedStep =
+  | { readonly kind: "job"; readonly job: Job }
+  | { readonly kind: "repeat"; readonly fold: Fold; readonly steps: readonly PlannedStep[] };
 export interface Plan {
   readonly program: Program;
   readonly stored: ReadonlyMap<string, Stored>;
@@ -84,11 +86,23 @@ class Planner {
   run(): Plan {
     for (const p of this.program.params) {
       if (p.axes === undefined) continue;
-      this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...(p.layout ? { layout: p.layout } : {}) }, p.elem, p.where);
+      this.put(
+        { name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...(p.layout ? { layout: p.layout } : {}) },
+        p.elem,
+        p.where,
+      );
     }
     for (const s of this.program.statements) this.collectUses(s, false);
     const steps = this.merged(this.statements(this.program.statements));
-    return { program: this.program, stored: this.stored, domains: this.domains, tables: this.tables, inlined: this.inlined, formulas: this.formulas(), steps: [...steps, ...this.lateWrites()] };
+    return {
+      program: this.program,
+      stored: this.stored,
+      domains: this.domains,
+      tables: this.tables,
+      inlined: this.inlined,
+      formulas: this.formulas(),
+      steps: [...steps, ...this.lateWrites()],
+    };
   }
   private put(s: Stored, elem: ElemType, domain: Expr | undefined): void {
     this.stored.set(s.name, s);
@@ -183,14 +197,25 @@ class Planner {
     const axes = output ? output.axes.map((a, k) => ({ ...d.axes[k]!, extent: a.extent })) : d.axes;
     const subscripts = d.axes.map((a) => indexVar(a.name));
     // An integer that others may subscript with is 0 where it is undefined, not whatever memory held.
-    const held: Expr = domain !== undefined && !output && !isFloat(value.type) && value.type !== "bool" ? { kind: "if", cond: domain, then: value, else: num(0, value.type), type: value.type, span: d.span } : value;
-    const stores: StoreItem[] = [{ buffer: d.name, subscripts, ...this.valued(held), where: held === value ? (domain ?? trueExpr) : trueExpr, line }];
+    const held: Expr =
+      domain !== undefined && !output && !isFloat(value.type) && value.type !== "bool"
+        ? { kind: "if", cond: domain, then: value, else: num(0, value.type), type: value.type, span: d.span }
+        : value;
+    const stores: StoreItem[] = [
+      { buffer: d.name, subscripts, ...this.valued(held), where: held === value ? (domain ?? trueExpr) : trueExpr, line },
+    ];
     const costly = domain !== undefined && some(domain, (x) => x.kind === "reduce");
     let visible = domain;
     if (costly && !output) {
       const flag = `${d.name}_defined`;
       this.put({ name: flag, elem: "u32", axes: d.axes, role: "temp" }, { name: "u32" }, undefined);
-      stores.push({ buffer: flag, subscripts, ...this.valued({ kind: "if", cond: domain, then: num(1, "u32"), else: num(0, "u32"), type: "u32", span: d.span }), where: trueExpr, line });
+      stores.push({
+        buffer: flag,
+        subscripts,
+        ...this.valued({ kind: "if", cond: domain, then: num(1, "u32"), else: num(0, "u32"), type: "u32", span: d.span }),
+        where: trueExpr,
+        line,
+      });
       visible = compare("ne", { kind: "read", tensor: flag, subscripts, type: "u32", span: d.span }, num(0, "u32"));
     }
     this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, output ? undefined : visible);
@@ -200,13 +225,26 @@ class Planner {
   private domainOf(d: { readonly axes: readonly Axis[]; readonly where?: Expr; readonly value: Expr }): Expr | undefined {
     const whole = and(rangeCondition(d.axes, this.domains), d.where, domainOf(d.value, this.domains));
     if (isTrue(whole)) return undefined;
-    const prover = new Prover({ dims: this.program.dims, tables: this.tables, formulas: this.formulas(), axes: d.axes.map(({ name, extent }) => ({ name, extent })), conditions: this.program.requires });
-    const open = conjuncts(whole).filter((c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && prover.proves(c)));
+    const prover = new Prover({
+      dims: this.program.dims,
+      tables: this.tables,
+      formulas: this.formulas(),
+      axes: d.axes.map(({ name, extent }) => ({ name, extent })),
+      conditions: this.program.requires,
+    });
+    const open = conjuncts(whole).filter(
+      (c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && prover.proves(c)),
+    );
     return open.length === 0 ? undefined : and(...open);
   }
   /** Integer and bool definitions that proofs may see through. */
   private formulas(): ReadonlyMap<string, Define> {
-    return new Map([...this.made].filter(([, d]) => (d.value.type === "int" || d.value.type === "bool") && d.where === undefined && !some(d.value, (x) => x.kind === "reduce")));
+    return new Map(
+      [...this.made].filter(
+        ([, d]) =>
+          (d.value.type === "int" || d.value.type === "bool") && d.where === undefined && !some(d.value, (x) => x.kind === "reduce"),
+      ),
+    );
   }
   private valued(value: Expr): { value: Expr; expanded: Expr } {
     return { value, expanded: this.expand(value) };
@@ -215,7 +253,12 @@ class Planner {
   private expand(e: Expr): Expr {
     if (e.kind === "read") {
       const d = this.inlined.get(e.tensor);
-      if (d) return atSubscripts(this.expand(d.value), d.axes, e.subscripts.map((s) => this.expand(s)));
+      if (d)
+        return atSubscripts(
+          this.expand(d.value),
+          d.axes,
+          e.subscripts.map((s) => this.expand(s)),
+        );
     }
     return mapChildren(e, (c) => this.expand(c));
   }
@@ -230,9 +273,19 @@ class Planner {
     let part = 0;
     const lift = (e: Expr): Expr => {
       if (e.kind !== "sweep") return mapChildren(e, lift);
-      const axes = [...d.axes, ...e.over.filter((a) => !d.axes.some((x) => x.name === a.name))].filter((a) => freeIndices(e).has(a.name) || e.over.some((o) => o.name === a.name));
+      const axes = [...d.axes, ...e.over.filter((a) => !d.axes.some((x) => x.name === a.name))].filter(
+        (a) => freeIndices(e).has(a.name) || e.over.some((o) => o.name === a.name),
+      );
       const name = `${d.name}_sweep${++part}`;
-      const inner: Define = { kind: "define", name, axes, ...(e.where ? { where: e.where } : {}), value: { ...e, bodies: e.bodies.map(lift) }, output: false, span: e.span };
+      const inner: Define = {
+        kind: "define",
+        name,
+        axes,
+        ...(e.where ? { where: e.where } : {}),
+        value: { ...e, bodies: e.bodies.map(lift) },
+        output: false,
+        span: e.span,
+      };
       steps.push(...this.define(inner));
       return { kind: "read", tensor: name, subscripts: axes.map((a) => indexVar(a.name)), type: e.type, span: e.span };
     };
@@ -247,7 +300,16 @@ class Planner {
       const elem = output?.elem ?? r.elem;
       this.put({ name: r.name, elem: elem.name, axes: r.axes, role: output ? "output" : "temp" }, elem, undefined);
     }
-    const size: Expr = { kind: "reduce", op: "sum", axes: s.over, where: and(s.where, s.body ? domainOf(s.body, this.domains) : undefined), bodies: [num(1)], component: 0, type: "int", span: s.span };
+    const size: Expr = {
+      kind: "reduce",
+      op: "sum",
+      axes: s.over,
+      where: and(s.where, s.body ? domainOf(s.body, this.domains) : undefined),
+      bodies: [num(1)],
+      component: 0,
+      type: "int",
+      span: s.span,
+    };
     const line = this.options.lineOf(s.span.start);
     const [first, second] = s.results;
     const steps: PlannedStep[] = [];
@@ -255,22 +317,52 @@ class Planner {
     // Where results are partial: beyond |S| for topk, beyond the count for compact.
     if (s.kind === "topk") {
       const total = !isTrue(size.where ?? trueExpr) || s.over[0]!.range !== undefined;
-      const prover = new Prover({ dims: this.program.dims, tables: this.tables, axes: (first ?? second)!.axes, conditions: this.program.requires });
+      const prover = new Prover({
+        dims: this.program.dims,
+        tables: this.tables,
+        axes: (first ?? second)!.axes,
+        conditions: this.program.requires,
+      });
       const bound = compare("lt", rank(first), s.over[0]!.extent);
       if (total || !prover.proves(bound)) {
         const counter = `${(first?.name ?? second?.name)!}_count`;
         this.put({ name: counter, elem: "i32", axes: s.outer, role: "temp" }, { name: "i32" }, undefined);
-        steps.push({ kind: "job", job: { kind: "map", name: counter, axes: s.outer, stores: [{ buffer: counter, subscripts: s.outer.map((a) => indexVar(a.name)), ...this.valued(size), where: trueExpr, line }] } });
-        for (const r of s.results) if (r.name) this.domains.set(r.name, { axes: r.axes, domain: compare("lt", rank(r), { kind: "read", tensor: counter, subscripts: s.outer.map((a) => indexVar(a.name)), type: "i32", span: s.span }) });
+        steps.push({
+          kind: "job",
+          job: {
+            kind: "map",
+            name: counter,
+            axes: s.outer,
+            stores: [{ buffer: counter, subscripts: s.outer.map((a) => indexVar(a.name)), ...this.valued(size), where: trueExpr, line }],
+          },
+        });
+        for (const r of s.results)
+          if (r.name)
+            this.domains.set(r.name, {
+              axes: r.axes,
+              domain: compare("lt", rank(r), {
+                kind: "read",
+                tensor: counter,
+                subscripts: s.outer.map((a) => indexVar(a.name)),
+                type: "i32",
+                span: s.span,
+              }),
+            });
       }
     }
     if (s.kind === "compact" && second?.name) {
-      const count: Expr = first?.name ? { kind: "read", tensor: first.name, subscripts: s.outer.map((a) => indexVar(a.name)), type: "u32", span: s.span } : size;
+      const count: Expr = first?.name
+        ? { kind: "read", tensor: first.name, subscripts: s.outer.map((a) => indexVar(a.name)), type: "u32", span: s.span }
+        : size;
       this.domains.set(second.name, { axes: second.axes, domain: compare("lt", rank(second), count) });
     }
     if (s.kind === "group" && second?.name && first?.name) {
       const body = domainOf(s.body!, this.domains);
-      if (!isTrue(body)) this.domains.set(second.name, { axes: second.axes, domain: compare("lt", rank(second), { kind: "read", tensor: first.name, subscripts: [s.count!], type: "int", span: s.span }) });
+      if (!isTrue(body))
+        this.domains.set(second.name, {
+          axes: second.axes,
+          domain: compare("lt", rank(second), { kind: "read", tensor: first.name, subscripts: [s.count!], type: "int", span: s.span }),
+        });
     }
     return [...steps, { kind: "job", job: { kind: "row", name: first?.name ?? second?.name ?? s.kind, statement: s, line } }];
   }
@@ -287,7 +379,13 @@ class Planner {
     return [];
   }
   private storeOf(w: Write, buffer: string): StoreItem {
-    return { buffer, subscripts: w.subscripts, ...this.valued(w.value), where: and(rangeCondition(w.axes, this.domains), w.where, domainOf(w.value, this.domains)), line: this.options.lineOf(w.span.start) };
+    return {
+      buffer,
+      subscripts: w.subscripts,
+      ...this.valued(w.value),
+      where: and(rangeCondition(w.axes, this.domains), w.where, domainOf(w.value, this.domains)),
+      line: this.options.lineOf(w.span.start),
+    };
   }
   /** All reads see the tensors at entry: writes come last, at once where that is safe, else through a copy. */
   private lateWrites(): PlannedStep[] {
@@ -300,7 +398,8 @@ class Planner {
         for (const e of [write.value, ...write.subscripts, ...(write.where ? [write.where] : [])])
           visit(this.expand(e), (x) => {
             if ((x.kind === "read" && x.tensor === w.tensor) || (x.kind === "segment" && x.table === w.tensor)) {
-              const same = x.kind === "read" && write.mode === "set" && identicalPlaces(x.subscripts, w, write) && sameAxes(w.axes, write.axes);
+              const same =
+                x.kind === "read" && write.mode === "set" && identicalPlaces(x.subscripts, w, write) && sameAxes(w.axes, write.axes);
               if (!same) elsewhere = true;
             }
           });
@@ -320,7 +419,15 @@ class Planner {
         const type = computeOf({ name: target.elem });
         const read: Expr = { kind: "read", tensor: w.tensor, subscripts: target.axes.map((a) => indexVar(a.name)), type, span: w.span };
         this.put({ name: temp, elem: wide(type).name, axes: target.axes, role: "temp" }, wide(type), undefined);
-        first.push({ kind: "job", job: { kind: "map", name: temp, axes: target.axes, stores: [{ buffer: temp, subscripts: target.axes.map((a) => indexVar(a.name)), ...this.valued(read), where: trueExpr, line }] } });
+        first.push({
+          kind: "job",
+          job: {
+            kind: "map",
+            name: temp,
+            axes: target.axes,
+            stores: [{ buffer: temp, subscripts: target.axes.map((a) => indexVar(a.name)), ...this.valued(read), where: trueExpr, line }],
+          },
+        });
         first.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: { ...w, tensor: temp }, line } });
         last.push(this.copy(temp, target, line, type));
         continue;
@@ -332,12 +439,20 @@ class Planner {
       const temp = `${w.tensor}_new`;
       this.put({ name: temp, elem: wide(w.value.type).name, axes: w.axes, role: "temp" }, wide(w.value.type), undefined);
       const store = this.storeOf(w, temp);
-      first.push({ kind: "job", job: { kind: "map", name: temp, axes: w.axes, stores: [{ ...store, subscripts: w.axes.map((a) => indexVar(a.name)) }] } });
+      first.push({
+        kind: "job",
+        job: { kind: "map", name: temp, axes: w.axes, stores: [{ ...store, subscripts: w.axes.map((a) => indexVar(a.name)) }] },
+      });
       // Where the value or the place is read from what this launch overwrites, the condition is kept as well.
       const value: Expr = { kind: "read", tensor: temp, subscripts: w.axes.map((a) => indexVar(a.name)), type: w.value.type, span: w.span };
-      const fragile = some(this.expand(store.where), (x) => x.kind === "read" && written.has(x.tensor)) || w.subscripts.some((s) => some(this.expand(s), (x) => x.kind === "read" && written.has(x.tensor)));
+      const fragile =
+        some(this.expand(store.where), (x) => x.kind === "read" && written.has(x.tensor)) ||
+        w.subscripts.some((s) => some(this.expand(s), (x) => x.kind === "read" && written.has(x.tensor)));
       if (fragile) throw new InternalError(`${w.tensor}: a write whose condition or place reads a tensor that the kernel writes`);
-      last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, ...this.valued(value) }] } });
+      last.push({
+        kind: "job",
+        job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, ...this.valued(value) }] },
+      });
     }
     return [...this.merged(first), ...this.merged(last)];
   }
@@ -347,7 +462,15 @@ class Planner {
   private copy(from: string, target: Stored, line: number, type: Expr["type"]): PlannedStep {
     const subscripts = target.axes.map((a) => indexVar(a.name));
     const value: Expr = { kind: "read", tensor: from, subscripts, type, span: { start: 0, end: 0 } };
-    return { kind: "job", job: { kind: "map", name: target.name, axes: target.axes, stores: [{ buffer: target.name, subscripts, ...this.valued(value), where: trueExpr, line }] } };
+    return {
+      kind: "job",
+      job: {
+        kind: "map",
+        name: target.name,
+        axes: target.axes,
+        stores: [{ buffer: target.name, subscripts, ...this.valued(value), where: trueExpr, line }],
+      },
+    };
   }
 
   // ---- fold: launches repeated by the host
@@ -357,11 +480,23 @@ class Planner {
     for (const x of s.states) {
       const elem = wide(x.type);
       const subscripts = x.axes.map((a) => indexVar(a.name));
-      before.push({ kind: "job", job: { kind: "map", name: x.name, axes: x.axes, stores: [{ buffer: x.name, subscripts, ...this.valued(narrowed(x.init, x.storage)), where: trueExpr, line }] } });
+      before.push({
+        kind: "job",
+        job: {
+          kind: "map",
+          name: x.name,
+          axes: x.axes,
+          stores: [{ buffer: x.name, subscripts, ...this.valued(narrowed(x.init, x.storage)), where: trueExpr, line }],
+        },
+      });
       this.put({ name: x.name, elem: elem.name, axes: x.axes, role: "temp" }, elem, undefined);
     }
     for (const b of s.body) this.collectUses(b, true);
-    for (const n of s.nexts) this.collectUses({ kind: "write", tensor: `${n.state}_next`, mode: "set", axes: n.axes, subscripts: [], value: n.value, span: s.span }, true);
+    for (const n of s.nexts)
+      this.collectUses(
+        { kind: "write", tensor: `${n.state}_next`, mode: "set", axes: n.axes, subscripts: [], value: n.value, span: s.span },
+        true,
+      );
     for (const d of s.emits) this.collectUses(d, true);
     const body = this.statements(s.body);
     const emits = s.emits.flatMap((d) => this.emit(d, s));
@@ -377,7 +512,10 @@ class Planner {
       const value = narrowed(n.value, state.storage);
       const kept: Expr = isTrue(live) ? value : { kind: "if", cond: live, then: value, else: old, type: state.type, span: s.span };
       this.put({ name, elem: elem.name, axes: n.axes, role: "temp" }, elem, undefined);
-      nexts.push({ kind: "job", job: { kind: "map", name, axes: n.axes, stores: [{ buffer: name, subscripts, ...this.valued(kept), where: trueExpr, line }] } });
+      nexts.push({
+        kind: "job",
+        job: { kind: "map", name, axes: n.axes, stores: [{ buffer: name, subscripts, ...this.valued(kept), where: trueExpr, line }] },
+      });
       copies.push(this.copy(name, this.stored.get(n.state)!, line, state.type));
     }
     return [...this.merged(before), { kind: "repeat", fold: s, steps: [...this.merged([...body, ...emits]), ...nexts, ...copies] }];
@@ -388,7 +526,25 @@ class Planner {
     this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
     const axes = d.axes.filter((a) => a.name !== s.axis.name);
     const where = and(s.where, d.where, domainOf(d.value, this.domains));
-    return [{ kind: "job", job: { kind: "map", name: d.name, axes, stores: [{ buffer: d.name, subscripts: d.axes.map((a) => indexVar(a.name)), ...this.valued(output ? d.value : narrowed(d.value, d.storage)), where, line: this.options.lineOf(d.span.start) }] } }];
+    return [
+      {
+        kind: "job",
+        job: {
+          kind: "map",
+          name: d.name,
+          axes,
+          stores: [
+            {
+              buffer: d.name,
+              subscripts: d.axes.map((a) => indexVar(a.name)),
+              ...this.valued(output ? d.value : narrowed(d.value, d.storage)),
+              where,
+              line: this.options.lineOf(d.span.start),
+            },
+          ],
+        },
+      },
+    ];
   }
 }
 
@@ -401,15 +557,27 @@ interface Use {
   readonly inReduction: boolean;
 }
 const trueExpr: Expr = { kind: "const", value: true, type: "bool", span: { start: 0, end: 0 } };
-const identical = (subscripts: readonly Expr[], axes: readonly Axis[]): boolean => subscripts.length === axes.length && subscripts.every((s, k) => s.kind === "index" && s.name === axes[k]!.name);
+const identical = (subscripts: readonly Expr[], axes: readonly Axis[]): boolean =>
+  subscripts.length === axes.length && subscripts.every((s, k) => s.kind === "index" && s.name === axes[k]!.name);
 /** Whether `write` reads at the very element that `w` writes at the same point. */
 const identicalPlaces = (subscripts: readonly Expr[], w: Write, write: Write): boolean =>
-  subscripts.length === w.subscripts.length && subscripts.every((s, k) => printExpr(renamed(s, write.axes, w.axes)) === printExpr(w.subscripts[k]!));
-const renamed = (e: Expr, from: readonly Axis[], to: readonly Axis[]): Expr => (from.length === to.length ? atSubscripts(e, from, to.map((a) => indexVar(a.name))) : e);
-const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean => a.length === b.length && a.every((x, k) => printExpr(x.extent) === printExpr(b[k]!.extent) && x.range === undefined && b[k]!.range === undefined);
+  subscripts.length === w.subscripts.length &&
+  subscripts.every((s, k) => printExpr(renamed(s, write.axes, w.axes)) === printExpr(w.subscripts[k]!));
+const renamed = (e: Expr, from: readonly Axis[], to: readonly Axis[]): Expr =>
+  from.length === to.length
+    ? atSubscripts(
+        e,
+        from,
+        to.map((a) => indexVar(a.name)),
+      )
+    : e;
+const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean =>
+  a.length === b.length &&
+  a.every((x, k) => printExpr(x.extent) === printExpr(b[k]!.extent) && x.range === undefined && b[k]!.range === undefined);
 const wide = (type: Expr["type"]): ElemType => ({ name: type === "int" ? "i32" : type === "bool" ? "u32" : type });
 /** A definition with a storage type rounds as a conversion does. */
-const narrowed = (e: Expr, storage: ElemType | undefined): Expr => (storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e);
+const narrowed = (e: Expr, storage: ElemType | undefined): Expr =>
+  storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e;
 
 /**
  * Neighbouring jobs over the same axes, none of which reads what another writes, become one. A parameter that one updates in place and the
@@ -426,7 +594,11 @@ function merge(steps: readonly PlannedStep[], isParam: (tensor: string) => boole
     const [a, b] = [last.job, step.job];
     const writes = new Set(a.stores.map((s) => s.buffer));
     const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.expanded).filter(isParam));
-    const depends = b.stores.some((s) => [s.expanded, s.where, ...s.subscripts].some((e) => some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParam(x.tensor)) || (x.kind === "segment" && writes.has(x.table)))));
+    const depends = b.stores.some((s) =>
+      [s.expanded, s.where, ...s.subscripts].some((e) =>
+        some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParam(x.tensor)) || (x.kind === "segment" && writes.has(x.table))),
+      ),
+    );
     const simple = [...a.stores, ...b.stores].every((s) => !some(s.expanded, (x) => x.kind === "reduce"));
     const together = inPlace(b).some((t) => writes.has(t)) || inPlace(a).some((t) => b.stores.some((s) => s.buffer === t));
     if (!sameAxes(a.axes, b.axes) || (depends && !together) || (!simple && !together)) {
@@ -434,7 +606,13 @@ function merge(steps: readonly PlannedStep[], isParam: (tensor: string) => boole
       continue;
     }
     const to = a.axes.map((x) => indexVar(x.name));
-    const moved = b.stores.map((s) => ({ ...s, value: atSubscripts(s.value, b.axes, to), expanded: atSubscripts(s.expanded, b.axes, to), where: atSubscripts(s.where, b.axes, to), subscripts: s.subscripts.map((x) => atSubscripts(x, b.axes, to)) }));
+    const moved = b.stores.map((s) => ({
+      ...s,
+      value: atSubscripts(s.value, b.axes, to),
+      expanded: atSubscripts(s.expanded, b.axes, to),
+      where: atSubscripts(s.where, b.axes, to),
+      subscripts: s.subscripts.map((x) => atSubscripts(x, b.axes, to)),
+    }));
     out[out.length - 1] = { kind: "job", job: { ...a, stores: [...a.stores, ...moved] } };
   }
   return out;

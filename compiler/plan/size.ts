@@ -28,11 +28,16 @@ function sizeOrNone(e: Expr): SizeExpr | undefined {
   if (typeof a === "number" && typeof b === "number" && e.op === "mul") return a * b;
   return [arithmetic[e.op as keyof typeof arithmetic], a, b];
 }
-export const times = (a: SizeExpr, b: SizeExpr): SizeExpr => (a === 1 ? b : b === 1 ? a : typeof a === "number" && typeof b === "number" ? a * b : ["*", a, b]);
+export const times = (a: SizeExpr, b: SizeExpr): SizeExpr =>
+  a === 1 ? b : b === 1 ? a : typeof a === "number" && typeof b === "number" ? a * b : ["*", a, b];
 export const countOf = (axes: readonly Axis[]): SizeExpr => axes.map((a) => sizeExpr(a.extent)).reduce(times, 1);
 
 /** Element positions that a tensor takes: those of a declared layout end after the word of its last element. */
-export function positionsOf(s: { readonly elem: Storage; readonly axes: readonly Axis[]; readonly layout?: MemoryLayout | undefined }): SizeExpr {
+export function positionsOf(s: {
+  readonly elem: Storage;
+  readonly axes: readonly Axis[];
+  readonly layout?: MemoryLayout | undefined;
+}): SizeExpr {
   if (s.layout === undefined) return countOf(s.axes);
   const last = new Map(s.layout.indices.map((name, k): [string, Expr] => [name, sub(s.axes[k]!.extent, num(1))]));
   const word = sizeExpr(substitute(s.layout.word, last));

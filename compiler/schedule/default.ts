@@ -1,11 +1,11 @@
 /**
  * The default scheduler: from a job and a target to directives. What a schedule says wins; the rest is decided here, and can be printed.
  */
-import { visit } from "../../dsl/tensor/expr.ts";
-import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { freeIndices } from "../../dsl/tensor/expr.ts";
-import { storage } from "../../dsl/tensor/types.ts";
+
 import type { Directive } from "../../dsl/check/schedules.ts";
+import { freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, Plan } from "../plan/plan.ts";
 import type { Profile } from "../targets/target.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
@@ -27,7 +27,12 @@ export interface JobDirectives {
 export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDirectives {
   const axes = axesOf(job);
   const reduces = job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)) : [];
-  const make = (tile: [string, number][], threads: number, unroll: [string, number][] = []): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads });
+  const make = (tile: [string, number][], threads: number, unroll: [string, number][] = []): JobDirectives => ({
+    name: job.name,
+    tile: new Map(tile),
+    unroll: new Map(unroll),
+    threads,
+  });
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     return make(pack(axes, threads), threads);
@@ -127,7 +132,8 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
         if (elem) bits = Math.min(bits, storage[elem].bits);
       });
     const want = bits < 8 ? 32 / bits : 4;
-    for (let n = Math.min(8, want); n > 1; n /= 2) if (multipleOf(axis.extent) % n === 0 && axis.range === undefined) return [[base(axis.name), n]];
+    for (let n = Math.min(8, want); n > 1; n /= 2)
+      if (multipleOf(axis.extent) % n === 0 && axis.range === undefined) return [[base(axis.name), n]];
     return [];
   });
 }
@@ -136,7 +142,10 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
 export function applyDirectives(defaults: JobDirectives, directives: readonly Directive[], job: Job): JobDirectives {
   const names = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : [job.name]);
   const own = directives.filter((d) => !("definition" in d) || d.definition === undefined || names.has(d.definition));
-  const known = new Set([...axesOf(job).map((a) => a.name), ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)).flatMap((r) => r.axes.map((a) => base(a.name))) : [])]);
+  const known = new Set([
+    ...axesOf(job).map((a) => a.name),
+    ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)).flatMap((r) => r.axes.map((a) => base(a.name))) : []),
+  ]);
   const tiles = own.filter((d): d is Sized => d.kind === "tile" && known.has(d.index));
   const unrolled = own.filter((d): d is Sized => d.kind === "unroll" && known.has(d.index));
   const warps = own.find((d): d is Extract<Directive, { kind: "warps" }> => d.kind === "warps");
@@ -167,7 +176,8 @@ export function tilingOf(d: JobDirectives, job: Job): Tiling {
   // Square shares: every axis in turn gets a factor of two while threads and elements are left, the last axis first.
   for (const a of tiled) share.set(a.name, 1);
   const total = own / threads;
-  const most = (a: Axis): number => (tiled.length >= 2 && total > 1 ? Math.max(1, volume(a) / registersFor(total, tiled, a, d)) : volume(a));
+  const most = (a: Axis): number =>
+    tiled.length >= 2 && total > 1 ? Math.max(1, volume(a) / registersFor(total, tiled, a, d)) : volume(a);
   for (let given = true; given && threads > 1; ) {
     given = false;
     for (const a of [...tiled].reverse()) {
@@ -193,7 +203,10 @@ function registersFor(total: number, tiled: readonly Axis[], axis: Axis, d: JobD
   const regs = new Map(tiled.map((a) => [a.name, 1]));
   let left = total;
   while (left > 1) {
-    const next = [...tiled].reverse().filter((a) => regs.get(a.name)! < d.tile.get(a.name)!).sort((x, y) => regs.get(x.name)! - regs.get(y.name)!)[0];
+    const next = [...tiled]
+      .reverse()
+      .filter((a) => regs.get(a.name)! < d.tile.get(a.name)!)
+      .sort((x, y) => regs.get(x.name)! - regs.get(y.name)!)[0];
     if (next === undefined) break;
     regs.set(next.name, regs.get(next.name)! * 2);
     left /= 2;

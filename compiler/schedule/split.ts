@@ -17,7 +17,14 @@ export function split(program: Program, directives: readonly Directive[]): Progr
   if (splits.length === 0 && !whole) return program;
   const done = new Set<Split>();
   const statements = program.statements.flatMap((s) => cut(s, splits, done));
-  for (const d of splits) if (!done.has(d)) throw new Refusal("W606", d.span, `nothing here reduces over \`${d.index}\` in a way that can be split`, "split takes a sum, prod, max, min, all or any over one index");
+  for (const d of splits)
+    if (!done.has(d))
+      throw new Refusal(
+        "W606",
+        d.span,
+        `nothing here reduces over \`${d.index}\` in a way that can be split`,
+        "split takes a sum, prod, max, min, all or any over one index",
+      );
   return { ...program, statements };
 }
 function cut(s: Statement, splits: readonly Split[], done: Set<Split>): Statement[] {
@@ -29,10 +36,22 @@ function cut(s: Statement, splits: readonly Split[], done: Set<Split>): Statemen
     const wanted = splits.find((d) => d.index === axis.name && (d.definition === undefined || d.definition === s.name));
     if (wanted === undefined) {
       // A result of one element would leave the device to one block.
-      const alone = root && s.axes.length === 0 && e.axes.length === 1 && reassociates.has(e.op) && axis.range === undefined && axis.extent.kind !== "const";
+      const alone =
+        root &&
+        s.axes.length === 0 &&
+        e.axes.length === 1 &&
+        reassociates.has(e.op) &&
+        axis.range === undefined &&
+        axis.extent.kind !== "const";
       return alone ? pieces(e, s, 64, parts) : e;
     }
-    if (!reassociates.has(e.op) || e.axes.length !== 1) throw new Refusal("W606", wanted.span, `\`${s.name}\`: a ${e.op === "monoid" ? "monoid" : e.op} over ${e.axes.length} indices cannot be split`, "split takes a sum, prod, max, min, all or any over one index");
+    if (!reassociates.has(e.op) || e.axes.length !== 1)
+      throw new Refusal(
+        "W606",
+        wanted.span,
+        `\`${s.name}\`: a ${e.op === "monoid" ? "monoid" : e.op} over ${e.axes.length} indices cannot be split`,
+        "split takes a sum, prod, max, min, all or any over one index",
+      );
     done.add(wanted);
     return pieces(e, s, wanted.size, parts);
   };
@@ -46,12 +65,27 @@ function pieces(e: Extract<Expr, { kind: "reduce" }>, s: Define, n: number, part
   const c = indexVar(chunk.name);
   const low = mul(c, length);
   const high = add(low, length);
-  const range = axis.range ? { from: op("max", [axis.range.from, low], "int"), to: op("min", [axis.range.to, high], "int") } : { from: low, to: high };
+  const range = axis.range
+    ? { from: op("max", [axis.range.from, low], "int"), to: op("min", [axis.range.to, high], "int") }
+    : { from: low, to: high };
   const own = freeIndices(e);
   const outer = s.axes.filter((a) => own.has(a.name));
   const name = `${s.name}_part${parts.length === 0 ? "" : parts.length + 1}`;
   const { where, ...open } = e;
-  parts.push({ kind: "define", name, axes: [...outer, chunk], value: { ...open, ...(where ? { where } : {}), axes: [{ ...axis, range }] }, output: false, span: s.span });
-  const read: Expr = { kind: "read", tensor: name, subscripts: [...outer.map((a) => indexVar(a.name)), c], type: e.bodies[0]!.type, span: e.span };
+  parts.push({
+    kind: "define",
+    name,
+    axes: [...outer, chunk],
+    value: { ...open, ...(where ? { where } : {}), axes: [{ ...axis, range }] },
+    output: false,
+    span: s.span,
+  });
+  const read: Expr = {
+    kind: "read",
+    tensor: name,
+    subscripts: [...outer.map((a) => indexVar(a.name)), c],
+    type: e.bodies[0]!.type,
+    span: e.span,
+  };
   return { kind: "reduce", op: e.op, axes: [chunk], bodies: [read], component: 0, type: e.type, span: e.span };
 }

@@ -5,13 +5,38 @@ import { atom, call, infixText, prefixText, tight, unsupported } from "./spellin
 import type { Target, Text, Unit } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "float", f64: "double", i32: "int", u32: "unsigned", bool: "bool" };
-const units: Record<Unit, string> = { f64: "double", f32: "float", i32: "int", u32: "unsigned", u16: "unsigned short", u8: "unsigned char" };
+const units: Record<Unit, string> = {
+  f64: "double",
+  f32: "float",
+  i32: "int",
+  u32: "unsigned",
+  u16: "unsigned short",
+  u8: "unsigned char",
+};
 export const unitType = (unit: Unit): string => units[unit];
 
 /** Functions of floats by their f32 name; f64 drops the suffix. */
 const math: Partial<Record<MapOp, string>> = {
-  abs: "fabsf", floor: "floorf", ceil: "ceilf", trunc: "truncf", round: "rintf", exp: "expf", exp2: "exp2f", expm1: "expm1f", log: "logf", log2: "log2f", log1p: "log1pf",
-  sqrt: "sqrtf", rsqrt: "rsqrtf", tanh: "tanhf", sin: "sinf", cos: "cosf", erf: "erff", pow: "powf", min: "fminf", max: "fmaxf",
+  abs: "fabsf",
+  floor: "floorf",
+  ceil: "ceilf",
+  trunc: "truncf",
+  round: "rintf",
+  exp: "expf",
+  exp2: "exp2f",
+  expm1: "expm1f",
+  log: "logf",
+  log2: "log2f",
+  log1p: "log1pf",
+  sqrt: "sqrtf",
+  rsqrt: "rsqrtf",
+  tanh: "tanhf",
+  sin: "sinf",
+  cos: "cosf",
+  erf: "erff",
+  pow: "powf",
+  min: "fminf",
+  max: "fmaxf",
 };
 function literal(value: number | boolean, elem: Elem): string {
   if (typeof value === "boolean") return String(value);
@@ -24,7 +49,13 @@ function literal(value: number | boolean, elem: Elem): string {
 function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   const [a, b, c] = args as [Text, Text, Text];
   const float = elem === "f32" || elem === "f64";
-  if (name === "shl" || name === "shr") return infixText(name, [a, /^\d+u?$/.test(b.text) ? atom(String(Number.parseInt(b.text, 10) & 31)) : { text: `${b.level === tight ? b.text : `(${b.text})`} & 31`, level: 5 }])!;
+  if (name === "shl" || name === "shr")
+    return infixText(name, [
+      a,
+      /^\d+u?$/.test(b.text)
+        ? atom(String(Number.parseInt(b.text, 10) & 31))
+        : { text: `${b.level === tight ? b.text : `(${b.text})`} & 31`, level: 5 },
+    ])!;
   if ((name === "div" || name === "truncdiv") && float) return infixText("truncdiv", args)!;
   if ((name === "div" || name === "mod") && elem === "i32") return call(name === "div" ? "weft_floordiv" : "weft_floormod", args);
   if (name === "mod" && float) return call("weft_fmod", args);
@@ -34,15 +65,32 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   if (name === "neg") return prefixText("-", a);
   if (name === "lnot") return prefixText("!", a);
   if (name === "not") return prefixText("~", a);
-  if (name === "select") return { text: [a, b, c].map((t) => (t.level > 0 ? t.text : `(${t.text})`)).reduce((x, y, k) => x + (k === 1 ? " ? " : " : ") + y), level: 0 };
-  if (name === "bitcast") return from === elem ? a : elem === "f32" ? call("__uint_as_float", [a]) : from === "f32" ? call(elem === "i32" ? "__float_as_int" : "__float_as_uint", [a]) : call(elem === "i32" ? "int" : "unsigned", [a]);
-  if (name === "to_i32" || name === "to_u32") return from === "f32" ? call(name === "to_i32" ? "__float2int_rz" : "__float2uint_rz", [a]) : from === "f64" ? call(name === "to_i32" ? "__double2int_rz" : "__double2uint_rz", [a]) : call(types[elem]!, [a]);
+  if (name === "select")
+    return {
+      text: [a, b, c].map((t) => (t.level > 0 ? t.text : `(${t.text})`)).reduce((x, y, k) => x + (k === 1 ? " ? " : " : ") + y),
+      level: 0,
+    };
+  if (name === "bitcast")
+    return from === elem
+      ? a
+      : elem === "f32"
+        ? call("__uint_as_float", [a])
+        : from === "f32"
+          ? call(elem === "i32" ? "__float_as_int" : "__float_as_uint", [a])
+          : call(elem === "i32" ? "int" : "unsigned", [a]);
+  if (name === "to_i32" || name === "to_u32")
+    return from === "f32"
+      ? call(name === "to_i32" ? "__float2int_rz" : "__float2uint_rz", [a])
+      : from === "f64"
+        ? call(name === "to_i32" ? "__double2int_rz" : "__double2uint_rz", [a])
+        : call(types[elem]!, [a]);
   if (name === "to_f32" || name === "to_f64") return call(types[elem]!, [a]);
   if (name === "clamp") return float ? op("min", elem, [op("max", elem, [a, b], elem), c], elem) : call("min", [call("max", [a, b]), c]);
   if (name === "sign") return call("weft_sign", [a]);
   if (name === "sigmoid") return call("weft_sigmoid", [a]);
   if (name === "isfinite") return call("weft_isfinite", [a]);
-  if (name === "random" || name === "uniform" || name === "normal") return call(`weft_${name}`, args.length === 2 ? [a, atom("0u"), b] : args);
+  if (name === "random" || name === "uniform" || name === "normal")
+    return call(`weft_${name}`, args.length === 2 ? [a, atom("0u"), b] : args);
   if ((name === "min" || name === "max" || name === "abs") && !float) return call(name, args);
   const f = math[name];
   if (f) return name === "rsqrt" && elem === "f64" ? call("rsqrt", args) : call(elem === "f64" ? f.slice(0, -1) : f, args);
@@ -64,13 +112,20 @@ export const cuda: Target = {
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count) => `__shared__ ${elem === "bool" ? "unsigned" : types[elem]} ${name}[${count}];`,
   unitBits: 8,
-  load: (buffer, unit, at) => (unit === "u8" || unit === "u16" ? call("unsigned", [atom(`${buffer}[${at.text}]`)]) : atom(`${buffer}[${at.text}]`)),
-  store: (buffer, unit, at, value) => `${buffer}[${at.text}] = ${unit === "u8" || unit === "u16" ? `(${units[unit]})(${value.text})` : value.text};`,
-  merge: (buffer, word, mask, bits) => [`atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`, `atomicOr(&${buffer}[${word.text}], ${bits.text});`],
+  load: (buffer, unit, at) =>
+    unit === "u8" || unit === "u16" ? call("unsigned", [atom(`${buffer}[${at.text}]`)]) : atom(`${buffer}[${at.text}]`),
+  store: (buffer, unit, at, value) =>
+    `${buffer}[${at.text}] = ${unit === "u8" || unit === "u16" ? `(${units[unit]})(${value.text})` : value.text};`,
+  merge: (buffer, word, mask, bits) => [
+    `atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`,
+    `atomicOr(&${buffer}[${word.text}], ${bits.text});`,
+  ],
   reserved: new Set(
-    ("alignas alignof and asm auto bool break case catch char class const constexpr continue decltype default delete do double else enum explicit extern false float for friend goto if inline int long mutable namespace new not " +
+    (
+      "alignas alignof and asm auto bool break case catch char class const constexpr continue decltype default delete do double else enum explicit extern false float for friend goto if inline int long mutable namespace new not " +
       "nullptr operator or private protected public register return short signed sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void volatile while xor " +
-      "abs ceil exp exp2 floor log log2 max min pow round sqrt sin cos tanh erf printf half blockIdx blockDim gridDim threadIdx warpSize").split(" "),
+      "abs ceil exp exp2 floor log log2 max min pow round sqrt sin cos tanh erf printf half blockIdx blockDim gridDim threadIdx warpSize"
+    ).split(" "),
   ),
   threadIndex: "thread",
   blockIndex: "block",

@@ -8,9 +8,24 @@ export const tight = 20;
 export const atom = (text: string): Text => ({ text, level: tight });
 
 const infix: Partial<Record<MapOp, readonly [symbol: string, level: number]>> = {
-  lor: ["||", 1], land: ["&&", 2], or: ["|", 3], xor: ["^", 4], and: ["&", 5],
-  eq: ["==", 6], ne: ["!=", 6], lt: ["<", 7], le: ["<=", 7], gt: [">", 7], ge: [">=", 7],
-  shl: ["<<", 8], shr: [">>", 8], add: ["+", 9], sub: ["-", 9], mul: ["*", 10], truncdiv: ["/", 10], truncmod: ["%", 10],
+  lor: ["||", 1],
+  land: ["&&", 2],
+  or: ["|", 3],
+  xor: ["^", 4],
+  and: ["&", 5],
+  eq: ["==", 6],
+  ne: ["!=", 6],
+  lt: ["<", 7],
+  le: ["<=", 7],
+  gt: [">", 7],
+  ge: [">=", 7],
+  shl: ["<<", 8],
+  shr: [">>", 8],
+  add: ["+", 9],
+  sub: ["-", 9],
+  mul: ["*", 10],
+  truncdiv: ["/", 10],
+  truncmod: ["%", 10],
 };
 const same = new Set<MapOp>(["add", "mul", "land", "lor"]);
 
@@ -21,12 +36,23 @@ export function infixText(op: MapOp, [a, b]: readonly Text[]): Text | undefined 
   const [symbol, level] = i;
   const arithmetic = (l: number) => l === 9 || l === 10;
   const wrap = (t: Text, right: boolean): string => {
-    const binds = t.level === tight || (arithmetic(level) && arithmetic(t.level) ? (right ? t.level > level : t.level >= level) : t.level === level && !right && same.has(op)) || (level <= 7 && level >= 6 && t.level >= 9) || (level <= 2 && t.level >= 6 && t.level <= 7);
+    const binds =
+      t.level === tight ||
+      (arithmetic(level) && arithmetic(t.level)
+        ? right
+          ? t.level > level
+          : t.level >= level
+        : t.level === level && !right && same.has(op)) ||
+      (level <= 7 && level >= 6 && t.level >= 9) ||
+      (level <= 2 && t.level >= 6 && t.level <= 7);
     return binds ? t.text : `(${t.text})`;
   };
   return { text: `${wrap(a, false)} ${symbol} ${wrap(b, true)}`, level };
 }
-export const prefixText = (symbol: string, a: Text): Text => ({ text: `${symbol}${a.level === tight ? a.text : `(${a.text})`}`, level: 15 });
+export const prefixText = (symbol: string, a: Text): Text => ({
+  text: `${symbol}${a.level === tight ? a.text : `(${a.text})`}`,
+  level: 15,
+});
 export const call = (name: string, args: readonly Text[]): Text => atom(`${name}(${args.map((a) => a.text).join(", ")})`);
 export function unsupported(op: MapOp, elem: string, target: string): never {
   throw new InternalError(`${target} has no spelling for ${op} on ${elem}`);

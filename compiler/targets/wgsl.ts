@@ -6,10 +6,33 @@ import type { Target, Text } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "f32", i32: "i32", u32: "u32", bool: "bool" };
 const functions: Partial<Record<MapOp, string>> = {
-  min: "min", max: "max", abs: "abs", sign: "sign", floor: "floor", ceil: "ceil", trunc: "trunc", round: "round", clamp: "clamp",
-  exp: "exp", exp2: "exp2", log: "log", log2: "log2", sqrt: "sqrt", rsqrt: "inverseSqrt", sin: "sin", cos: "cos",
-  tanh: "weft_tanh", sigmoid: "weft_sigmoid", erf: "weft_erf", pow: "weft_pow", expm1: "weft_expm1", log1p: "weft_log1p", isfinite: "weft_isfinite",
-  random: "weft_random", uniform: "weft_uniform", normal: "weft_normal",
+  min: "min",
+  max: "max",
+  abs: "abs",
+  sign: "sign",
+  floor: "floor",
+  ceil: "ceil",
+  trunc: "trunc",
+  round: "round",
+  clamp: "clamp",
+  exp: "exp",
+  exp2: "exp2",
+  log: "log",
+  log2: "log2",
+  sqrt: "sqrt",
+  rsqrt: "inverseSqrt",
+  sin: "sin",
+  cos: "cos",
+  tanh: "weft_tanh",
+  sigmoid: "weft_sigmoid",
+  erf: "weft_erf",
+  pow: "weft_pow",
+  expm1: "weft_expm1",
+  log1p: "weft_log1p",
+  isfinite: "weft_isfinite",
+  random: "weft_random",
+  uniform: "weft_uniform",
+  normal: "weft_normal",
 };
 function literal(value: number | boolean, elem: Elem): string {
   if (typeof value === "boolean") return String(value);
@@ -33,7 +56,15 @@ function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
   if (name === "select") return call("select", [c, b, a]);
   if (name === "bitcast") return call(`bitcast<${types[elem]}>`, [a]);
   if (name === "to_f32" || name === "to_i32" || name === "to_u32") return call(types[elem]!, [a]);
-  if (name === "isfinite" || functions[name]) return call(functions[name]!, args.length === 2 && ["random", "uniform", "normal"].includes(name) ? [a, atom("0u"), asWord(b)] : ["random", "uniform", "normal"].includes(name) ? args.map(asWord) : args);
+  if (name === "isfinite" || functions[name])
+    return call(
+      functions[name]!,
+      args.length === 2 && ["random", "uniform", "normal"].includes(name)
+        ? [a, atom("0u"), asWord(b)]
+        : ["random", "uniform", "normal"].includes(name)
+          ? args.map(asWord)
+          : args,
+    );
   if (/^(round|chop|stochastic|encode|decode)_/.test(name)) return call(`weft_${name}`, args);
   return unsupported(name, elem, "wgsl");
 }
@@ -41,7 +72,11 @@ const asWord = (t: Text): Text => (/u$|^u32\(/.test(t.text) ? t : call("u32", [t
 /** Shift counts are taken modulo 32; WGSL wants them as u32. */
 function shift(name: "shl" | "shr", a: Text, b: Text): Text {
   const constant = /^\d+u?$/.test(b.text);
-  const count = constant ? `${Number.parseInt(b.text, 10) & 31}u` : /^u32\(/.test(b.text) || b.text.endsWith("u") ? b.text : `u32(${b.text}) & 31u`;
+  const count = constant
+    ? `${Number.parseInt(b.text, 10) & 31}u`
+    : /^u32\(/.test(b.text) || b.text.endsWith("u")
+      ? b.text
+      : `u32(${b.text}) & 31u`;
   return infixText(name, [a, constant ? atom(count) : { text: count, level: 5 }])!;
 }
 /** A position as an index; what is known to be natural needs no more. */
@@ -62,15 +97,21 @@ export const wgsl: Target = {
   sharedArray: (name, elem, count) => `var<workgroup> ${name}: array<${elem === "bool" ? "u32" : types[elem]}, ${count}>;`,
   unitBits: 32,
   load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${index(at)}])` : `${buffer}[${index(at)}]`),
-  store: (buffer, _unit, at, value, atomic) => (atomic ? `atomicStore(&${buffer}[${index(at)}], ${value.text});` : `${buffer}[${index(at)}] = ${value.text};`),
-  merge: (buffer, word, mask, bits) => [`atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`, `atomicOr(&${buffer}[${word.text}], ${bits.text});`],
+  store: (buffer, _unit, at, value, atomic) =>
+    atomic ? `atomicStore(&${buffer}[${index(at)}], ${value.text});` : `${buffer}[${index(at)}] = ${value.text};`,
+  merge: (buffer, word, mask, bits) => [
+    `atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`,
+    `atomicOr(&${buffer}[${word.text}], ${bits.text});`,
+  ],
   reserved: new Set(
     // Keywords, reserved words that people use as names, and builtin functions and types (WGSL, "Keyword and Token Summary").
-    ("alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let loop override requires return struct switch true var while " +
+    (
+      "alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let loop override requires return struct switch true var while " +
       "active array as asm async atomic attribute auto await bitcast bool buffer cast catch class common compile concept constructor delete demote do enum export extern external f16 f32 filter final fixed get goto handle i32 " +
       "impl import in inline input interface layout mat mod module mut new null of out output package pass pixel precise private protected ptr public read read_write ref register resource restrict return sampler self set shared " +
       "signed static storage super target template texture this type typedef u32 uniform union unsigned use using vec vec2 vec3 vec4 virtual volatile where with workgroup write yield " +
-      "abs acos all any asin atan ceil clamp cos cosh cross degrees distance dot exp exp2 floor fma fract length log log2 max min mix modf normalize pow radians reflect round sign sin sinh smoothstep sqrt step tan tanh transpose trunc select args main").split(" "),
+      "abs acos all any asin atan ceil clamp cos cosh cross degrees distance dot exp exp2 floor fma fract length log log2 max min mix modf normalize pow radians reflect round sign sin sinh smoothstep sqrt step tan tanh transpose trunc select args main"
+    ).split(" "),
   ),
   threadIndex: "thread",
   blockIndex: "block",

@@ -23,7 +23,14 @@ export type Stmt =
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }
   | { readonly kind: "assign"; readonly name: string; readonly value: Expr }
   /** name = from, from + step, .. while name < to */
-  | { readonly kind: "for"; readonly name: string; readonly from: Expr; readonly to: Expr; readonly step: number; readonly body: readonly Stmt[] }
+  | {
+      readonly kind: "for";
+      readonly name: string;
+      readonly from: Expr;
+      readonly to: Expr;
+      readonly step: number;
+      readonly body: readonly Stmt[];
+    }
   | { readonly kind: "if"; readonly test: Expr; readonly then: readonly Stmt[] }
   | { readonly kind: "store"; readonly buffer: string; readonly at: Expr; readonly value: Expr }
   /** Replaces the bits under `mask` of a word; other threads may change its other bits at the same time. */

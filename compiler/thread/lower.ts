@@ -30,7 +30,11 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
     buffers: launch.buffers.map((b) => ({ ...b, ...unitsOf(b, target.unitBits), atomic: merged.has(b.name) })),
     shared: l.sharedArrays,
-    body: statementsOf(l.nodes, target.reserved, launch.buffers.map((b) => b.name)),
+    body: statementsOf(
+      l.nodes,
+      target.reserved,
+      launch.buffers.map((b) => b.name),
+    ),
   };
 }
 
@@ -98,7 +102,14 @@ class ThreadLowering {
       case "coordinate":
         return this.set(op.out, (r) => this.coordinate(op.axis, r));
       case "map":
-        return this.set(op.out, (r) => n.op(op.op, op.args.map((a) => this.get(a, r)), tile(op.out).elem, tile(op.out).name));
+        return this.set(op.out, (r) =>
+          n.op(
+            op.op,
+            op.args.map((a) => this.get(a, r)),
+            tile(op.out).elem,
+            tile(op.out).name,
+          ),
+        );
       case "load": {
         const pinned = this.written.has(op.buffer);
         // A thread that only holds a copy must not look at what another is changing.
@@ -183,7 +194,14 @@ class ThreadLowering {
     const { elem } = this.launch.buffers.find((b) => b.name === op.buffer)!;
     const { bits } = storage[elem];
     if (bits >= this.unitBits) {
-      for (const p of places) n.effect({ kind: "store", buffer: op.buffer, at: p.at, value: this.encode(p.value, elem), ...(p.test === undefined ? {} : { guard: p.test }) });
+      for (const p of places)
+        n.effect({
+          kind: "store",
+          buffer: op.buffer,
+          at: p.at,
+          value: this.encode(p.value, elem),
+          ...(p.test === undefined ? {} : { guard: p.test }),
+        });
       return;
     }
     this.storeFields(op.buffer, elem, places);
@@ -197,7 +215,9 @@ class ThreadLowering {
     while (rest.length > 0) {
       const { base, by } = n.offset(rest[0]!.at);
       const word = Math.floor(by / per);
-      const fields = Array.from({ length: per }, (_, k) => rest.findIndex((p) => n.offset(p.at).base === base && n.offset(p.at).by === word * per + k));
+      const fields = Array.from({ length: per }, (_, k) =>
+        rest.findIndex((p) => n.offset(p.at).base === base && n.offset(p.at).by === word * per + k),
+      );
       const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);
       if (!whole) {
         const p = rest.shift()!;
@@ -206,11 +226,21 @@ class ThreadLowering {
       }
       const parts = fields.map((f) => rest[f]!);
       for (const p of parts) rest.splice(rest.indexOf(p), 1);
-      const value = parts.map((p, k) => n.op("shl", [this.encode(p.value, elem), n.constant(k * bits, "u32")], "u32")).reduce((a, b) => n.op("or", [a, b], "u32"));
+      const value = parts
+        .map((p, k) => n.op("shl", [this.encode(p.value, elem), n.constant(k * bits, "u32")], "u32"))
+        .reduce((a, b) => n.op("or", [a, b], "u32"));
       const tests = [...new Set(parts.map((p) => p.test))];
       const all = tests.length === 1 ? tests[0] : tests.filter((t) => t !== undefined).reduce((a, b) => n.op("land", [a, b], "bool"));
-      n.effect({ kind: "store", buffer, at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"), value, ...(all === undefined ? {} : { guard: all }) });
-      if (tests.length > 1) for (const p of parts) this.mergeField(buffer, elem, p, n.op("land", [p.test ?? n.constant(true, "bool"), n.op("lnot", [all!], "bool")], "bool"));
+      n.effect({
+        kind: "store",
+        buffer,
+        at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"),
+        value,
+        ...(all === undefined ? {} : { guard: all }),
+      });
+      if (tests.length > 1)
+        for (const p of parts)
+          this.mergeField(buffer, elem, p, n.op("land", [p.test ?? n.constant(true, "bool"), n.op("lnot", [all!], "bool")], "bool"));
     }
   }
   private mergeField(buffer: string, elem: Storage, p: { at: NodeId; value: NodeId }, test: NodeId | undefined): void {
@@ -256,14 +286,18 @@ class ThreadLowering {
     const n = this.nodes;
     const info = storage[elem];
     if (elem === "bool") return n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32");
-    if (info.bits >= 32) return n.at(value).elem === "bool" ? n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32") : value;
+    if (info.bits >= 32)
+      return n.at(value).elem === "bool" ? n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32") : value;
     if (info.class === "float") return n.op(`encode_${elem}` as MapOp, [value], "u32");
     return n.op("and", [n.op("bitcast", [value], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
   }
 
   private loop(op: Extract<Op, { kind: "loop" }>): void {
     const n = this.nodes;
-    const hull = (v: Value, pick: "min" | "max"): NodeId => this.instances(this.launch.tiles[v]!.axes).map((r) => this.get(v, r)).reduce((a, b) => n.op(pick, [a, b], "i32"));
+    const hull = (v: Value, pick: "min" | "max"): NodeId =>
+      this.instances(this.launch.tiles[v]!.axes)
+        .map((r) => this.get(v, r))
+        .reduce((a, b) => n.op(pick, [a, b], "i32"));
     const from = hull(op.from, "min");
     const to = hull(op.to, "max");
     const carried = op.carried.map((c) => {
@@ -320,7 +354,12 @@ class ThreadLowering {
     if (this.exchanges++ > 0) n.effect({ kind: "barrier" });
     registers.forEach((r, i) => {
       folded.get(r)!.forEach((v, k) => {
-        n.effect({ kind: "share", array: this.array(k, n.at(v).elem, registers.length * threads), at: n.op("add", [thread, n.int(i * threads)], "i32"), value: v });
+        n.effect({
+          kind: "share",
+          array: this.array(k, n.at(v).elem, registers.length * threads),
+          at: n.op("add", [thread, n.int(i * threads)], "i32"),
+          value: v,
+        });
       });
     });
     n.effect({ kind: "barrier" });

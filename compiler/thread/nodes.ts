@@ -27,12 +27,27 @@ export interface Node {
 export type Effect =
   | { readonly kind: "node"; readonly node: NodeId }
   | { readonly kind: "store"; readonly buffer: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
-  | { readonly kind: "merge"; readonly buffer: string; readonly at: NodeId; readonly mask: NodeId; readonly bits: NodeId; readonly guard?: NodeId }
+  | {
+      readonly kind: "merge";
+      readonly buffer: string;
+      readonly at: NodeId;
+      readonly mask: NodeId;
+      readonly bits: NodeId;
+      readonly guard?: NodeId;
+    }
   | { readonly kind: "share"; readonly array: string; readonly at: NodeId; readonly value: NodeId }
   | { readonly kind: "barrier" }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number }
   | { readonly kind: "declare"; readonly variable: NodeId; readonly init: NodeId }
-  | { readonly kind: "loop"; readonly index: NodeId; readonly from: NodeId; readonly to: NodeId; readonly step: number; readonly assigns: readonly { readonly variable: NodeId; readonly value: NodeId }[]; readonly body: readonly Effect[] };
+  | {
+      readonly kind: "loop";
+      readonly index: NodeId;
+      readonly from: NodeId;
+      readonly to: NodeId;
+      readonly step: number;
+      readonly assigns: readonly { readonly variable: NodeId; readonly value: NodeId }[];
+      readonly body: readonly Effect[];
+    };
 
 interface Scope {
   readonly effects: Effect[];
@@ -94,7 +109,10 @@ export class Nodes {
   }
   load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean, hint: string): NodeId {
     const args = guard === undefined ? [at] : [at, guard];
-    return this.node({ kind: "load", elem, args, name: buffer, guarded: guard !== undefined, pinned, hint }, pinned ? undefined : `l ${buffer} ${args.join()}`);
+    return this.node(
+      { kind: "load", elem, args, name: buffer, guarded: guard !== undefined, pinned, hint },
+      pinned ? undefined : `l ${buffer} ${args.join()}`,
+    );
   }
   shared(array: string, elem: Elem, at: NodeId): NodeId {
     return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true });
@@ -140,7 +158,8 @@ export class Nodes {
     const comparison = ["lt", "le", "gt", "ge", "eq", "ne"].includes(op);
     if (comparison && this.list[args[0]!]!.elem === "i32") {
       const [x, y] = [this.value(args[0]!), this.value(args[1]!)];
-      if (typeof x === "number" && typeof y === "number") return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
+      if (typeof x === "number" && typeof y === "number")
+        return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
     }
     const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
     return this.node({ kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) }, `o ${op} ${elem} ${args.join()}`);
@@ -159,7 +178,18 @@ export class Nodes {
     const y = b === undefined ? undefined : this.value(b);
     const both = typeof x === "number" && typeof y === "number";
     if (both) {
-      const v = { add: x + y, sub: x - y, mul: x * y, min: Math.min(x, y), max: Math.max(x, y), truncdiv: y > 0 ? Math.trunc(x / y) : Number.NaN, truncmod: y > 0 ? x % y : Number.NaN, shl: x * 2 ** y, and: x & y, shr: x >> y }[op as "add"];
+      const v = {
+        add: x + y,
+        sub: x - y,
+        mul: x * y,
+        min: Math.min(x, y),
+        max: Math.max(x, y),
+        truncdiv: y > 0 ? Math.trunc(x / y) : Number.NaN,
+        truncmod: y > 0 ? x % y : Number.NaN,
+        shl: x * 2 ** y,
+        and: x & y,
+        shr: x >> y,
+      }[op as "add"];
       if (v !== undefined && Math.abs(v) < 2 ** 31) return this.int(v);
     }
     switch (op) {
@@ -169,7 +199,8 @@ export class Nodes {
         const left = this.offset(a);
         const right = this.offset(b);
         if (typeof y === "number") return left.by === 0 ? undefined : this.op("add", [left.base, this.int(left.by + y)], "i32");
-        if (left.by !== 0 || right.by !== 0) return this.op("add", [this.op("add", [left.base, right.base], "i32"), this.int(left.by + right.by)], "i32");
+        if (left.by !== 0 || right.by !== 0)
+          return this.op("add", [this.op("add", [left.base, right.base], "i32"), this.int(left.by + right.by)], "i32");
         return undefined;
       }
       case "sub":
@@ -181,7 +212,8 @@ export class Nodes {
         if (y === 1) return a;
         if (y === 0) return b;
         const left = this.offset(a);
-        if (typeof y === "number" && left.by !== 0) return this.op("add", [this.op("mul", [left.base, b], "i32"), this.int(left.by * y)], "i32");
+        if (typeof y === "number" && left.by !== 0)
+          return this.op("add", [this.op("mul", [left.base, b], "i32"), this.int(left.by * y)], "i32");
         return undefined;
       }
       case "truncdiv":

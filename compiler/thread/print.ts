@@ -5,7 +5,9 @@ import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
 export function printKernel(k: ThreadKernel): string {
   const buffers = k.buffers.map((b) => `  ${b.access} ${b.name}: ${b.unit}[${sizeText(b.units)}]${b.atomic ? " atomic" : ""}`);
   const shared = k.shared.map((s) => `  shared ${s.name}: ${s.elem}[${s.count}]`);
-  return [`thread ${k.name}  threads ${k.threads}  blocks ${sizeText(k.blocks)}`, ...buffers, ...shared, ...printBlock(k.body, "  ")].join("\n");
+  return [`thread ${k.name}  threads ${k.threads}  blocks ${sizeText(k.blocks)}`, ...buffers, ...shared, ...printBlock(k.body, "  ")].join(
+    "\n",
+  );
 }
 function printBlock(list: readonly Stmt[], indent: string): string[] {
   return list.flatMap((s): string[] => {

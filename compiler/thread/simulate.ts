@@ -79,7 +79,10 @@ class Simulator {
     for (let block = 0; block < blocks; block++) {
       for (const a of kernel.shared) this.shared.set(a.name, new Float64Array(a.count));
       this.sharedShadows = new Map(kernel.shared.map((a) => [a.name, new Shadow(a.count)]));
-      const threads = Array.from({ length: kernel.threads }, (_, index): Thread => ({ index, block, values: new Float64Array(this.slots.size) }));
+      const threads = Array.from(
+        { length: kernel.threads },
+        (_, index): Thread => ({ index, block, values: new Float64Array(this.slots.size) }),
+      );
       for (const phase of phases) {
         for (const t of threads) for (const run of phase) run(t);
         this.epoch++;
@@ -104,13 +107,16 @@ class Simulator {
     return Math.floor((last - 1) / this.kernel.threads) === t.block && epoch < this.epoch;
   }
   private read(what: string, shadow: Shadow, at: number, t: Thread): void {
-    if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!)) this.fault("race", `${what}[${at}] is read by thread ${t.index} of block ${t.block} while another writes it`);
+    if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!))
+      this.fault("race", `${what}[${at}] is read by thread ${t.index} of block ${t.block} while another writes it`);
     shadow.reader[at] = this.owner(t);
     shadow.readEpoch[at] = this.epoch;
   }
   private write(what: string, shadow: Shadow, at: number, t: Thread): void {
-    if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!) || shadow.merged[at] !== 0) this.fault("race", `${what}[${at}] is written by two threads`);
-    if (!this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!)) this.fault("race", `${what}[${at}] is written by thread ${t.index} of block ${t.block} while another reads it`);
+    if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!) || shadow.merged[at] !== 0)
+      this.fault("race", `${what}[${at}] is written by two threads`);
+    if (!this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!))
+      this.fault("race", `${what}[${at}] is written by thread ${t.index} of block ${t.block} while another reads it`);
     shadow.writer[at] = this.owner(t);
     shadow.writeEpoch[at] = this.epoch;
   }
@@ -172,7 +178,8 @@ class Simulator {
           if (!this.inside(s.buffer, i, data.length, t)) return;
           const shadow = this.shadows.get(s.buffer)!;
           const m = mask(t) >>> 0;
-          if ((shadow.merged[i]! & m) !== 0 || shadow.writer[i] !== 0) this.fault("race", `${s.buffer}[${i}]: two threads write the same bits`);
+          if ((shadow.merged[i]! & m) !== 0 || shadow.writer[i] !== 0)
+            this.fault("race", `${s.buffer}[${i}]: two threads write the same bits`);
           shadow.merged[i] = shadow.merged[i]! | m;
           data[i] = ((data[i]! & ~m) | (bits(t) & m)) >>> 0;
         };

@@ -73,7 +73,12 @@ class Writer {
 
   // ---- names
   private fresh(hint: string): string {
-    const base = hint.replace(/[^A-Za-z0-9_]/g, "_").replace(/^(\d)/, "_$1").replace(/__+/g, "_").replace(/^_+(?=[A-Za-z])/, "") || "t";
+    const base =
+      hint
+        .replace(/[^A-Za-z0-9_]/g, "_")
+        .replace(/^(\d)/, "_$1")
+        .replace(/__+/g, "_")
+        .replace(/^_+(?=[A-Za-z])/, "") || "t";
     let name = base;
     for (let k = 1; this.used.has(name) || name === "_"; k++) name = `${base}_${k}`;
     this.used.add(name);
@@ -115,7 +120,13 @@ class Writer {
       case "op":
         return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem };
       case "load":
-        return { kind: "load", buffer: n.name!, at: this.expr(n.args[0]!), ...(n.guarded ? { guard: this.expr(n.args[1]!) } : {}), elem: n.elem };
+        return {
+          kind: "load",
+          buffer: n.name!,
+          at: this.expr(n.args[0]!),
+          ...(n.guarded ? { guard: this.expr(n.args[1]!) } : {}),
+          elem: n.elem,
+        };
       case "shared":
         return { kind: "shared", array: n.name!, at: this.expr(n.args[0]!), elem: n.elem };
       default:
@@ -193,7 +204,8 @@ function joinGuards(list: readonly Stmt[]): Stmt[] {
   const out: Stmt[] = [];
   for (const s of list) {
     const last = out.at(-1);
-    if (s.kind === "if" && last?.kind === "if" && JSON.stringify(last.test) === JSON.stringify(s.test)) out[out.length - 1] = { ...last, then: [...last.then, ...s.then] };
+    if (s.kind === "if" && last?.kind === "if" && JSON.stringify(last.test) === JSON.stringify(s.test))
+      out[out.length - 1] = { ...last, then: [...last.then, ...s.then] };
     else out.push(s);
   }
   return out;

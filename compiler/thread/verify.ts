@@ -12,7 +12,10 @@ import { bytesOf, children, type Expr, type Stmt, type ThreadKernel } from "./ir
 export function verifyKernel(k: ThreadKernel, target: Target): void {
   const where = `thread kernel ${k.name}`;
   const bytes = k.shared.reduce((n, s) => n + s.count * bytesOf(s.elem), 0);
-  invariant(bytes <= target.limits.sharedBytes, `${where}: ${bytes} bytes of shared memory, ${target.name} has ${target.limits.sharedBytes}`);
+  invariant(
+    bytes <= target.limits.sharedBytes,
+    `${where}: ${bytes} bytes of shared memory, ${target.name} has ${target.limits.sharedBytes}`,
+  );
   invariant(k.threads <= target.limits.threads, `${where}: ${k.threads} threads`);
   const buffers = new Map(k.buffers.map((b) => [b.name, b]));
   const arrays = new Set(k.shared.map((s) => s.name));

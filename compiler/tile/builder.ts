@@ -92,7 +92,8 @@ export class Builder {
       if ((op === "div" || op === "truncdiv") && y === 1) return a;
       if ((op === "min" || op === "max") && a === b) return a;
     }
-    if (op === "land") return x === true ? b : y === true ? a : x === false || y === false ? this.constant(false, "bool") : a === b ? a : undefined;
+    if (op === "land")
+      return x === true ? b : y === true ? a : x === false || y === false ? this.constant(false, "bool") : a === b ? a : undefined;
     if (op === "lor") return x === false ? b : y === false ? a : x === true || y === true ? this.constant(true, "bool") : undefined;
     if (op === "lnot" && typeof x === "boolean") return this.constant(!x, "bool");
     if (op === "select") return x === true ? b : x === false ? c : b === c ? b : undefined;
@@ -116,7 +117,13 @@ export class Builder {
   }
   reduce(values: readonly Value[], over: string, by: Combine): Value[] {
     const depth = this.scopes.length - 1;
-    const outs = values.map((v) => this.value(this.elem(v), this.axes(v).filter((a) => a !== over), depth));
+    const outs = values.map((v) =>
+      this.value(
+        this.elem(v),
+        this.axes(v).filter((a) => a !== over),
+        depth,
+      ),
+    );
     this.scopes.at(-1)!.ops.push({ kind: "reduce", outs, values, over, by });
     return outs;
   }
@@ -124,7 +131,15 @@ export class Builder {
    * A loop that carries values over `axes`; `body` gets the index and the carried values and returns the next ones.
    * @returns the values after the last iteration
    */
-  loop(name: string, from: Value, to: Value, step: number, inits: readonly Value[], axes: readonly string[], body: (index: Value, carried: readonly Value[]) => readonly Value[]): Value[] {
+  loop(
+    name: string,
+    from: Value,
+    to: Value,
+    step: number,
+    inits: readonly Value[],
+    axes: readonly string[],
+    body: (index: Value, carried: readonly Value[]) => readonly Value[],
+  ): Value[] {
     const outer = this.scopes.length - 1;
     const scope: Scope = { ops: [], known: new Map(), depth: outer + 1 };
     this.scopes.push(scope);
@@ -138,7 +153,17 @@ export class Builder {
     });
     this.scopes.pop();
     const outs = inits.map((v) => this.value(this.elem(v), axes, outer));
-    this.scopes.at(-1)!.ops.push({ kind: "loop", index, from, to, step, carried: inits.map((init, k) => ({ init, phi: phis[k]!, next: nexts[k]!, out: outs[k]! })), body: scope.ops });
+    this.scopes
+      .at(-1)!
+      .ops.push({
+        kind: "loop",
+        index,
+        from,
+        to,
+        step,
+        carried: inits.map((init, k) => ({ init, phi: phis[k]!, next: nexts[k]!, out: outs[k]! })),
+        body: scope.ops,
+      });
     return outs;
   }
   /** Runs `make` where the outermost loop that holds all `args` is: what it emits stands before the loops inside that one. */
@@ -160,7 +185,10 @@ export class Builder {
     return this.scopes[this.depths[v]!];
   }
   /** Operations on two tuples of fresh parameters, kept apart from the body: a user's combine. */
-  separate<T>(elems: readonly Elem[], make: (x: readonly Value[], y: readonly Value[]) => T): { x: Value[]; y: Value[]; body: Op[]; result: T } {
+  separate<T>(
+    elems: readonly Elem[],
+    make: (x: readonly Value[], y: readonly Value[]) => T,
+  ): { x: Value[]; y: Value[]; body: Op[]; result: T } {
     const depth = this.scopes.length;
     const scope: Scope = { ops: [], known: new Map(), depth };
     this.scopes.push(scope);

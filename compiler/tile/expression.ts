@@ -95,11 +95,19 @@ export class Lowering {
         return b.map("bitcast", [this.value(e.arg, env)], elemOf(e.type));
       case "if": {
         const c = this.value(e.cond, env);
-        return b.map("select", [c, this.value(e.then, this.under(env, c)), this.value(e.else, this.under(env, this.not(c)))], elemOf(e.type));
+        return b.map(
+          "select",
+          [c, this.value(e.then, this.under(env, c)), this.value(e.else, this.under(env, this.not(c)))],
+          elemOf(e.type),
+        );
       }
       case "else": {
         const d = this.condition(domainOf(e.value, this.domains), env);
-        return b.map("select", [d, this.value(e.value, this.under(env, d)), this.value(e.other, this.under(env, this.not(d)))], elemOf(e.type));
+        return b.map(
+          "select",
+          [d, this.value(e.value, this.under(env, d)), this.value(e.other, this.under(env, this.not(d)))],
+          elemOf(e.type),
+        );
       }
       case "let":
         return this.value(e.body, bind(env, e.name, this.value(e.value, env)));
@@ -189,7 +197,13 @@ export class Lowering {
     let known = this.proofs.get(key);
     if (known === undefined) {
       const own = freeIndices(s);
-      const prover = new Prover({ dims: this.plan.program.dims, tables: this.plan.tables, formulas: this.plan.formulas, axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })), conditions: this.plan.program.requires });
+      const prover = new Prover({
+        dims: this.plan.program.dims,
+        tables: this.plan.tables,
+        formulas: this.plan.formulas,
+        axes: axes.filter((a) => own.has(a.name)).map(({ name, extent: x }) => ({ name, extent: x })),
+        conditions: this.plan.program.requires,
+      });
       known = prover.proves(compare("ge", s, num(0))) && prover.proves(compare("lt", s, extent));
       this.proofs.set(key, known);
     }
@@ -222,7 +236,10 @@ export class Lowering {
       const open = b.map("lt", [low!, high!], "bool");
       const up = b.map("land", [open, go], "bool");
       const down = b.map("land", [open, this.not(go)], "bool");
-      return [b.map("select", [up, middle, low!], "i32"), b.map("select", [down, b.map("sub", [middle, this.int(1)], "i32"), high!], "i32")];
+      return [
+        b.map("select", [up, middle, low!], "i32"),
+        b.map("select", [down, b.map("sub", [middle, this.int(1)], "i32"), high!], "i32"),
+      ];
     });
     return lo!;
   }
@@ -238,7 +255,12 @@ export class Lowering {
     }
     const args = e.args.map((a) => this.value(a, env));
     if (e.op === "to_int" || (e.op.startsWith("to_") && elemOf(e.args[0]!.type) === type)) return args[0]!;
-    if ((e.op === "div" || e.op === "mod") && (type === "i32" || type === "u32") && (type === "u32" || (natural(e.args[0]!) && natural(e.args[1]!)))) return b.map(e.op === "div" ? "truncdiv" : "truncmod", args, type);
+    if (
+      (e.op === "div" || e.op === "mod") &&
+      (type === "i32" || type === "u32") &&
+      (type === "u32" || (natural(e.args[0]!) && natural(e.args[1]!)))
+    )
+      return b.map(e.op === "div" ? "truncdiv" : "truncmod", args, type);
     if (e.op === "add" && type === "i32" && e.type === "int") return this.sum(args);
     return b.map(e.op, args, type);
   }
@@ -268,7 +290,12 @@ export class Lowering {
     return { kind: "monoid", name: m.name, x, y, body, results: result };
   }
   /** x combined with y, as operations here. */
-  combine(e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, x: readonly Value[], y: readonly Value[], env: Env): Value[] {
+  combine(
+    e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] },
+    x: readonly Value[],
+    y: readonly Value[],
+    env: Env,
+  ): Value[] {
     const b = this.builder;
     const [p, q] = [x[0]!, y[0]!];
     const type = b.elem(p);
@@ -295,7 +322,11 @@ export class Lowering {
         const m = e.monoid!;
         const vars = new Map(env.values);
         const operand = (side: "x" | "y", k: number): Expr => ({ kind: "var", name: `${side}#${k}`, type: m.fields[k]!.type, span: e0 });
-        const results = combined(m, m.fields.map((_, k) => operand("x", k)), m.fields.map((_, k) => operand("y", k)));
+        const results = combined(
+          m,
+          m.fields.map((_, k) => operand("x", k)),
+          m.fields.map((_, k) => operand("y", k)),
+        );
         m.fields.forEach((_, k) => {
           vars.set(`x#${k}`, x[k]!);
           vars.set(`y#${k}`, y[k]!);
@@ -348,7 +379,10 @@ export class Lowering {
     const last = e.axes.at(-1)!;
     const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : this.shape.spread(last.name);
     const unroll = e.monoid ? undefined : this.shape.unroll(last.name);
-    const outer = [...new Set([...freeIndices(e)].flatMap((n) => (env.values.has(n) ? b.axes(env.values.get(n)!) : []))), ...(env.guard === undefined ? [] : b.axes(env.guard))];
+    const outer = [
+      ...new Set([...freeIndices(e)].flatMap((n) => (env.values.has(n) ? b.axes(env.values.get(n)!) : []))),
+      ...(env.guard === undefined ? [] : b.axes(env.guard)),
+    ];
     const carriedAxes = [...new Set([...outer, ...(spread ? [spread.axis] : [])])];
     const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
       const axis = e.axes[k];
@@ -366,11 +400,19 @@ export class Lowering {
       const width = lastAxis ? (spread?.extent ?? 1) * (unroll?.extent ?? 1) : 1;
       // Nothing is summed for an element that is not wanted: its loop is empty.
       const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, from], "i32") : to;
-      const start = width > 1 && b.constantOf(from) !== 0 ? this.times(b.map("truncdiv", [b.map("max", [from, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width)) : from;
+      const start =
+        width > 1 && b.constantOf(from) !== 0
+          ? this.times(b.map("truncdiv", [b.map("max", [from, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width))
+          : from;
       return b.loop(axis.name.split("$")[0]!, start, end, width, acc, carriedAxes, (index, carried) => {
         let raw = index;
         if (lastAxis && spread) raw = b.map("add", [raw, b.coordinate(spread.axis)], "i32");
-        if (lastAxis && unroll) raw = b.map("add", [raw, spread ? this.times(b.coordinate(unroll.axis), this.int(spread.extent)) : b.coordinate(unroll.axis)], "i32");
+        if (lastAxis && unroll)
+          raw = b.map(
+            "add",
+            [raw, spread ? this.times(b.coordinate(unroll.axis), this.int(spread.extent)) : b.coordinate(unroll.axis)],
+            "i32",
+          );
         const exact = this.shape.divides(axis.extent, width) && width > 1;
         const clamped = width > 1 && !exact ? b.map("min", [raw, b.map("sub", [extent, this.int(1)], "i32")], "i32") : raw;
         const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;
@@ -384,7 +426,15 @@ export class Lowering {
     return result;
   }
   /** One point: what it contributes where it is a member, the identity elsewhere. */
-  private accumulate(e: Reduce, condition: Expr, at: Env, acc: readonly Value[], inside: Value | undefined, init: readonly Value[], unrolled: string | undefined): Value[] {
+  private accumulate(
+    e: Reduce,
+    condition: Expr,
+    at: Env,
+    acc: readonly Value[],
+    inside: Value | undefined,
+    init: readonly Value[],
+    unrolled: string | undefined,
+  ): Value[] {
     const b = this.builder;
     const where = and(rangeCondition(e.axes, this.domains), condition);
     const mask = isTrue(where) ? inside : this.both(inside, this.condition(where, at));

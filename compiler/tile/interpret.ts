@@ -99,7 +99,10 @@ class Block {
         this.tiles.set(o.out, Float64Array.of(this.place.get(o.axis)!));
         return;
       case "coordinate":
-        this.tiles.set(o.out, Float64Array.from({ length: this.extents.get(o.axis)! }, (_, k) => k));
+        this.tiles.set(
+          o.out,
+          Float64Array.from({ length: this.extents.get(o.axis)! }, (_, k) => k),
+        );
         return;
       case "map":
         return this.map(o.out, o.args, scalarFn(o.op, elem(o.out), elem(o.args[0]!), o.args.length) as (...xs: number[]) => number);

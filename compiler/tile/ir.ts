@@ -5,10 +5,11 @@
  * A scalar is a tile over no axes. A value is meaningful only where the guards of its consumers hold; loads that might leave their tensor
  * otherwise carry a guard of their own.
  */
-import type { Layout } from "../layout/layout.ts";
+
 import type { Op as ScalarOp } from "../../dsl/tensor/ir.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
+import type { Layout } from "../layout/layout.ts";
 
 /** The type of a tile's elements; integers are 32 bits wide, `int` of the language among them. */
 export type Elem = "f32" | "f64" | "i32" | "u32" | "bool";
@@ -28,7 +29,13 @@ type NarrowFloat = "f16" | "bf16" | "f8e4m3" | "f8e5m2";
  * value of a narrow format as f32; `encode` and `decode` go between f32 and its bits in a u32; `truncdiv` and `truncmod` are division of
  * integers known to be natural.
  */
-export type MapOp = ScalarOp | "select" | "bitcast" | `${"round" | "chop" | "stochastic" | "encode" | "decode"}_${NarrowFloat}` | "truncdiv" | "truncmod";
+export type MapOp =
+  | ScalarOp
+  | "select"
+  | "bitcast"
+  | `${"round" | "chop" | "stochastic" | "encode" | "decode"}_${NarrowFloat}`
+  | "truncdiv"
+  | "truncmod";
 
 /** How values combine in a reduction: a tuple with a tuple. */
 export type Combine =
@@ -36,7 +43,14 @@ export type Combine =
   /** (value, index): larger value first, ties to the lower index. */
   | { readonly kind: "argmax" }
   /** A user's monoid: the results of `body` over the parameters x then y. */
-  | { readonly kind: "monoid"; readonly name: string; readonly x: readonly Value[]; readonly y: readonly Value[]; readonly body: readonly Op[]; readonly results: readonly Value[] };
+  | {
+      readonly kind: "monoid";
+      readonly name: string;
+      readonly x: readonly Value[];
+      readonly y: readonly Value[];
+      readonly body: readonly Op[];
+      readonly results: readonly Value[];
+    };
 
 export type Op =
   | { readonly kind: "const"; readonly out: Value; readonly value: number | boolean }
@@ -52,7 +66,13 @@ export type Op =
   /** The element of `buffer` at a flat position, widened; 0 where `guard` is false, and then nothing is read. */
   | { readonly kind: "load"; readonly out: Value; readonly buffer: string; readonly at: Value; readonly guard?: Value }
   /** Folds one axis of the tile away, in an order that schedule and extents fix. */
-  | { readonly kind: "reduce"; readonly outs: readonly Value[]; readonly values: readonly Value[]; readonly over: string; readonly by: Combine }
+  | {
+      readonly kind: "reduce";
+      readonly outs: readonly Value[];
+      readonly values: readonly Value[];
+      readonly over: string;
+      readonly by: Combine;
+    }
   /**
    * index = from, from + step, .. while index < to. Bounds that vary over the tile mean their hull: an iteration outside one element's own
    * bounds must not change what that element carries.
@@ -103,7 +123,9 @@ export interface Temp {
   readonly count: SizeExpr;
 }
 /** Launches in order; a repeated group runs `count` times with its step number. */
-export type Step = { readonly kind: "launch"; readonly launch: Launch } | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly Step[] };
+export type Step =
+  | { readonly kind: "launch"; readonly launch: Launch }
+  | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly Step[] };
 export interface TileProgram {
   readonly kernel: string;
   readonly temps: readonly Temp[];

@@ -2,8 +2,8 @@
 import type { Directive } from "../../dsl/check/schedules.ts";
 import { isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis } from "../../dsl/tensor/ir.ts";
-import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import type { Job, MapJob, Plan, PlannedStep, RowJob } from "../plan/plan.ts";
+import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
 import { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
@@ -21,14 +21,28 @@ export interface LowerOptions {
 export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): TileProgram {
   const names = new Set<string>();
   const steps = plan.steps.map((s) => lowerStep(s, plan, target, options, names, new Map()));
-  const temps = [...plan.stored.values()].filter((s) => s.role === "temp").map((s) => ({ name: s.name, elem: s.elem, count: countOf(s.axes) }));
+  const temps = [...plan.stored.values()]
+    .filter((s) => s.role === "temp")
+    .map((s) => ({ name: s.name, elem: s.elem, count: countOf(s.axes) }));
   return { kernel: plan.program.kernel, temps, steps };
 }
 /** `folds`: names of the step counters of the repeats around. */
-function lowerStep(s: PlannedStep, plan: Plan, target: Target, options: LowerOptions, names: Set<string>, folds: ReadonlyMap<string, Axis>): Step {
+function lowerStep(
+  s: PlannedStep,
+  plan: Plan,
+  target: Target,
+  options: LowerOptions,
+  names: Set<string>,
+  folds: ReadonlyMap<string, Axis>,
+): Step {
   if (s.kind === "repeat") {
     const inner = new Map(folds).set(s.fold.axis.name, s.fold.axis);
-    return { kind: "repeat", count: sizeExpr(s.fold.axis.extent), name: s.fold.axis.name, steps: s.steps.map((x) => lowerStep(x, plan, target, options, names, inner)) };
+    return {
+      kind: "repeat",
+      count: sizeExpr(s.fold.axis.extent),
+      name: s.fold.axis.name,
+      steps: s.steps.map((x) => lowerStep(x, plan, target, options, names, inner)),
+    };
   }
   let name = `${plan.program.kernel}_${s.job.name}`;
   for (let k = 2; names.has(name); k++) name = `${plan.program.kernel}_${s.job.name}_${k}`;
@@ -70,11 +84,19 @@ function gridOf(axes: readonly Axis[], shape: LaunchShape, directives: readonly 
     .map((a) => {
       const tile = shape.tile(a.name);
       const extent = sizeExpr(a.extent);
-      return { axis: a.name, blocks: tile === 1 ? extent : typeof extent === "number" ? Math.ceil(extent / tile) : ["ceildiv", extent, tile] };
+      return {
+        axis: a.name,
+        blocks: tile === 1 ? extent : typeof extent === "number" ? Math.ceil(extent / tile) : ["ceildiv", extent, tile],
+      };
     });
 }
 /** The launch's indices: real ones for reading, and whether the raw ones lie inside. */
-function enter(axes: readonly Axis[], lowering: Lowering, shape: LaunchShape, folds: ReadonlyMap<string, Axis>): { env: Env; inside: Value | undefined } {
+function enter(
+  axes: readonly Axis[],
+  lowering: Lowering,
+  shape: LaunchShape,
+  folds: ReadonlyMap<string, Axis>,
+): { env: Env; inside: Value | undefined } {
   const b = lowering.builder;
   const values = new Map<string, Value>();
   let env: Env = { values, axes: [...folds.values()], guard: undefined, inLoop: false };
@@ -101,7 +123,12 @@ function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | und
   const made = job.stores.map((s) => {
     const where = isTrue(s.where) ? undefined : lowering.condition(s.where, env);
     const at = where === undefined ? env : lowering.under(env, where);
-    return { s, guard: lowering.both(inside, where), value: lowering.value(s.value, at), address: lowering.address(s.buffer, s.subscripts, env) };
+    return {
+      s,
+      guard: lowering.both(inside, where),
+      value: lowering.value(s.value, at),
+      address: lowering.address(s.buffer, s.subscripts, env),
+    };
   });
   for (const m of made) {
     b.comment(m.s.buffer, m.s.line);
@@ -123,5 +150,10 @@ function buffersOf(body: readonly Op[], plan: Plan): BufferUse[] {
   walk(body);
   return [...plan.stored.values()]
     .filter((s) => read.has(s.name) || written.has(s.name))
-    .map((s) => ({ name: s.name, elem: s.elem, access: written.has(s.name) ? (read.has(s.name) ? "read_write" : "write") : "read", count: positionsOf(s) }));
+    .map((s) => ({
+      name: s.name,
+      elem: s.elem,
+      access: written.has(s.name) ? (read.has(s.name) ? "read_write" : "write") : "read",
+      count: positionsOf(s),
+    }));
 }

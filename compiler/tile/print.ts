@@ -8,7 +8,8 @@ export function printTileProgram(p: TileProgram): string {
   return [...temps, ...p.steps.map((s) => printStep(s, ""))].join("\n");
 }
 function printStep(s: Step, indent: string): string {
-  if (s.kind === "repeat") return `${indent}repeat ${s.name} in 0..${sizeText(s.count)} {\n${s.steps.map((x) => printStep(x, `${indent}  `)).join("\n")}\n${indent}}`;
+  if (s.kind === "repeat")
+    return `${indent}repeat ${s.name} in 0..${sizeText(s.count)} {\n${s.steps.map((x) => printStep(x, `${indent}  `)).join("\n")}\n${indent}}`;
   return printLaunch(s.launch)
     .split("\n")
     .map((l) => indent + l)
@@ -38,11 +39,15 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
       case "map":
         return [`${indent}${v(o.out)}: ${type(o.out)} = ${o.op} ${o.args.map(v).join(", ")}`];
       case "load":
-        return [`${indent}${v(o.out)}: ${type(o.out)} = load ${o.buffer}[${v(o.at)}]${o.guard === undefined ? "" : ` where ${v(o.guard)}`}`];
+        return [
+          `${indent}${v(o.out)}: ${type(o.out)} = load ${o.buffer}[${v(o.at)}]${o.guard === undefined ? "" : ` where ${v(o.guard)}`}`,
+        ];
       case "store":
         return [`${indent}store ${o.buffer}[${v(o.at)}] = ${v(o.value)}${o.guard === undefined ? "" : ` where ${v(o.guard)}`}`];
       case "reduce":
-        return [`${indent}${o.outs.map(v).join(", ")}: ${type(o.outs[0]!)} = reduce ${o.by.kind}${o.by.kind === "monoid" ? ` ${o.by.name}` : ""} ${o.values.map(v).join(", ")} over ${o.over}`];
+        return [
+          `${indent}${o.outs.map(v).join(", ")}: ${type(o.outs[0]!)} = reduce ${o.by.kind}${o.by.kind === "monoid" ? ` ${o.by.name}` : ""} ${o.values.map(v).join(", ")} over ${o.over}`,
+        ];
       case "loop":
         return [
           `${indent}loop ${v(o.index)} in ${v(o.from)}..${v(o.to)} step ${o.step}`,

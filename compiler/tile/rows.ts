@@ -19,12 +19,24 @@ export function lowerRow(job: RowJob, lowering: Lowering, env: Env, inside: Valu
 }
 
 /** A loop over all points of several axes, innermost last. */
-function nest(l: Lowering, axes: readonly Axis[], env: Env, inits: readonly Value[], carried: readonly string[], body: (env: Env, values: readonly Value[]) => readonly Value[]): readonly Value[] {
+function nest(
+  l: Lowering,
+  axes: readonly Axis[],
+  env: Env,
+  inits: readonly Value[],
+  carried: readonly string[],
+  body: (env: Env, values: readonly Value[]) => readonly Value[],
+): readonly Value[] {
   const [first, ...rest] = axes;
   if (first === undefined) return body(env, inits);
   const extent = l.value(first.extent, env);
   return l.builder.loop(first.name.split("$")[0]!, l.int(0), extent, 1, inits, carried, (index, values) => {
-    const inner: Env = { ...env, values: new Map(env.values).set(first.name, index), axes: [...env.axes, { name: first.name, extent: first.extent }], inLoop: true };
+    const inner: Env = {
+      ...env,
+      values: new Map(env.values).set(first.name, index),
+      axes: [...env.axes, { name: first.name, extent: first.extent }],
+      inLoop: true,
+    };
     return nest(l, rest, inner, values, carried, body);
   });
 }
@@ -48,7 +60,12 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
   const from = l.int(0);
   b.loop(axis.name, from, extent, 1, init, rowAxes(env, l), (step, acc) => {
     const index = e.reverse ? b.map("sub", [b.map("sub", [extent, l.int(1)], "i32"), step], "i32") : step;
-    const at: Env = { ...env, values: new Map(env.values).set(axis.name, index), axes: [...env.axes, { name: axis.name, extent: axis.extent }], inLoop: true };
+    const at: Env = {
+      ...env,
+      values: new Map(env.values).set(axis.name, index),
+      axes: [...env.axes, { name: axis.name, extent: axis.extent }],
+      inLoop: true,
+    };
     const { mask, under } = membership(l, condition, at);
     const element = e.bodies.map((x) => l.value(x, under));
     const next = l.combine(combine, acc, element, under);
@@ -77,7 +94,14 @@ function topk(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): voi
       if (float) v = b.map("select", [b.map("eq", [v, v], "bool"), v, low], type);
       const j = at.values.get(over.name)!;
       // After the last one taken: smaller, or equal with a higher index. The first rank takes any.
-      const later = b.map("lor", [b.map("lt", [v, lastValue!], "bool"), b.map("land", [b.map("eq", [v, lastValue!], "bool"), b.map("gt", [j, lastIndex!], "bool")], "bool")], "bool");
+      const later = b.map(
+        "lor",
+        [
+          b.map("lt", [v, lastValue!], "bool"),
+          b.map("land", [b.map("eq", [v, lastValue!], "bool"), b.map("gt", [j, lastIndex!], "bool")], "bool"),
+        ],
+        "bool",
+      );
       const open = l.both(mask, b.map("lor", [b.map("lt", [lastIndex!, l.int(0)], "bool"), later], "bool"))!;
       const better = b.map("lor", [b.map("gt", [v, bestValue!], "bool"), b.map("eq", [bestIndex!, l.int(2 ** 31 - 1)], "bool")], "bool");
       const take = b.map("land", [open, better], "bool");
@@ -108,7 +132,13 @@ function compact(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): 
     const next = b.map("add", [n!, l.int(1)], "i32");
     return [mask === undefined ? next : b.map("select", [mask, next, n!], "i32")];
   });
-  if (first?.name) b.store(first.name, l.address(first.name, pointOf(first.axes), env), elemOf("u32") === b.elem(n!) ? n! : b.map("to_u32", [n!], "u32"), inside);
+  if (first?.name)
+    b.store(
+      first.name,
+      l.address(first.name, pointOf(first.axes), env),
+      elemOf("u32") === b.elem(n!) ? n! : b.map("to_u32", [n!], "u32"),
+      inside,
+    );
 }
 
 /** A stable counting sort by one thread: for each key, the tuples that have it, in order. */
@@ -128,7 +158,10 @@ function group(s: NewAxis, l: Lowering, env: Env): void {
       const { mask, under } = membership(l, condition, at);
       const here = l.both(mask, b.map("eq", [l.value(s.body!, under), key], "bool"))!;
       if (second?.name) {
-        const flat = s.over.reduce<Value>((sum, a) => b.map("add", [b.map("mul", [sum, l.value(a.extent, env)], "i32"), at.values.get(a.name)!], "i32"), l.int(0));
+        const flat = s.over.reduce<Value>(
+          (sum, a) => b.map("add", [b.map("mul", [sum, l.value(a.extent, env)], "i32"), at.values.get(a.name)!], "i32"),
+          l.int(0),
+        );
         const place: Env = { ...at, values: new Map(at.values).set(second.axes[0]!.name, n!) };
         b.store(second.name, l.address(second.name, [indexVar(second.axes[0]!.name)], place), flat, here);
       }
@@ -149,7 +182,10 @@ function accumulate(w: Write, l: Lowering, env: Env, inside: Value | undefined):
     const { mask, under } = membership(l, condition, at);
     const address = l.address(w.tensor, w.subscripts, at);
     const value = l.value(w.value, under);
-    const old = l.value({ kind: "read", tensor: w.tensor, subscripts: w.subscripts, type: w.value.type, span: w.span }, mask === undefined ? at : under);
+    const old = l.value(
+      { kind: "read", tensor: w.tensor, subscripts: w.subscripts, type: w.value.type, span: w.span },
+      mask === undefined ? at : under,
+    );
     b.store(w.tensor, address, b.map("add", [old, value], b.elem(value)), l.both(inside, mask));
     return [];
   });

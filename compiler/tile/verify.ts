@@ -9,14 +9,16 @@
  */
 import { invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
-import { type Launch, launchesOf, type Op, threadsOf, type TileProgram, type Value } from "./ir.ts";
+import { type Launch, launchesOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
 
 export function verifyTileProgram(p: TileProgram, target: Target): void {
   const written = new Set<string>();
   const temps = new Set(p.temps.map((t) => t.name));
   for (const l of launchesOf(p.steps)) {
     verifyLaunch(l, target);
-    for (const b of l.buffers) if (b.access !== "write" && temps.has(b.name)) invariant(written.has(b.name) || b.access === "read_write", `${l.name}: temporary ${b.name} is read before it is written`);
+    for (const b of l.buffers)
+      if (b.access !== "write" && temps.has(b.name))
+        invariant(written.has(b.name) || b.access === "read_write", `${l.name}: temporary ${b.name} is read before it is written`);
     for (const b of l.buffers) if (b.access !== "read") written.add(b.name);
   }
 }
@@ -30,7 +32,8 @@ function verifyLaunch(l: Launch, target: Target): void {
   };
   check(threadsOf(l) <= target.limits.threads, `${threadsOf(l)} threads a block, the target allows ${target.limits.threads}`);
   check(l.layout.rank === l.layout.size, "the layout does not cover the tile");
-  for (const a of l.axes) check(l.layout.extent(a.name) === a.extent, `axis ${a.name}: the layout has ${l.layout.extent(a.name)}, the tile ${a.extent}`);
+  for (const a of l.axes)
+    check(l.layout.extent(a.name) === a.extent, `axis ${a.name}: the layout has ${l.layout.extent(a.name)}, the tile ${a.extent}`);
   const names = new Set(l.axes.map((a) => a.name));
   const buffers = new Map(l.buffers.map((b) => [b.name, b]));
   const made = new Set<Value>();
@@ -43,7 +46,8 @@ function verifyLaunch(l: Launch, target: Target): void {
     made.add(v);
   };
   const union = (list: readonly Value[]): string => [...new Set(list.flatMap(axesOf))].sort().join();
-  const spans = (v: Value, list: readonly Value[]): void => check([...axesOf(v)].sort().join() === union(list), `value ${v}: axes ${axesOf(v).join()} are not those of its operands`);
+  const spans = (v: Value, list: readonly Value[]): void =>
+    check([...axesOf(v)].sort().join() === union(list), `value ${v}: axes ${axesOf(v).join()} are not those of its operands`);
   const body = (ops: readonly Op[]): void => {
     for (const o of ops) {
       switch (o.kind) {
@@ -60,8 +64,10 @@ function verifyLaunch(l: Launch, target: Target): void {
           const compares = ["lt", "le", "gt", "ge", "eq", "ne"].includes(o.op);
           const [a, b, c] = o.args as [Value, Value, Value];
           if (compares) check(elem(a) === elem(b) && elem(o.out) === "bool", `${o.op} of ${elem(a)} and ${elem(b)}`);
-          if (["add", "sub", "mul", "min", "max", "truncdiv", "truncmod"].includes(o.op)) check(elem(a) === elem(b) && elem(a) === elem(o.out), `${o.op} of ${elem(a)} and ${elem(b)} gives ${elem(o.out)}`);
-          if (o.op === "select") check(elem(a) === "bool" && elem(b) === elem(c) && elem(b) === elem(o.out), `select of ${elem(b)} and ${elem(c)}`);
+          if (["add", "sub", "mul", "min", "max", "truncdiv", "truncmod"].includes(o.op))
+            check(elem(a) === elem(b) && elem(a) === elem(o.out), `${o.op} of ${elem(a)} and ${elem(b)} gives ${elem(o.out)}`);
+          if (o.op === "select")
+            check(elem(a) === "bool" && elem(b) === elem(c) && elem(b) === elem(o.out), `select of ${elem(b)} and ${elem(c)}`);
           break;
         }
         case "load": {
@@ -98,7 +104,9 @@ function verifyLaunch(l: Launch, target: Target): void {
           for (const c of o.carried) {
             use(c.next);
             check(elem(c.next) === elem(c.phi) && elem(c.init) === elem(c.phi), "a carried value changes its type");
-            for (const v of [c.init, c.next]) for (const a of axesOf(v)) check(axesOf(c.phi).includes(a), `a carried value varies over ${a}, which its loop does not carry`);
+            for (const v of [c.init, c.next])
+              for (const a of axesOf(v))
+                check(axesOf(c.phi).includes(a), `a carried value varies over ${a}, which its loop does not carry`);
           }
           made.clear();
           for (const v of before) made.add(v);

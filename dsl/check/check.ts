@@ -1,5 +1,5 @@
 /** A source text -> its checked kernels and schedules, with all diagnostics of the file. Does no I/O and never throws on a user's mistake. */
-import { type Diagnostic, Diagnostics } from "../diagnostics.ts";
+import type { Diagnostic, Diagnostics } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
 import { parse } from "../syntax/parser.ts";
 import { bool, resetFreshNames } from "../tensor/expr.ts";
@@ -81,7 +81,20 @@ function checkLoose(file: ast.SourceFile, declarations: Declarations, diagnostic
     if (i.kind === "monoid") checker.monoid(i.name);
     if (i.kind === "fn" && i.params.every((p) => p.type.axes === undefined) && i.dims.length === 0) {
       const args: ast.Expr[] = i.params.map((p) => ({ kind: "name", name: p.name.text, span: p.name.span }));
-      const vars = new Map(i.params.map((p) => [p.name.text, { ...bool(true), kind: "var" as const, name: p.name.text, type: p.type.scalar.name === "int" ? ("int" as const) : computeFor(checker, p) }] as const));
+      const vars = new Map(
+        i.params.map(
+          (p) =>
+            [
+              p.name.text,
+              {
+                ...bool(true),
+                kind: "var" as const,
+                name: p.name.text,
+                type: p.type.scalar.name === "int" ? ("int" as const) : computeFor(checker, p),
+              },
+            ] as const,
+        ),
+      );
       checker.inline(i, { kind: "call", callee: i.name, args, span: i.name.span }, { ...emptyScope, vars });
     }
   }

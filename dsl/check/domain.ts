@@ -54,7 +54,13 @@ export function domainOf(e: Expr, domains: Domains): Expr {
       const table = domains.get(e.table);
       const count = table?.axes[0]?.extent;
       if (count === undefined) return domainOf(arg, domains);
-      const last: Expr = { kind: "read", tensor: e.table, subscripts: [{ kind: "op", op: "sub", args: [count, num(1)], type: "int", span: e.span }], type: "int", span: e.span };
+      const last: Expr = {
+        kind: "read",
+        tensor: e.table,
+        subscripts: [{ kind: "op", op: "sub", args: [count, num(1)], type: "int", span: e.span }],
+        type: "int",
+        span: e.span,
+      };
       return and(domainOf(arg, domains), compare("ge", arg, first), compare("lt", arg, last));
     }
     default:
@@ -95,4 +101,5 @@ export function rangeCondition(axes: readonly Axis[], domains: Domains): Expr {
   );
 }
 /** Axes with everything bound outside replaced. */
-export const substituteAxes = (axes: readonly Axis[], by: ReadonlyMap<string, Expr>): Axis[] => axes.map((a) => mapAxis(a, (x) => substitute(x, by)));
+export const substituteAxes = (axes: readonly Axis[], by: ReadonlyMap<string, Expr>): Axis[] =>
+  axes.map((a) => mapAxis(a, (x) => substitute(x, by)));

@@ -18,14 +18,18 @@ export function findExample(facts: Facts, goal: Expr, budget = 4000): Example | 
   const special = new Set<number>();
   const scan = (e: Expr): void =>
     visit(e, (x) => {
-      if (x.kind === "const" && typeof x.value === "number" && Number.isInteger(x.value) && x.value > 4 && x.value <= 4096) for (const d of [-1, 0, 1]) special.add(x.value + d);
+      if (x.kind === "const" && typeof x.value === "number" && Number.isInteger(x.value) && x.value > 4 && x.value <= 4096)
+        for (const d of [-1, 0, 1]) special.add(x.value + d);
     });
   for (const e of [goal, ...facts.conditions]) scan(e);
   for (const a of facts.axes) {
     scan(a.extent);
     if (a.range) scan(a.range.from);
   }
-  for (const sizes of [[1, 2, 0], [1, 2, 3, 4, 0, ...special]]) {
+  for (const sizes of [
+    [1, 2, 0],
+    [1, 2, 3, 4, 0, ...special],
+  ]) {
     const found = tryAll(facts, goal, sizes, budget);
     if (found) return found;
   }
@@ -77,7 +81,12 @@ function attempt(facts: Facts, goal: Expr, sizes: readonly number[], choose: (of
         }
         return cells.get(key)!;
       }
-      const v = table.elem.name === "index" ? choose(evaluate(table.elem.bound!, env)) : table.elem.name === "bool" ? choose(2) : [0, 1, 2, -1][choose(4)]!;
+      const v =
+        table.elem.name === "index"
+          ? choose(evaluate(table.elem.bound!, env))
+          : table.elem.name === "bool"
+            ? choose(2)
+            : [0, 1, 2, -1][choose(4)]!;
       cells.set(key, v);
       return v;
     },
@@ -152,7 +161,10 @@ function evaluate(e: Expr, env: Environment): number {
     case "read": {
       const formula = env.formulas.get(e.tensor);
       if (formula) return evaluate(unfold(formula, e.subscripts), env);
-      return env.cell(e.tensor, e.subscripts.map((s) => evaluate(s, env)));
+      return env.cell(
+        e.tensor,
+        e.subscripts.map((s) => evaluate(s, env)),
+      );
     }
     case "segment": {
       const t = evaluate(e.arg, env);

@@ -10,8 +10,24 @@ import { functions, nearest } from "./functions.ts";
 import { type Context, emptyScope, type Scope, type TensorInfo, type View, withIndices, withVar } from "./scope.ts";
 
 const binaryOps: Record<ast.BinaryOperator, Op> = {
-  "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", "<<": "shl", ">>": "shr", "&": "and", "|": "or", "^": "xor",
-  "<": "lt", "<=": "le", ">": "gt", ">=": "ge", "==": "eq", "!=": "ne", "&&": "land", "||": "lor",
+  "+": "add",
+  "-": "sub",
+  "*": "mul",
+  "/": "div",
+  "%": "mod",
+  "<<": "shl",
+  ">>": "shr",
+  "&": "and",
+  "|": "or",
+  "^": "xor",
+  "<": "lt",
+  "<=": "le",
+  ">": "gt",
+  ">=": "ge",
+  "==": "eq",
+  "!=": "ne",
+  "&&": "land",
+  "||": "lor",
 };
 
 export class ExpressionChecker {
@@ -71,14 +87,16 @@ export class ExpressionChecker {
       case "relax": {
         const to = this.elem(e.to, scope);
         const arg = this.expr(e.arg, scope, computeOf(to));
-        if (!isFloat(arg.type) || storage[to.name].class !== "float") this.context.report("W202", e.span, `relax is for floats; this relaxes ${arg.type} to ${printElem(to)}`);
+        if (!isFloat(arg.type) || storage[to.name].class !== "float")
+          this.context.report("W202", e.span, `relax is for floats; this relaxes ${arg.type} to ${printElem(to)}`);
         return { kind: "relax", to, arg, type: arg.type, span: e.span };
       }
       case "bitcast": {
         const to = this.elem(e.to, scope);
         const arg = this.expr(e.arg, scope);
         const wide = (t: Compute) => t === "f32" || t === "i32" || t === "u32";
-        if (!wide(arg.type) || !wide(computeOf(to)) || storage[to.name].bits !== 32) this.context.report("W202", e.span, `bitcast is between f32, i32 and u32; this is ${arg.type} to ${printElem(to)}`);
+        if (!wide(arg.type) || !wide(computeOf(to)) || storage[to.name].bits !== 32)
+          this.context.report("W202", e.span, `bitcast is between f32, i32 and u32; this is ${arg.type} to ${printElem(to)}`);
         return { kind: "bitcast", arg, type: computeOf(to), span: e.span };
       }
       case "reduce":
@@ -93,7 +111,11 @@ export class ExpressionChecker {
       case "topk":
       case "compact":
       case "group":
-        this.context.report("W404", e.span, `\`${e.kind}\` makes a new axis: it can stand only as the whole right-hand side of a definition`);
+        this.context.report(
+          "W404",
+          e.span,
+          `\`${e.kind}\` makes a new axis: it can stand only as the whole right-hand side of a definition`,
+        );
         return num(0);
       default:
         return e satisfies never;
@@ -106,18 +128,30 @@ export class ExpressionChecker {
   integer(e: ast.Expr, scope: Scope, what: string): Expr {
     const x = this.expr(e, scope, "int");
     if (!isInteger(x.type)) {
-      this.context.report("W201", e.span, `${what} must be an integer, found ${x.type}`, isFloat(x.type) ? { help: "write `i32(...)` and clamp it into range" } : {});
+      this.context.report(
+        "W201",
+        e.span,
+        `${what} must be an integer, found ${x.type}`,
+        isFloat(x.type) ? { help: "write `i32(...)` and clamp it into range" } : {},
+      );
       return num(0);
     }
     return x;
   }
   private truth(e: Expr): Expr {
-    if (e.type !== "bool") this.context.report("W205", e.span, `a condition must be a bool, found ${e.type}`, isInteger(e.type) ? { help: "compare it: `… != 0`" } : {});
+    if (e.type !== "bool")
+      this.context.report(
+        "W205",
+        e.span,
+        `a condition must be a bool, found ${e.type}`,
+        isInteger(e.type) ? { help: "compare it: `… != 0`" } : {},
+      );
     return e;
   }
 
   private literal(e: Extract<ast.Expr, { kind: "number" }>, want: Compute | undefined): Expr {
-    if (e.float) return { kind: "const", value: want === "f64" ? e.value : Math.fround(e.value), type: want === "f64" ? "f64" : "f32", span: e.span };
+    if (e.float)
+      return { kind: "const", value: want === "f64" ? e.value : Math.fround(e.value), type: want === "f64" ? "f64" : "f32", span: e.span };
     const type = want === undefined || want === "bool" ? "int" : want;
     if ((type === "i32" && e.value > 2 ** 31 - 1) || (type === "u32" && e.value > 2 ** 32 - 1) || e.value > Number.MAX_SAFE_INTEGER)
       this.context.report("W204", e.span, `${e.value} does not fit ${type}`);
@@ -154,10 +188,18 @@ export class ExpressionChecker {
   private unknown(name: string, span: Span, scope: Scope): void {
     if (this.context.poisoned.has(name)) return;
     if (this.context.absent.has(name)) {
-      this.context.report("W101", span, `\`${name}\` is an optional parameter that this instance leaves out`, { help: "read it only under `if` of the constant it depends on" });
+      this.context.report("W101", span, `\`${name}\` is an optional parameter that this instance leaves out`, {
+        help: "read it only under `if` of the constant it depends on",
+      });
       return;
     }
-    const near = nearest(name, [...scope.indices.keys(), ...scope.vars.keys(), ...this.context.dims.keys(), ...this.context.scalars.keys(), ...this.context.tensors.keys()]);
+    const near = nearest(name, [
+      ...scope.indices.keys(),
+      ...scope.vars.keys(),
+      ...this.context.dims.keys(),
+      ...this.context.scalars.keys(),
+      ...this.context.tensors.keys(),
+    ]);
     this.context.report("W101", span, `\`${name}\` is not in scope here`, near ? { help: `did you mean \`${near}\`?` } : {});
   }
 
@@ -172,14 +214,31 @@ export class ExpressionChecker {
     }
     const compares = ["<", "<=", ">", ">=", "==", "!="].includes(e.op);
     if (e.op === "/" && isLiteral(e.lhs) && isLiteral(e.rhs) && !isFloatLiteral(e.lhs) && !isFloatLiteral(e.rhs))
-      this.context.report("W202", e.span, "`/` between two integer literals", { help: "write `1.0 / 2.0` for a fraction, or the quotient itself" });
-    const [lhs, rhs] = this.pair(e.lhs, e.rhs, scope, compares ? undefined : want, e.span, `the operands of \`${e.op}\``, e.op === "<<" || e.op === ">>");
+      this.context.report("W202", e.span, "`/` between two integer literals", {
+        help: "write `1.0 / 2.0` for a fraction, or the quotient itself",
+      });
+    const [lhs, rhs] = this.pair(
+      e.lhs,
+      e.rhs,
+      scope,
+      compares ? undefined : want,
+      e.span,
+      `the operands of \`${e.op}\``,
+      e.op === "<<" || e.op === ">>",
+    );
     if (compares) {
       if (lhs.type === "bool" && e.op !== "==" && e.op !== "!=") this.context.report("W202", e.span, `\`${e.op}\` does not order bools`);
       return op(name, [lhs, rhs], "bool", e.span);
     }
-    if (lhs.type === "bool") this.context.report("W205", e.span, `\`${e.op}\` needs numbers, found bool`, e.op === "&" || e.op === "|" ? { help: `for conditions write \`${e.op}${e.op}\`` } : {});
-    if (["%", "<<", ">>", "&", "|", "^"].includes(e.op) && !isInteger(lhs.type)) this.context.report("W202", e.span, `\`${e.op}\` needs integers, found ${lhs.type}`);
+    if (lhs.type === "bool")
+      this.context.report(
+        "W205",
+        e.span,
+        `\`${e.op}\` needs numbers, found bool`,
+        e.op === "&" || e.op === "|" ? { help: `for conditions write \`${e.op}${e.op}\`` } : {},
+      );
+    if (["%", "<<", ">>", "&", "|", "^"].includes(e.op) && !isInteger(lhs.type))
+      this.context.report("W202", e.span, `\`${e.op}\` needs integers, found ${lhs.type}`);
     if (lhs.kind === "const" && rhs.kind === "const" && lhs.type === "int" && ["+", "-", "*"].includes(e.op)) {
       const [a, b] = [Number(lhs.value), Number(rhs.value)];
       return num(e.op === "+" ? a + b : e.op === "-" ? a - b : a * b, "int", e.span);
@@ -219,7 +278,12 @@ export class ExpressionChecker {
     if (view) return this.readView(view, subscripts, e.base.text, scope, e.span);
     const tensor = scope.closed ? undefined : this.tensor(e.base.text);
     if (tensor) return this.readTensor(tensor, subscripts, e.span);
-    if (scope.indices.has(e.base.text) || this.context.dims.has(e.base.text) || this.context.scalars.has(e.base.text) || scope.vars.has(e.base.text))
+    if (
+      scope.indices.has(e.base.text) ||
+      this.context.dims.has(e.base.text) ||
+      this.context.scalars.has(e.base.text) ||
+      scope.vars.has(e.base.text)
+    )
       this.context.report("W105", e.span, `\`${e.base.text}\` is not a tensor and takes no subscripts`);
     else this.unknown(e.base.text, e.base.span, scope);
     return num(0, "f32", e.span);
@@ -227,7 +291,11 @@ export class ExpressionChecker {
   private readTensor(tensor: TensorInfo, subscripts: readonly Expr[], span: Span): Expr {
     if (subscripts.length !== tensor.axes.length) {
       const n = tensor.axes.length;
-      this.context.report("W105", span, `\`${tensor.name}\` has ${n} ${n === 1 ? "axis" : "axes"} [${tensor.axes.map((a) => printExpr(a.extent)).join(", ")}], read with ${subscripts.length} subscript${subscripts.length === 1 ? "" : "s"}`);
+      this.context.report(
+        "W105",
+        span,
+        `\`${tensor.name}\` has ${n} ${n === 1 ? "axis" : "axes"} [${tensor.axes.map((a) => printExpr(a.extent)).join(", ")}], read with ${subscripts.length} subscript${subscripts.length === 1 ? "" : "s"}`,
+      );
       return num(0, tensor.type, span);
     }
     return { kind: "read", tensor: tensor.name, subscripts, type: tensor.type, span };
@@ -239,7 +307,13 @@ export class ExpressionChecker {
       return num(0, view.tensor.type, span);
     }
     let at = 0;
-    return { kind: "read", tensor: view.tensor.name, subscripts: view.subscripts.map((s) => s ?? subscripts[at++]!), type: view.tensor.type, span };
+    return {
+      kind: "read",
+      tensor: view.tensor.name,
+      subscripts: view.subscripts.map((s) => s ?? subscripts[at++]!),
+      type: view.tensor.type,
+      span,
+    };
   }
 
   // ---- calls
@@ -247,17 +321,33 @@ export class ExpressionChecker {
     const name = e.callee.text;
     if (name === "segment") return this.segment(e, scope);
     const bound = this.context.binding.types.get(name);
-    if (bound) return this.cast({ name: bound, span: e.callee.span }, e.args[0] ?? { kind: "missing", span: e.span }, e.mode, scope, e.span);
+    if (bound)
+      return this.cast({ name: bound, span: e.callee.span }, e.args[0] ?? { kind: "missing", span: e.span }, e.mode, scope, e.span);
     const fn = this.context.declarations.fns.get(this.context.binding.fns.get(name) ?? name);
-    if (fn) return this.inline(fn, this.withJoined(fn, e), this.context.binding.fns.has(name) ? { ...scope, closed: false } : scope)[0] ?? num(0, "f32", e.span);
+    if (fn)
+      return (
+        this.inline(fn, this.withJoined(fn, e), this.context.binding.fns.has(name) ? { ...scope, closed: false } : scope)[0] ??
+        num(0, "f32", e.span)
+      );
     const info = functions.get(name);
+    if (
+      info === undefined &&
+      ["sum", "prod", "mean", "argmax", "argmin", "logsumexp", "all", "any", "softmax", "cumsum", "scan"].includes(name)
+    ) {
+      this.context.report("W104", e.span, `\`${name}(…)\` is followed by what it reduces`, { help: `write \`${name}(j) x[j]\`` });
+      return num(0, want ?? "f32", e.span);
+    }
     if (info === undefined) {
       const near = nearest(name, [...functions.keys(), ...this.context.declarations.fns.keys(), "sum", "softmax", "segment"]);
       this.context.report("W503", e.callee.span, `there is no function \`${name}\``, near ? { help: `did you mean \`${near}\`?` } : {});
       return num(0, want ?? "f32", e.span);
     }
     if (!info.arity.includes(e.args.length)) {
-      this.context.report("W104", e.span, `\`${name}\` takes ${info.arity.join(" or ")} argument${info.arity.at(-1) === 1 ? "" : "s"}, found ${e.args.length}`);
+      this.context.report(
+        "W104",
+        e.span,
+        `\`${name}\` takes ${info.arity.join(" or ")} argument${info.arity.at(-1) === 1 ? "" : "s"}, found ${e.args.length}`,
+      );
       return num(0, want ?? "f32", e.span);
     }
     if (info.takes === "random") {
@@ -274,11 +364,22 @@ export class ExpressionChecker {
       if (args.some((a) => a.type !== args[0]!.type)) {
         if (args.every((a) => isInteger(a.type))) args = args.map(toInt);
         else if (args.every((a) => isFloat(a.type))) args = args.map(widen);
-        else this.context.report("W201", e.span, `the arguments of \`${name}\` have different types, ${args.map((a) => a.type).join(" and ")}`);
+        else
+          this.context.report(
+            "W201",
+            e.span,
+            `the arguments of \`${name}\` have different types, ${args.map((a) => a.type).join(" and ")}`,
+          );
       }
     }
     const type = args[0]!.type;
-    if (info.takes === "float" && !isFloat(type)) this.context.report("W202", e.span, `\`${name}\` needs a float, found ${type}`, isInteger(type) ? { help: `write \`${name}(f32(…))\`` } : {});
+    if (info.takes === "float" && !isFloat(type))
+      this.context.report(
+        "W202",
+        e.span,
+        `\`${name}\` needs a float, found ${type}`,
+        isInteger(type) ? { help: `write \`${name}(f32(…))\`` } : {},
+      );
     if (info.takes === "number" && type === "bool") this.context.report("W205", e.span, `\`${name}\` needs numbers, found bool`);
     return op(info.op, args, info.gives === "same" ? type : info.gives, e.span);
   }
@@ -293,7 +394,12 @@ export class ExpressionChecker {
     const name = table?.kind === "name" ? table.name : undefined;
     const info = name === undefined ? undefined : (scope.views.get(name)?.tensor ?? this.tensor(name));
     if (e.args.length !== 2 || arg === undefined || info?.elem?.name !== "offsets" || info.axes.length !== 1) {
-      this.context.report("W104", e.span, "`segment` takes a table of type `offsets<N>[R + 1]` and a position", name !== undefined && info === undefined ? { help: `\`${name}\` is not in scope` } : {});
+      this.context.report(
+        "W104",
+        e.span,
+        "`segment` takes a table of type `offsets<N>[R + 1]` and a position",
+        name !== undefined && info === undefined ? { help: `\`${name}\` is not in scope` } : {},
+      );
       return num(0, "int", e.span);
     }
     return { kind: "segment", table: info.name, arg: this.integer(arg, scope, "the position"), type: "int", span: e.span };
@@ -317,7 +423,8 @@ export class ExpressionChecker {
         const type = this.scalarOf(p.type.scalar, { ...scope, dims: inner.dims });
         const value = this.expr(arg, scope, type);
         const fits = value.type === type || (type === "int" && isInteger(value.type));
-        if (!fits) this.context.report("W201", arg.span, `argument \`${p.name.text}\` of \`${fn.name.text}\` is ${type}, found ${value.type}`);
+        if (!fits)
+          this.context.report("W201", arg.span, `argument \`${p.name.text}\` of \`${fn.name.text}\` is ${type}, found ${value.type}`);
         if (value.kind === "const" || value.kind === "var" || value.kind === "index" || value.kind === "dim" || value.kind === "scalar") {
           inner.vars.set(p.name.text, value);
           return;
@@ -331,14 +438,22 @@ export class ExpressionChecker {
       if (view === undefined) return;
       const open = view.tensor.axes.filter((_, i) => view.subscripts[i] === undefined);
       if (open.length !== p.type.axes.length) {
-        this.context.report("W105", arg.span, `argument \`${p.name.text}\` of \`${fn.name.text}\` has ${p.type.axes.length} axes, this view leaves ${open.length} open`);
+        this.context.report(
+          "W105",
+          arg.span,
+          `argument \`${p.name.text}\` of \`${fn.name.text}\` has ${p.type.axes.length} axes, this view leaves ${open.length} open`,
+        );
         return;
       }
       p.type.axes.forEach((a, i) => {
         if (a.extent?.kind === "name" && fn.dims.some((d) => d.text === (a.extent as { name: string }).name)) {
           const old = inner.dims.get(a.extent.name);
           if (old && !this.context.prover().proves(op("eq", [old, open[i]!.extent], "bool")))
-            this.context.report("W301", arg.span, `\`${a.extent.name}\` of \`${fn.name.text}\` would be both ${printExpr(old)} and ${printExpr(open[i]!.extent)}`);
+            this.context.report(
+              "W301",
+              arg.span,
+              `\`${a.extent.name}\` of \`${fn.name.text}\` would be both ${printExpr(old)} and ${printExpr(open[i]!.extent)}`,
+            );
           inner.dims.set(a.extent.name, open[i]!.extent);
         }
       });
@@ -361,8 +476,12 @@ export class ExpressionChecker {
     const results = fn.returns.map((r, k) => {
       const type = fn.results[k] ? this.scalarOf(fn.results[k].scalar, body) : undefined;
       const value = this.expr(r, body, type);
-      if (type && value.type !== type && !(type === "int" && isInteger(value.type))) this.context.report("W201", r.span, `\`${fn.name.text}\` gives ${type}, this is ${value.type}`);
-      return [...bindings, ...names].reduceRight<Expr>((inner, b) => ({ kind: "let", name: b.name, value: b.value, body: inner, type: inner.type, span: e.span }), value);
+      if (type && value.type !== type && !(type === "int" && isInteger(value.type)))
+        this.context.report("W201", r.span, `\`${fn.name.text}\` gives ${type}, this is ${value.type}`);
+      return [...bindings, ...names].reduceRight<Expr>(
+        (inner, b) => ({ kind: "let", name: b.name, value: b.value, body: inner, type: inner.type, span: e.span }),
+        value,
+      );
     });
     this.calls.pop();
     return results;
@@ -385,7 +504,12 @@ export class ExpressionChecker {
   // ---- types and conversions
   elem(t: ast.ScalarType, scope: Scope = emptyScope): ElemType {
     const name = this.context.binding.types.get(t.name) ?? t.name;
-    if (t.bound) return { name: name as "index" | "offsets", bound: this.integer(t.bound, scope, `the bound of ${t.name}`), ...(t.open ? { open: true } : {}) };
+    if (t.bound)
+      return {
+        name: name as "index" | "offsets",
+        bound: this.integer(t.bound, scope, `the bound of ${t.name}`),
+        ...(t.open ? { open: true } : {}),
+      };
     if (name === "int") return { name: "i32" };
     if (isStorage(name) && name !== "index" && name !== "offsets") return { name };
     const near = nearest(t.name, [...Object.keys(storage), ...this.context.binding.types.keys()]);
@@ -398,7 +522,8 @@ export class ExpressionChecker {
   private cast(t: ast.ScalarType, argument: ast.Expr, mode: ast.CastMode | undefined, scope: Scope, span: Span): Expr {
     if (t.name === "int") {
       const arg = this.expr(argument, scope, "int");
-      if (!isInteger(arg.type)) this.context.report("W202", span, `int(…) takes an integer, found ${arg.type}`, { help: "write `i32(…)`, which truncates" });
+      if (!isInteger(arg.type))
+        this.context.report("W202", span, `int(…) takes an integer, found ${arg.type}`, { help: "write `i32(…)`, which truncates" });
       return toInt(arg);
     }
     const to = this.elem(t, scope);
@@ -413,7 +538,10 @@ export class ExpressionChecker {
         bits = this.expr(mode.bits, scope, "u32");
         if (bits.type !== "u32") this.context.report("W201", mode.bits.span, `stochastic rounding takes u32 bits, found ${bits.type}`);
       } else if (mode.name.text === "toward_zero") how = "toward_zero";
-      else this.context.report("W202", mode.name.span, `there is no rounding mode \`${mode.name.text}\``, { help: "modes are `stochastic: bits` and `toward_zero`" });
+      else
+        this.context.report("W202", mode.name.span, `there is no rounding mode \`${mode.name.text}\``, {
+          help: "modes are `stochastic: bits` and `toward_zero`",
+        });
     }
     if (type === "bool" || arg.type === "bool") {
       if (type === "bool" && arg.type === "bool") return arg;
@@ -424,9 +552,12 @@ export class ExpressionChecker {
       const wide = arg.type === type ? arg : op(type === "f64" ? "to_f64" : "to_f32", [arg], type, span);
       return info.bits < 32 ? { kind: "cast", to, mode: how, ...(bits ? { bits } : {}), arg: wide, type, span } : wide;
     }
-    if (to.name === "i32" || to.name === "u32") return arg.type === type ? arg : op(type === "i32" ? "to_i32" : "to_u32", [arg], type, span);
+    if (to.name === "i32" || to.name === "u32")
+      return arg.type === type ? arg : op(type === "i32" ? "to_i32" : "to_u32", [arg], type, span);
     if (isFloat(arg.type)) {
-      this.context.report("W203", span, `${printElem(to)}(…) of a float: the range is not proven`, { help: `write \`${printElem(to)}(clamp(i32(round(…)), lo, hi))\`` });
+      this.context.report("W203", span, `${printElem(to)}(…) of a float: the range is not proven`, {
+        help: `write \`${printElem(to)}(clamp(i32(round(…)), lo, hi))\``,
+      });
       return num(0, type, span);
     }
     return { kind: "cast", to, mode: how, arg, type, span };
@@ -444,8 +575,10 @@ export class ExpressionChecker {
     const logical = opName === "all" || opName === "any";
     const body = this.expr(e.body, inner, logical ? undefined : want);
     if (logical) this.truth(body);
-    else if (body.type === "bool") this.context.report("W205", e.body.span, `\`${opName}\` needs numbers, found bool`, { help: "count with `if … then 1 else 0`" });
-    if ((opName === "mean" || opName === "logsumexp") && !isFloat(body.type)) this.context.report("W202", e.body.span, `\`${opName}\` needs floats, found ${body.type}`);
+    else if (body.type === "bool")
+      this.context.report("W205", e.body.span, `\`${opName}\` needs numbers, found bool`, { help: "count with `if … then 1 else 0`" });
+    if ((opName === "mean" || opName === "logsumexp") && !isFloat(body.type))
+      this.context.report("W202", e.body.span, `\`${opName}\` needs floats, found ${body.type}`);
     const arg = opName === "argmax" || opName === "argmin";
     if (arg && axes.length !== 1) this.context.report("W202", e.span, `\`${opName}\` takes one index`);
     const type = logical ? "bool" : arg ? "int" : body.type;
@@ -455,24 +588,43 @@ export class ExpressionChecker {
     const monoid = this.monoid(e.monoid!);
     if (monoid === undefined) return num(0, "f32", e.span);
     const bodies = this.bodies(e.body, monoid, inner);
-    return { kind: "reduce", op: "monoid", axes, ...(where ? { where } : {}), bodies, monoid, component: 0, type: monoid.fields[0]!.type, span: e.span };
+    return {
+      kind: "reduce",
+      op: "monoid",
+      axes,
+      ...(where ? { where } : {}),
+      bodies,
+      monoid,
+      component: 0,
+      type: monoid.fields[0]!.type,
+      span: e.span,
+    };
   }
   private bodies(body: ast.Expr, monoid: Monoid, scope: Scope): Expr[] {
     const items = body.kind === "tuple" ? body.items : [body];
-    if (items.length !== monoid.fields.length) this.context.report("W504", body.span, `monoid \`${monoid.name}\` has ${monoid.fields.length} components, found ${items.length}`);
+    if (items.length !== monoid.fields.length)
+      this.context.report("W504", body.span, `monoid \`${monoid.name}\` has ${monoid.fields.length} components, found ${items.length}`);
     return monoid.fields.map((f, k) => {
       const x = items[k] ? this.expr(items[k], scope, f.type) : num(0, f.type);
-      if (x.type !== f.type) this.context.report("W201", x.span, `component \`${f.name}\` of \`${monoid.name}\` is ${f.type}, found ${x.type}`);
+      if (x.type !== f.type)
+        this.context.report("W201", x.span, `component \`${f.name}\` of \`${monoid.name}\` is ${f.type}, found ${x.type}`);
       return x;
     });
   }
   /** The axes that binders bind, the condition on them, and the scope in which they stand. */
-  binders(list: readonly ast.Binder[], uses: readonly ast.Expr[], scope: Scope, where?: ast.Expr): { axes: Axis[]; where?: Expr; inner: Scope } {
+  binders(
+    list: readonly ast.Binder[],
+    uses: readonly ast.Expr[],
+    scope: Scope,
+    where?: ast.Expr,
+  ): { axes: Axis[]; where?: Expr; inner: Scope } {
     const axes: Axis[] = [];
     let inner = scope;
     for (const b of list) {
       this.free(b.name, inner);
-      const range = b.range ? { from: this.integer(b.range.from, inner, "the start of a range"), to: this.integer(b.range.to, inner, "the end of a range") } : undefined;
+      const range = b.range
+        ? { from: this.integer(b.range.from, inner, "the start of a range"), to: this.integer(b.range.to, inner, "the end of a range") }
+        : undefined;
       const later = list.slice(list.indexOf(b) + 1).flatMap((x) => (x.range ? [x.range.from, x.range.to] : []));
       const extent = b.extent ? this.integer(b.extent, inner, "an extent") : inferExtent(this, b.name, [...uses, ...later], inner, range);
       const axis: Axis = { name: b.name.text, extent, ...(range ? { range } : {}) };
@@ -486,8 +638,19 @@ export class ExpressionChecker {
   /** Rule 15: a binder shadows nothing. */
   free(name: ast.Name, scope: Scope): void {
     const c = this.context;
-    const taken = scope.indices.has(name.text) ? "an index" : c.dims.has(name.text) || scope.dims.has(name.text) ? "a dimension" : c.scalars.has(name.text) ? "a parameter" : !scope.closed && c.tensors.has(name.text) ? "a tensor" : undefined;
-    if (taken) c.report("W102", name.span, `\`${name.text}\` is already ${taken} here; an index may not shadow it`, { help: `choose another name, such as \`${name.text}2\`` });
+    const taken = scope.indices.has(name.text)
+      ? "an index"
+      : c.dims.has(name.text) || scope.dims.has(name.text)
+        ? "a dimension"
+        : c.scalars.has(name.text)
+          ? "a parameter"
+          : !scope.closed && c.tensors.has(name.text)
+            ? "a tensor"
+            : undefined;
+    if (taken)
+      c.report("W102", name.span, `\`${name.text}\` is already ${taken} here; an index may not shadow it`, {
+        help: `choose another name, such as \`${name.text}2\``,
+      });
   }
   private sweep(e: Extract<ast.Expr, { kind: "sweep" }>, scope: Scope, want: Compute | undefined): Expr {
     const over: Axis[] = [];
@@ -495,7 +658,9 @@ export class ExpressionChecker {
     for (const n of e.indices) {
       const bound = scope.indices.get(n.text);
       if (bound === undefined) {
-        this.context.report("W309", n.span, `\`${e.op.text}(${n.text})\` sweeps an index that is in scope, and \`${n.text}\` is not`, { help: `give the definition the index \`${n.text}\`, or reduce with \`sum(${n.text}) …\`` });
+        this.context.report("W309", n.span, `\`${e.op.text}(${n.text})\` sweeps an index that is in scope, and \`${n.text}\` is not`, {
+          help: `give the definition the index \`${n.text}\`, or reduce with \`sum(${n.text}) …\``,
+        });
         return num(0, want ?? "f32", e.span);
       }
       over.push(bound.axis);
@@ -511,7 +676,12 @@ export class ExpressionChecker {
       return { ...common, op: "scan", bodies: this.bodies(e.body, monoid, scope), monoid, component: 0, type: monoid.fields[0]!.type };
     }
     const body = this.expr(e.body, scope, want);
-    if (e.op.text === "softmax" ? !isFloat(body.type) : body.type === "bool") this.context.report("W202", e.body.span, `\`${e.op.text}\` needs ${e.op.text === "softmax" ? "floats" : "numbers"}, found ${body.type}`);
+    if (e.op.text === "softmax" ? !isFloat(body.type) : body.type === "bool")
+      this.context.report(
+        "W202",
+        e.body.span,
+        `\`${e.op.text}\` needs ${e.op.text === "softmax" ? "floats" : "numbers"}, found ${body.type}`,
+      );
     return { ...common, op: e.op.text as "softmax" | "cumsum", bodies: [body], component: 0, type: body.type };
   }
   /** `x.a`: a component of a monoid's operand or result. */
@@ -543,7 +713,8 @@ export class ExpressionChecker {
     const fields = m.fields.map((f) => ({ name: f.name.text, type: this.scalarOf(f.type, emptyScope) }));
     const parts = (e: ast.Expr, scope: Scope, what: string): Expr[] => {
       const items = e.kind === "tuple" ? e.items : [e];
-      if (items.length !== fields.length) this.context.report("W504", e.span, `${what} of \`${m.name.text}\` has ${items.length} components, the monoid ${fields.length}`);
+      if (items.length !== fields.length)
+        this.context.report("W504", e.span, `${what} of \`${m.name.text}\` has ${items.length} components, the monoid ${fields.length}`);
       return fields.map((f, k) => {
         const x = items[k] ? this.expr(items[k], scope, f.type) : num(0, f.type);
         if (x.type !== f.type) this.context.report("W504", x.span, `component \`${f.name}\` is ${f.type}, ${what} gives ${x.type}`);

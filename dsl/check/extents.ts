@@ -11,24 +11,39 @@ interface Use {
   readonly at: ast.Expr;
 }
 
-export function inferExtent(checker: ExpressionChecker, name: ast.Name, uses: readonly ast.Expr[], scope: Scope, range?: { from: Expr; to: Expr }): Expr {
+export function inferExtent(
+  checker: ExpressionChecker,
+  name: ast.Name,
+  uses: readonly ast.Expr[],
+  scope: Scope,
+  range?: { from: Expr; to: Expr },
+): Expr {
   const found: Use[] = [];
   for (const e of uses) collect(checker, name.text, e, scope, found);
   const distinct: Use[] = [];
   const prover = checker.context.prover();
-  for (const u of found) if (!distinct.some((d) => printExpr(d.extent) === printExpr(u.extent) || prover.proves(compare("eq", d.extent, u.extent)))) distinct.push(u);
+  for (const u of found)
+    if (!distinct.some((d) => printExpr(d.extent) === printExpr(u.extent) || prover.proves(compare("eq", d.extent, u.extent))))
+      distinct.push(u);
   if (distinct.length === 1) return distinct[0]!.extent;
   if (distinct.length > 1) {
     const [a, b] = distinct as [Use, Use];
-    checker.context.report("W301", name.span, `the extent of \`${name.text}\` is ambiguous: ${printExpr(a.extent)} or ${printExpr(b.extent)}`, {
-      notes: [a, b].map((u) => ({ span: u.at.span, text: `${printExpr(u.extent)} from here` })),
-      help: `write \`${name.text}: ${printExpr(a.extent)}\`, or state \`where ${printExpr(a.extent)} == ${printExpr(b.extent)}\` on the kernel`,
-    });
+    checker.context.report(
+      "W301",
+      name.span,
+      `the extent of \`${name.text}\` is ambiguous: ${printExpr(a.extent)} or ${printExpr(b.extent)}`,
+      {
+        notes: [a, b].map((u) => ({ span: u.at.span, text: `${printExpr(u.extent)} from here` })),
+        help: `write \`${name.text}: ${printExpr(a.extent)}\`, or state \`where ${printExpr(a.extent)} == ${printExpr(b.extent)}\` on the kernel`,
+      },
+    );
     return a.extent;
   }
   const bound = range ? boundOf(checker, range.to) : undefined;
   if (bound) return bound;
-  checker.context.report("W302", name.span, `nothing determines the extent of \`${name.text}\``, { help: `write \`${name.text}: N\` with the extent it should have` });
+  checker.context.report("W302", name.span, `nothing determines the extent of \`${name.text}\``, {
+    help: `write \`${name.text}: N\` with the extent it should have`,
+  });
   return num(1);
 }
 

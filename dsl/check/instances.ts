@@ -18,9 +18,17 @@ const classes: Record<string, { readonly standIn: Storage; readonly admits: (s: 
   scalar: { standIn: "f32", admits: (s) => s !== "index" && s !== "offsets" },
 };
 
-export function bindingsOf(kernel: ast.Kernel, instances: readonly ast.Instance[], declarations: Declarations, diagnostics: Diagnostics): InstanceBinding[] {
+export function bindingsOf(
+  kernel: ast.Kernel,
+  instances: readonly ast.Instance[],
+  declarations: Declarations,
+  diagnostics: Diagnostics,
+): InstanceBinding[] {
   for (const g of kernel.generics)
-    if (g.kind === "type" && !(g.class.text in classes)) diagnostics.add("W103", g.class.span, `there is no class of types \`${g.class.text}\``, { help: "classes are float, integer and scalar" });
+    if (g.kind === "type" && !(g.class.text in classes))
+      diagnostics.add("W103", g.class.span, `there is no class of types \`${g.class.text}\``, {
+        help: "classes are float, integer and scalar",
+      });
   const own = instances.filter((i) => i.kernel.text === kernel.name.text);
   if (own.length === 0) return standIns(kernel, diagnostics);
   return own.flatMap((i) => product(kernel, i, declarations, diagnostics));
@@ -31,9 +39,12 @@ function standIns(kernel: ast.Kernel, diagnostics: Diagnostics): InstanceBinding
   let consts: Map<string, boolean | number>[] = [new Map()];
   for (const g of kernel.generics) {
     if (g.kind === "type") types.set(g.name.text, classes[g.class.text]?.standIn ?? "f32");
-    if (g.kind === "const") consts = consts.flatMap((c) => [true, false].map((v) => new Map(c).set(g.name.text, g.type.name === "bool" ? v : Number(v))));
+    if (g.kind === "const")
+      consts = consts.flatMap((c) => [true, false].map((v) => new Map(c).set(g.name.text, g.type.name === "bool" ? v : Number(v))));
     if (g.kind === "fn") {
-      diagnostics.add("W502", g.name.span, `no instance binds the function \`${g.name.text}\``, { help: `write \`instance ${kernel.name.text} { ${g.name.text}: some_fn }\`` });
+      diagnostics.add("W502", g.name.span, `no instance binds the function \`${g.name.text}\``, {
+        help: `write \`instance ${kernel.name.text} { ${g.name.text}: some_fn }\``,
+      });
       return [];
     }
   }
@@ -50,7 +61,14 @@ function product(kernel: ast.Kernel, instance: ast.Instance, declarations: Decla
     if (generic === undefined && !dim?.static) {
       const near = nearest(e.name.text, names);
       const help = dim ? `declare it \`${dim.name.text}: static\`` : near ? `did you mean \`${near}\`?` : undefined;
-      diagnostics.add("W501", e.name.span, dim ? `\`${e.name.text}\` is known at launch, an instance binds static dimensions` : `\`${kernel.name.text}\` has no parameter \`${e.name.text}\``, help ? { help } : {});
+      diagnostics.add(
+        "W501",
+        e.name.span,
+        dim
+          ? `\`${e.name.text}\` is known at launch, an instance binds static dimensions`
+          : `\`${kernel.name.text}\` has no parameter \`${e.name.text}\``,
+        help ? { help } : {},
+      );
       continue;
     }
     const next: Binding[] = [];
@@ -65,12 +83,21 @@ function product(kernel: ast.Kernel, instance: ast.Instance, declarations: Decla
   const given = new Set(instance.entries.map((e) => e.name.text));
   const missing = names.filter((n) => !given.has(n));
   if (missing.length > 0) {
-    diagnostics.add("W502", instance.span, `this instance leaves ${missing.map((m) => `\`${m}\``).join(", ")} unbound`, { help: `add ${missing.map((m) => `\`${m}: …\``).join(", ")}` });
+    diagnostics.add("W502", instance.span, `this instance leaves ${missing.map((m) => `\`${m}\``).join(", ")} unbound`, {
+      help: `add ${missing.map((m) => `\`${m}: …\``).join(", ")}`,
+    });
     return [];
   }
   return out.map((binding) => ({ binding, complete: true }));
 }
-function bind(b: Binding, name: string, v: ast.Expr, generic: ast.Generic | undefined, declarations: Declarations, diagnostics: Diagnostics): Binding | undefined {
+function bind(
+  b: Binding,
+  name: string,
+  v: ast.Expr,
+  generic: ast.Generic | undefined,
+  declarations: Declarations,
+  diagnostics: Diagnostics,
+): Binding | undefined {
   if (generic === undefined) {
     if (v.kind === "number" && !v.float) return { ...b, dims: new Map(b.dims).set(name, v.value) };
     diagnostics.add("W501", v.span, `\`${name}\` is a dimension: bind it to a number`);
@@ -84,7 +111,8 @@ function bind(b: Binding, name: string, v: ast.Expr, generic: ast.Generic | unde
   }
   if (generic.kind === "const") {
     const value = v.kind === "bool" ? v.value : v.kind === "number" ? v.value : undefined;
-    if (value !== undefined && (typeof value === "boolean") === (generic.type.name === "bool")) return { ...b, consts: new Map(b.consts).set(name, value) };
+    if (value !== undefined && (typeof value === "boolean") === (generic.type.name === "bool"))
+      return { ...b, consts: new Map(b.consts).set(name, value) };
     diagnostics.add("W501", v.span, `\`${name}\` is a constant of type ${generic.type.name}`);
     return undefined;
   }
@@ -97,5 +125,10 @@ function bind(b: Binding, name: string, v: ast.Expr, generic: ast.Generic | unde
 
 /** `f16, D=64`: an instance as people name it; empty where there is only one. */
 export function bindingName(b: Binding): string {
-  return [...[...b.types].map(([k, v]) => `${k}=${v}`), ...[...b.dims].map(([k, v]) => `${k}=${v}`), ...[...b.consts].map(([k, v]) => `${k}=${v}`), ...[...b.fns].map(([k, v]) => `${k}=${v}`)].join(", ");
+  return [
+    ...[...b.types].map(([k, v]) => `${k}=${v}`),
+    ...[...b.dims].map(([k, v]) => `${k}=${v}`),
+    ...[...b.consts].map(([k, v]) => `${k}=${v}`),
+    ...[...b.fns].map(([k, v]) => `${k}=${v}`),
+  ].join(", ");
 }

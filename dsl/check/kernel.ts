@@ -49,11 +49,15 @@ class KernelChecker {
     for (const o of k.outputs) this.output(o);
     for (const w of k.where) this.precondition(w);
     const statements = k.body.flatMap((s) => this.statement(s, emptyScope, { axes: [], conditions: [] }));
-    for (const o of this.outputs.values()) if (!this.written.has(o.name) && !this.context.poisoned.has(o.name)) this.context.report("W401", o.span, `output \`${o.name}\` is never written`);
+    for (const o of this.outputs.values())
+      if (!this.written.has(o.name) && !this.context.poisoned.has(o.name))
+        this.context.report("W401", o.span, `output \`${o.name}\` is never written`);
     for (const p of this.params)
-      if (p.role === "inout" && !this.written.has(p.name) && !this.context.poisoned.has(p.name)) this.context.report("W401", p.span, `\`${p.name}\` is inout and never written`, { help: "drop `inout`, or write it with `:=`" });
+      if (p.role === "inout" && !this.written.has(p.name) && !this.context.poisoned.has(p.name))
+        this.context.report("W401", p.span, `\`${p.name}\` is inout and never written`, { help: "drop `inout`, or write it with `:=`" });
     for (const t of this.context.tensors.values())
-      if (t.kind === "definition" && !this.context.used.has(t.name) && !t.name.startsWith("_")) this.context.warn("W106", t.span, `\`${t.name}\` is never read`);
+      if (t.kind === "definition" && !this.context.used.has(t.name) && !t.name.startsWith("_"))
+        this.context.warn("W106", t.span, `\`${t.name}\` is never read`);
     return {
       kernel: k.name.text,
       doc: k.doc,
@@ -76,7 +80,12 @@ class KernelChecker {
       const name = this.context.binding.fns.get(g.name.text);
       const fn = name === undefined ? undefined : this.context.declarations.fns.get(name);
       if (fn === undefined) continue;
-      if (fn.params.length < g.params.length) this.context.report("W501", g.name.span, `\`${name}\` takes ${fn.params.length} arguments, \`${g.name.text}\` passes ${g.params.length}`);
+      if (fn.params.length < g.params.length)
+        this.context.report(
+          "W501",
+          g.name.span,
+          `\`${name}\` takes ${fn.params.length} arguments, \`${g.name.text}\` passes ${g.params.length}`,
+        );
       for (const d of fn.dims) if (!this.context.dims.has(d.text)) this.context.dims.set(d.text, { span: d.span });
       for (const p of fn.params.slice(g.params.length)) this.parameter({ name: p.name, inout: false, type: p.type });
     }
@@ -84,7 +93,8 @@ class KernelChecker {
   private parameter(p: ast.Parameter): void {
     if (p.onlyIf) {
       const cond = this.expressions.condition(p.onlyIf, emptyScope);
-      if (cond.kind !== "const") this.context.report("W501", p.onlyIf.span, "whether a parameter exists is decided by constants and static dimensions");
+      if (cond.kind !== "const")
+        this.context.report("W501", p.onlyIf.span, "whether a parameter exists is decided by constants and static dimensions");
       else if (!cond.value) {
         this.context.absent.add(p.name.text);
         return;
@@ -93,7 +103,10 @@ class KernelChecker {
     if (this.taken(p.name)) return;
     const elem = this.expressions.elem(p.type.scalar);
     if (p.type.axes === undefined) {
-      if (p.inout) this.context.report("W404", p.name.span, `\`${p.name.text}\` is passed by value and cannot be inout`, { help: `declare a device scalar: \`${printElem(elem)}[]\`` });
+      if (p.inout)
+        this.context.report("W404", p.name.span, `\`${p.name.text}\` is passed by value and cannot be inout`, {
+          help: `declare a device scalar: \`${printElem(elem)}[]\``,
+        });
       if (elem.name === "offsets") this.context.report("W202", p.type.span, "offsets are a table: write `offsets<N>[R + 1]`");
       this.context.scalars.set(p.name.text, { elem, span: p.name.span });
       const self: Expr = { kind: "scalar", name: p.name.text, type: computeOf(elem), span: p.name.span };
@@ -102,9 +115,18 @@ class KernelChecker {
       return;
     }
     const { axes, where } = this.shape(p.name.text, p.type, p.where);
-    if (elem.name === "offsets" && axes.length !== 1) this.context.report("W202", p.type.span, `offsets are a table of one axis, this has ${axes.length}`);
+    if (elem.name === "offsets" && axes.length !== 1)
+      this.context.report("W202", p.type.span, `offsets are a table of one axis, this has ${axes.length}`);
     const layout = p.layout ? this.layout(p.layout, axes, elem) : undefined;
-    this.params.push({ name: p.name.text, role: p.inout ? "inout" : "in", elem, axes, ...(where ? { where } : {}), ...(layout ? { layout } : {}), span: p.name.span });
+    this.params.push({
+      name: p.name.text,
+      role: p.inout ? "inout" : "in",
+      elem,
+      axes,
+      ...(where ? { where } : {}),
+      ...(layout ? { layout } : {}),
+      span: p.name.span,
+    });
     this.context.define({ name: p.name.text, kind: "param", type: computeOf(elem), elem, axes, inout: p.inout, span: p.name.span }, where);
   }
   private output(o: ast.Output): void {
@@ -120,7 +142,10 @@ class KernelChecker {
     return true;
   }
   private shape(name: string, type: ast.Type, where: ast.Expr | undefined, late = false): { axes: Axis[]; where?: Expr } {
-    const axes = (type.axes ?? []).map((a, k) => ({ name: a.name?.text ?? `${name}.${k}`, extent: a.extent ? this.expressions.integer(a.extent, emptyScope, "an extent") : num(1) }));
+    const axes = (type.axes ?? []).map((a, k) => ({
+      name: a.name?.text ?? `${name}.${k}`,
+      extent: a.extent ? this.expressions.integer(a.extent, emptyScope, "an extent") : num(1),
+    }));
     if (where === undefined) return { axes };
     // The domain of an output may speak of other outputs: it is resolved when the output is written.
     if (late) return { axes, where: bool(true) };
@@ -134,13 +159,30 @@ class KernelChecker {
       return undefined;
     }
     if (l.indices.length !== axes.length || l.dims.length !== axes.length) {
-      this.context.report("W505", name.span, `layout \`${name.text}\` is of ${l.indices.length} indices, this tensor has ${axes.length} axes`);
+      this.context.report(
+        "W505",
+        name.span,
+        `layout \`${name.text}\` is of ${l.indices.length} indices, this tensor has ${axes.length} axes`,
+      );
       return undefined;
     }
-    if (storage[elem.name].bits >= 32) this.context.report("W505", name.span, `a layout places elements in bits of a word; ${printElem(elem)} fills one`);
+    if (storage[elem.name].bits >= 32)
+      this.context.report("W505", name.span, `a layout places elements in bits of a word; ${printElem(elem)} fills one`);
     const dims = new Map(l.dims.map((d, k) => [d.text, axes[k]!.extent]));
-    const scope: Scope = { ...withIndices(emptyScope, axes.map((a, k) => ({ name: l.indices[k]!.text, extent: a.extent }))), dims, closed: true };
-    return { name: name.text, indices: l.indices.map((i) => i.text), word: this.expressions.integer(l.word, scope, "a word"), bit: this.expressions.integer(l.bit, scope, "a bit") };
+    const scope: Scope = {
+      ...withIndices(
+        emptyScope,
+        axes.map((a, k) => ({ name: l.indices[k]!.text, extent: a.extent })),
+      ),
+      dims,
+      closed: true,
+    };
+    return {
+      name: name.text,
+      indices: l.indices.map((i) => i.text),
+      word: this.expressions.integer(l.word, scope, "a word"),
+      bit: this.expressions.integer(l.bit, scope, "a bit"),
+    };
   }
   private precondition(w: ast.Expr): void {
     const unique = this.uniqueness(w, emptyScope, []);
@@ -180,11 +222,27 @@ class KernelChecker {
   }
 
   /** A definition of one tensor; `value` overrides the syntax where a component of several is meant. */
-  private define(lhs: ast.Lhs, value: ast.Expr, component: ((inner: Scope) => Expr) | undefined, scope: Scope, at: Point, output?: Output): Define[] {
+  private define(
+    lhs: ast.Lhs,
+    value: ast.Expr,
+    component: ((inner: Scope) => Expr) | undefined,
+    scope: Scope,
+    at: Point,
+    output?: Output,
+  ): Define[] {
     const name = lhs.name!;
-    const exists = this.context.tensors.has(name.text) || this.context.dims.has(name.text) || this.context.scalars.has(name.text) || scope.indices.has(name.text);
+    const exists =
+      this.context.tensors.has(name.text) ||
+      this.context.dims.has(name.text) ||
+      this.context.scalars.has(name.text) ||
+      scope.indices.has(name.text);
     if (exists || (output === undefined && this.outputs.has(name.text))) {
-      this.context.report("W102", name.span, `\`${name.text}\` is already defined`, this.outputs.has(name.text) && !exists ? { help: "an output is written without `let`" } : {});
+      this.context.report(
+        "W102",
+        name.span,
+        `\`${name.text}\` is already defined`,
+        this.outputs.has(name.text) && !exists ? { help: "an output is written without `let`" } : {},
+      );
       return [];
     }
     const errors = this.context.errors;
@@ -201,16 +259,32 @@ class KernelChecker {
       const conditions = where ? [...point.conditions, where] : point.conditions;
       const inside = { ...point, conditions };
       this.obligations.value(typed, inside);
-      if (elem) this.obligations.range(typed, elem, value.span, { ...inside, conditions: [...conditions, domainOf(typed, this.context.domains)] });
+      if (elem)
+        this.obligations.range(typed, elem, value.span, { ...inside, conditions: [...conditions, domainOf(typed, this.context.domains)] });
     }
     const own = and(rangeCondition(axes, this.context.domains), where, domainOf(typed, this.context.domains));
     this.context.define(
       { name: name.text, kind: output ? "output" : "definition", type: typed.type, ...(elem ? { elem } : {}), axes, span: name.span },
       own.kind === "const" && own.value === true ? undefined : own,
     );
-    const plain = where === undefined && elem === undefined && axes.every((a) => a.range === undefined) && !some(typed, (x) => x.kind === "reduce" || x.kind === "sweep" || x.kind === "let");
+    const plain =
+      where === undefined &&
+      elem === undefined &&
+      axes.every((a) => a.range === undefined) &&
+      !some(typed, (x) => x.kind === "reduce" || x.kind === "sweep" || x.kind === "let");
     if (plain && (typed.type === "int" || typed.type === "bool")) this.context.formulas.set(name.text, { axes, value: typed });
-    return [{ kind: "define", name: name.text, axes, ...(where ? { where } : {}), ...(elem ? { storage: elem } : {}), value: typed, output: output !== undefined, span: name.span }];
+    return [
+      {
+        kind: "define",
+        name: name.text,
+        axes,
+        ...(where ? { where } : {}),
+        ...(elem ? { storage: elem } : {}),
+        value: typed,
+        output: output !== undefined,
+        span: name.span,
+      },
+    ];
   }
 
   /** The indices of a left-hand side: each is new, with its extent as declared, written or inferred. */
@@ -218,7 +292,11 @@ class KernelChecker {
     const axes: Axis[] = [];
     let inner = scope;
     if (declared && declared.length !== lhs.places.length)
-      this.context.report("W105", lhs.span, `\`${lhs.name?.text}\` has ${declared.length} axes, this gives ${lhs.places.length} ${lhs.places.length === 1 ? "index" : "indices"}`);
+      this.context.report(
+        "W105",
+        lhs.span,
+        `\`${lhs.name?.text}\` has ${declared.length} axes, this gives ${lhs.places.length} ${lhs.places.length === 1 ? "index" : "indices"}`,
+      );
     lhs.places.forEach((p, k) => {
       if (p.expr.kind !== "name") {
         this.context.report("W404", p.expr.span, "the left-hand side of a definition lists indices, not expressions");
@@ -226,11 +304,18 @@ class KernelChecker {
       }
       const name = { text: p.expr.name, span: p.expr.span };
       this.expressions.free(name, inner);
-      const range = p.range ? { from: this.expressions.integer(p.range.from, inner, "the start of a range"), to: this.expressions.integer(p.range.to, inner, "the end of a range") } : undefined;
+      const range = p.range
+        ? {
+            from: this.expressions.integer(p.range.from, inner, "the start of a range"),
+            to: this.expressions.integer(p.range.to, inner, "the end of a range"),
+          }
+        : undefined;
       const later = lhs.places.slice(k).flatMap((x) => (x.range ? [x.range] : []));
       const extra: ast.Expr[] = [...(lhs.where ? [lhs.where] : []), ...later.flatMap((r) => [r.from, r.to])];
       const ranges: ast.Expr[] = p.range || later.length === 0 ? [] : later.map((r) => rangeUse(r));
-      const extent = p.extent ? this.expressions.integer(p.extent, inner, "an extent") : (declared?.[k]?.extent ?? inferExtent(this.expressions, name, [...uses, ...extra, ...ranges], inner, range));
+      const extent = p.extent
+        ? this.expressions.integer(p.extent, inner, "an extent")
+        : (declared?.[k]?.extent ?? inferExtent(this.expressions, name, [...uses, ...extra, ...ranges], inner, range));
       const axis: Axis = { name: name.text, extent, ...(range ? { range } : {}) };
       axes.push(axis);
       inner = withIndices(inner, [axis]);
@@ -243,7 +328,12 @@ class KernelChecker {
     if (e.type === to) return e;
     if (isInteger(e.type) && isInteger(to) && (e.type === "int" || to === "int")) return e.kind === "const" ? { ...e, type: to } : e;
     if (e.type === "f32" && to === "f64") return op("to_f64", [e], "f64", span);
-    const help = isFloat(to) && isInteger(e.type) ? `\`f32(…)\`` : isInteger(to) && isFloat(e.type) ? `\`${to === "u32" ? "u32" : "i32"}(round(…))\`` : `\`${to}(…)\``;
+    const help =
+      isFloat(to) && isInteger(e.type)
+        ? `\`f32(…)\``
+        : isInteger(to) && isFloat(e.type)
+          ? `\`${to === "u32" ? "u32" : "i32"}(round(…))\``
+          : `\`${to}(…)\``;
     this.context.report("W201", span, `this is ${e.type}, and ${printElem(elem)} is stored here`, { help: `convert it: ${help}` });
     return num(0, to, span);
   }
@@ -265,10 +355,12 @@ class KernelChecker {
         (inner) => {
           if (value.kind === "call") {
             const fn = this.context.declarations.fns.get(this.context.binding.fns.get(value.callee.text) ?? value.callee.text);
-            if (fn && fn.returns.length === s.results.length) return this.expressions.inline(fn, value, inner)[k] ?? num(0, "f32", value.span);
+            if (fn && fn.returns.length === s.results.length)
+              return this.expressions.inline(fn, value, inner)[k] ?? num(0, "f32", value.span);
           }
           const all = this.expressions.expr(value, inner);
-          if ((all.kind === "reduce" || all.kind === "sweep") && all.monoid && all.monoid.fields.length === s.results.length) return { ...all, component: k, type: all.monoid.fields[k]!.type };
+          if ((all.kind === "reduce" || all.kind === "sweep") && all.monoid && all.monoid.fields.length === s.results.length)
+            return { ...all, component: k, type: all.monoid.fields[k]!.type };
           this.context.report("W404", value.span, `${s.results.length} results, but the right-hand side does not give that many`);
           return all;
         },
@@ -281,7 +373,10 @@ class KernelChecker {
 
   private claim(name: ast.Name): void {
     const before = this.written.get(name.text);
-    if (before) this.context.report(this.outputs.has(name.text) ? "W401" : "W402", name.span, `\`${name.text}\` is written twice`, { notes: [{ span: before, text: "first written here" }] });
+    if (before)
+      this.context.report(this.outputs.has(name.text) ? "W401" : "W402", name.span, `\`${name.text}\` is written twice`, {
+        notes: [{ span: before, text: "first written here" }],
+      });
     this.written.set(name.text, name.span);
   }
 
@@ -293,18 +388,32 @@ class KernelChecker {
     if (!output && param?.role !== "inout") {
       const near = nearest(name.text, this.outputs.keys());
       const known = param ? `\`${name.text}\` is an input` : `\`${name.text}\` is neither an output nor an inout parameter`;
-      this.context.report("W404", name.span, known, { help: param ? `declare it \`inout ${name.text}\`` : near ? `did you mean \`${near}\`?` : `define it with \`let ${name.text}\`` });
+      this.context.report("W404", name.span, known, {
+        help: param ? `declare it \`inout ${name.text}\`` : near ? `did you mean \`${near}\`?` : `define it with \`let ${name.text}\``,
+      });
       return [];
     }
     if (!output && s.op === "=") this.context.report("W404", name.span, `an inout parameter is written with \`:=\` or \`+=\``);
     this.claim(name);
-    const plain = lhs.places.every((p, k) => p.expr.kind === "name" && !this.known(p.expr.name, scope) && lhs.places.findIndex((q) => q.expr.kind === "name" && q.expr.name === (p.expr as { name: string }).name) === k);
+    const plain = lhs.places.every(
+      (p, k) =>
+        p.expr.kind === "name" &&
+        !this.known(p.expr.name, scope) &&
+        lhs.places.findIndex((q) => q.expr.kind === "name" && q.expr.name === (p.expr as { name: string }).name) === k,
+    );
     if (output && plain) {
       const defined = this.define(lhs, s.value, undefined, scope, at, output);
       for (const d of defined) this.total(output, d, at);
       return defined;
     }
-    return this.write(s, lhs, { name: name.text, elem: output?.elem ?? param!.elem, axes: output?.axes ?? param!.axes ?? [] }, scope, at, output);
+    return this.write(
+      s,
+      lhs,
+      { name: name.text, elem: output?.elem ?? param!.elem, axes: output?.axes ?? param!.axes ?? [] },
+      scope,
+      at,
+      output,
+    );
   }
   private known(name: string, scope: Scope): boolean {
     return scope.indices.has(name) || this.context.dims.has(name) || this.context.scalars.has(name) || this.context.tensors.has(name);
@@ -314,20 +423,40 @@ class KernelChecker {
     const declared = this.kernel.outputs.find((o) => o.name.text === output.name)?.where;
     let conditions = at.conditions;
     if (declared) {
-      const axes = output.axes.map((a, k) => ({ ...a, name: this.kernel.outputs.find((o) => o.name.text === output.name)!.type.axes?.[k]?.name?.text ?? a.name }));
+      const axes = output.axes.map((a, k) => ({
+        ...a,
+        name: this.kernel.outputs.find((o) => o.name.text === output.name)!.type.axes?.[k]?.name?.text ?? a.name,
+      }));
       const where = this.expressions.condition(declared, withIndices(emptyScope, axes));
       this.outputs.set(output.name, { ...output, axes, where });
       conditions = [...conditions, substitute(where, new Map(axes.map((a, k) => [a.name, indexVar(d.axes[k]?.name ?? a.name)])))];
       this.context.domains.set(output.name, { axes, domain: where });
     } else this.context.domains.set(output.name, { axes: d.axes, domain: undefined });
     const goal = and(rangeCondition(d.axes, this.context.domains), d.where, domainOf(d.value, this.context.domains));
-    this.obligations.total(`${d.name}[${d.axes.map((a) => a.name).join(", ")}]`, goal, { axes: [...at.axes, ...d.axes.map(({ name, extent }) => ({ name, extent }))], conditions }, d.span, d.value);
+    this.obligations.total(
+      `${d.name}[${d.axes.map((a) => a.name).join(", ")}]`,
+      goal,
+      { axes: [...at.axes, ...d.axes.map(({ name, extent }) => ({ name, extent }))], conditions },
+      d.span,
+      d.value,
+    );
   }
 
   /** A write at computed places, or in place. */
-  private write(s: Extract<ast.Statement, { kind: "assign" }>, lhs: ast.Lhs, target: { name: string; elem: ElemType; axes: readonly Axis[] }, scope: Scope, at: Point, output: Output | undefined): Statement[] {
+  private write(
+    s: Extract<ast.Statement, { kind: "assign" }>,
+    lhs: ast.Lhs,
+    target: { name: string; elem: ElemType; axes: readonly Axis[] },
+    scope: Scope,
+    at: Point,
+    output: Output | undefined,
+  ): Statement[] {
     if (lhs.places.length !== target.axes.length) {
-      this.context.report("W105", lhs.span, `\`${target.name}\` has ${target.axes.length} axes, written with ${lhs.places.length} subscripts`);
+      this.context.report(
+        "W105",
+        lhs.span,
+        `\`${target.name}\` has ${target.axes.length} axes, written with ${lhs.places.length} subscripts`,
+      );
       return [];
     }
     const axes: Axis[] = [];
@@ -341,7 +470,10 @@ class KernelChecker {
     lhs.places.forEach((p, k) => {
       if (p.expr.kind === "name" && !this.known(p.expr.name, inner)) bind({ text: p.expr.name, span: p.expr.span }, target.axes[k]!.extent);
     });
-    for (const p of lhs.places) for (const n of namesIn(p.expr)) if (!this.known(n.text, inner) && !this.context.declarations.fns.has(n.text)) bind(n, inferExtent(this.expressions, n, uses, inner));
+    for (const p of lhs.places)
+      for (const n of namesIn(p.expr))
+        if (!this.known(n.text, inner) && !this.context.declarations.fns.has(n.text))
+          bind(n, inferExtent(this.expressions, n, uses, inner));
     const where = lhs.where ? this.expressions.condition(lhs.where, inner) : undefined;
     const body = withIndices(inner, axes, where);
     const subscripts = lhs.places.map((p) => this.expressions.integer(p.expr, body, "a subscript"));
@@ -352,9 +484,22 @@ class KernelChecker {
     this.obligations.value(value, inside);
     const defined: Point = { ...inside, conditions: [...inside.conditions, domainOf(value, this.context.domains)] };
     this.obligations.range(value, target.elem, s.value.span, defined);
-    if (output) this.context.define({ name: target.name, kind: "output", type: computeOf(target.elem), elem: target.elem, axes: output.axes, span: lhs.span }, undefined);
+    if (output)
+      this.context.define(
+        { name: target.name, kind: "output", type: computeOf(target.elem), elem: target.elem, axes: output.axes, span: lhs.span },
+        undefined,
+      );
     this.obligations.value({ kind: "read", tensor: target.name, subscripts, type: computeOf(target.elem), span: lhs.span }, defined);
-    const write: Write = { kind: "write", tensor: target.name, mode: s.op === "+=" ? "add" : "set", axes, ...(where ? { where } : {}), subscripts, value, span: lhs.name!.span };
+    const write: Write = {
+      kind: "write",
+      tensor: target.name,
+      mode: s.op === "+=" ? "add" : "set",
+      axes,
+      ...(where ? { where } : {}),
+      subscripts,
+      value,
+      span: lhs.name!.span,
+    };
     if (write.mode === "set") this.injective(write, inside, output);
     return [write];
   }
@@ -365,15 +510,24 @@ class KernelChecker {
     const computed = w.subscripts.filter((s) => s.kind !== "index");
     const places = `${w.tensor}[${w.subscripts.map((s) => printExpr(s)).join(", ")}]`;
     if (output && !(open.length === 1 && computed.length === 1 && computed[0]!.kind === "read" && this.distinct.has(computed[0]!.tensor)))
-      this.context.report("W306", w.span, `\`${places}\`: an output is written at its own indices, or through a permutation from \`group\``, { help: "make it an inout parameter, or write it at plain indices" });
+      this.context.report(
+        "W306",
+        w.span,
+        `\`${places}\`: an output is written at its own indices, or through a permutation from \`group\``,
+        { help: "make it an inout parameter, or write it at plain indices" },
+      );
     if (open.length === 0) return;
     if (computed.length === 1 && open.length === 1) {
       const s = computed[0]!;
       if (s.kind === "read" && this.distinct.has(s.tensor)) return;
       const other = indexVar(`${open[0]!.name}'`);
       const moved = substitute(s, new Map([[open[0]!.name, other]]));
-      const prover = this.context.prover([...at.axes, { ...open[0]!, name: `${open[0]!.name}'` }], [...at.conditions, compare("lt", indexVar(open[0]!.name), other)]);
-      if (prover.proves(compare("ne", s, moved)) || prover.proves(compare("lt", s, moved)) || prover.proves(compare("gt", s, moved))) return;
+      const prover = this.context.prover(
+        [...at.axes, { ...open[0]!, name: `${open[0]!.name}'` }],
+        [...at.conditions, compare("lt", indexVar(open[0]!.name), other)],
+      );
+      if (prover.proves(compare("ne", s, moved)) || prover.proves(compare("lt", s, moved)) || prover.proves(compare("gt", s, moved)))
+        return;
     }
     const texts = new Set(computed.map((s) => printExpr(s)));
     for (const u of this.unique) {
@@ -384,26 +538,57 @@ class KernelChecker {
       if (u.where === undefined || this.context.prover(at.axes, at.conditions).proves(substitute(u.where, by))) return;
     }
     const keys = [...texts];
-    this.context.report("W403", w.span, `\`${places}\`: nothing says that different ${open.map((a) => `\`${a.name}\``).join(", ")} write different places`, {
-      help: `state \`where unique(${open.map((a) => a.name).join(", ")}) ${keys.length === 1 ? keys[0] : `(${keys.join(", ")})`}\` on the kernel, or accumulate with \`+=\``,
-    });
+    this.context.report(
+      "W403",
+      w.span,
+      `\`${places}\`: nothing says that different ${open.map((a) => `\`${a.name}\``).join(", ")} write different places`,
+      {
+        help: `state \`where unique(${open.map((a) => a.name).join(", ")}) ${keys.length === 1 ? keys[0] : `(${keys.join(", ")})`}\` on the kernel, or accumulate with \`+=\``,
+      },
+    );
   }
 
   // ---- topk, compact, group
-  private newAxis(s: Extract<ast.Statement, { kind: "let" | "assign" }>, value: Extract<ast.Expr, { kind: "topk" | "compact" | "group" }>, scope: Scope, at: Point): Statement[] {
+  private newAxis(
+    s: Extract<ast.Statement, { kind: "let" | "assign" }>,
+    value: Extract<ast.Expr, { kind: "topk" | "compact" | "group" }>,
+    scope: Scope,
+    at: Point,
+  ): Statement[] {
     const results = s.results;
     if (results.length !== 2) {
-      this.context.report("W404", s.span, `\`${value.kind}\` gives two results`, { help: { topk: "`let (value[r], index[r]) = topk(j, K) …`", compact: "`let (n, kept[u]) = compact(j where …)`", group: "`let (start[e], order[s]) = group(t by key, E)`" }[value.kind] });
+      this.context.report("W404", s.span, `\`${value.kind}\` gives two results`, {
+        help: {
+          topk: "`let (value[r], index[r]) = topk(j, K) …`",
+          compact: "`let (n, kept[u]) = compact(j where …)`",
+          group: "`let (start[e], order[s]) = group(t by key, E)`",
+        }[value.kind],
+      });
       return [];
     }
     const assigned = s.kind === "assign";
-    if (assigned) for (const r of results) if (r.name && !this.outputs.has(r.name.text)) this.context.report("W404", r.span, `\`${r.name.text}\` is not an output`);
+    if (assigned)
+      for (const r of results)
+        if (r.name && !this.outputs.has(r.name.text)) this.context.report("W404", r.span, `\`${r.name.text}\` is not an output`);
     const lead = value.kind === "compact" ? results[0]! : value.kind === "topk" ? (results.find((r) => r.name) ?? results[0]!) : undefined;
     // Outer indices: those of the first result, less the new axis of topk.
-    const outerPlaces = value.kind === "group" ? [] : value.kind === "topk" ? lead!.places.slice(0, -1) : (results[0]!.name ? results[0]!.places : results[1]!.places.slice(0, -1));
-    const syntax = value.kind === "group" ? [value.key] : value.kind === "topk" ? [value.body, ...(value.where ? [value.where] : [])] : [value.where];
+    const outerPlaces =
+      value.kind === "group"
+        ? []
+        : value.kind === "topk"
+          ? lead!.places.slice(0, -1)
+          : results[0]!.name
+            ? results[0]!.places
+            : results[1]!.places.slice(0, -1);
+    const syntax =
+      value.kind === "group" ? [value.key] : value.kind === "topk" ? [value.body, ...(value.where ? [value.where] : [])] : [value.where];
     const declaredOuter = lead?.name && assigned ? this.outputs.get(lead.name.text)?.axes.slice(0, outerPlaces.length) : undefined;
-    const { axes: outer, inner: outerScope } = this.indices({ places: outerPlaces, subscripted: true, span: s.span, name: { text: value.kind, span: s.span } }, syntax, scope, declaredOuter);
+    const { axes: outer, inner: outerScope } = this.indices(
+      { places: outerPlaces, subscripted: true, span: s.span, name: { text: value.kind, span: s.span } },
+      syntax,
+      scope,
+      declaredOuter,
+    );
     const binders = value.kind === "group" ? value.binders : [value.binder];
     const condition = value.kind === "group" ? undefined : value.where;
     const { axes: over, where, inner } = this.expressions.binders(binders, syntax, outerScope, condition);
@@ -424,11 +609,21 @@ class KernelChecker {
       count = this.expressions.integer(value.count, scope, "the count of topk");
       const member = and(where, domainOf(body, this.context.domains));
       const alive = member.kind === "const" && member.value === true && over[0]!.range === undefined ? num(0) : undefined;
-      const size: Expr = alive ? over[0]!.extent : { kind: "reduce", op: "sum", axes: over, bodies: [num(1)], where: member, component: 0, type: "int", span: s.span };
+      const size: Expr = alive
+        ? over[0]!.extent
+        : { kind: "reduce", op: "sum", axes: over, bodies: [num(1)], where: member, component: 0, type: "int", span: s.span };
       for (const [k, lhs] of results.entries()) {
         const axis = newIndex(lhs, count);
         const domain = compare("lt", indexVar(axis.name), size);
-        made.push({ lhs, axes: [...outer, axis], elem: k === 0 ? { name: body.type === "f64" ? "f64" : body.type === "f32" ? "f32" : body.type === "u32" ? "u32" : "i32" } : { name: "index", bound: over[0]!.extent }, domain: this.context.prover(outer.concat(axis)).proves(domain) ? undefined : domain });
+        made.push({
+          lhs,
+          axes: [...outer, axis],
+          elem:
+            k === 0
+              ? { name: body.type === "f64" ? "f64" : body.type === "f32" ? "f32" : body.type === "u32" ? "u32" : "i32" }
+              : { name: "index", bound: over[0]!.extent },
+          domain: this.context.prover(outer.concat(axis)).proves(domain) ? undefined : domain,
+        });
       }
     } else if (value.kind === "compact") {
       const [first, second] = results as [ast.Lhs, ast.Lhs];
@@ -438,7 +633,12 @@ class KernelChecker {
       const total: Expr = first.name
         ? { kind: "read", tensor: first.name.text, subscripts: outer.map((a) => indexVar(a.name)), type: "u32", span: s.span }
         : { kind: "reduce", op: "sum", axes: over, ...(where ? { where } : {}), bodies: [num(1)], component: 0, type: "int", span: s.span };
-      made.push({ lhs: second, axes: [...outer, axis], elem: { name: "index", bound: n }, domain: compare("lt", indexVar(axis.name), total) });
+      made.push({
+        lhs: second,
+        axes: [...outer, axis],
+        elem: { name: "index", bound: n },
+        domain: compare("lt", indexVar(axis.name), total),
+      });
     } else {
       body = this.expressions.integer(value.key, inner, "the key of group");
       count = this.expressions.integer(value.count, scope, "the number of groups");
@@ -448,20 +648,40 @@ class KernelChecker {
       const partial = domainOf(body, this.context.domains);
       const open = !(partial.kind === "const" && partial.value === true);
       const [first, second] = results as [ast.Lhs, ast.Lhs];
-      made.push({ lhs: first, axes: [newIndex(first, op("add", [count, num(1)], "int"))], elem: { name: "offsets", bound: n, ...(open ? { open: true } : {}) }, domain: undefined });
+      made.push({
+        lhs: first,
+        axes: [newIndex(first, op("add", [count, num(1)], "int"))],
+        elem: { name: "offsets", bound: n, ...(open ? { open: true } : {}) },
+        domain: undefined,
+      });
       const axis = newIndex(second, n);
       const last: Expr = { kind: "read", tensor: first.name?.text ?? "", subscripts: [count], type: "int", span: s.span };
-      made.push({ lhs: second, axes: [axis], elem: { name: "index", bound: n }, domain: open && first.name ? compare("lt", indexVar(axis.name), last) : undefined });
+      made.push({
+        lhs: second,
+        axes: [axis],
+        elem: { name: "index", bound: n },
+        domain: open && first.name ? compare("lt", indexVar(axis.name), last) : undefined,
+      });
     }
     const out: Result[] = made.map((m, k) => {
       if (m.lhs.name === undefined) return { axes: m.axes, elem: m.elem, output: false };
       const name = m.lhs.name;
       const output = assigned ? this.outputs.get(name.text) : undefined;
       if (output) this.claim(name);
-      if (output && output.elem.name !== m.elem.name && !(isInteger(computeOf(output.elem)) && isInteger(computeOf(m.elem))) && !(storage[output.elem.name].class === "float" && m.elem.name === "f32"))
-        this.context.report("W201", name.span, `\`${name.text}\` is ${printElem(output.elem)}, and \`${value.kind}\` gives ${printElem(m.elem)} here`);
+      if (
+        output &&
+        output.elem.name !== m.elem.name &&
+        !(isInteger(computeOf(output.elem)) && isInteger(computeOf(m.elem))) &&
+        !(storage[output.elem.name].class === "float" && m.elem.name === "f32")
+      )
+        this.context.report(
+          "W201",
+          name.span,
+          `\`${name.text}\` is ${printElem(output.elem)}, and \`${value.kind}\` gives ${printElem(m.elem)} here`,
+        );
       const elem = output?.elem ?? m.elem;
-      if (!output && (this.context.tensors.has(name.text) || this.outputs.has(name.text))) this.context.report("W102", name.span, `\`${name.text}\` is already defined`);
+      if (!output && (this.context.tensors.has(name.text) || this.outputs.has(name.text)))
+        this.context.report("W102", name.span, `\`${name.text}\` is already defined`);
       const type: Compute = output ? computeOf(elem) : computeOf(m.elem);
       this.context.define({ name: name.text, kind: output ? "output" : "definition", type, elem, axes: m.axes, span: name.span }, m.domain);
       if (value.kind !== "group" ? k === 1 : k === 1) this.distinct.add(name.text);
@@ -480,15 +700,35 @@ class KernelChecker {
         this.outputs.set(output.name, { ...output, axes, where: cond });
         conditions = [...conditions, substitute(cond, new Map(axes.map((a, k) => [a.name, indexVar(r.axes[k]!.name)])))];
       }
-      if (own) this.obligations.total(`${output.name}[${r.axes.map((a) => a.name).join(", ")}]`, own, { axes: [...at.axes, ...r.axes], conditions }, output.span, undefined);
+      if (own)
+        this.obligations.total(
+          `${output.name}[${r.axes.map((a) => a.name).join(", ")}]`,
+          own,
+          { axes: [...at.axes, ...r.axes], conditions },
+          output.span,
+          undefined,
+        );
     });
-    const statement: NewAxis = { kind: value.kind, results: out, outer, over, ...(where ? { where } : {}), ...(count ? { count } : {}), ...(body ? { body } : {}), span: s.span };
+    const statement: NewAxis = {
+      kind: value.kind,
+      results: out,
+      outer,
+      over,
+      ...(where ? { where } : {}),
+      ...(count ? { count } : {}),
+      ...(body ? { body } : {}),
+      span: s.span,
+    };
     return [statement];
   }
 
   // ---- fold
   private fold(s: Extract<ast.Statement, { kind: "fold" }>, scope: Scope, at: Point): Statement[] {
-    const { axes, inner } = this.expressions.binders([s.binder], [...s.body.flatMap((b) => (b.kind === "fold" ? [] : [b.value])), ...s.nexts.map((n) => n.value)], scope);
+    const { axes, inner } = this.expressions.binders(
+      [s.binder],
+      [...s.body.flatMap((b) => (b.kind === "fold" ? [] : [b.value])), ...s.nexts.map((n) => n.value)],
+      scope,
+    );
     const axis = axes[0]!;
     const where = s.where ? this.expressions.condition(s.where, inner) : undefined;
     const states = s.states.flatMap(({ lhs, value }) => {
@@ -513,14 +753,16 @@ class KernelChecker {
       const cond = lhs.where ? this.expressions.condition(lhs.where, nextScope) : undefined;
       const raw = this.expressions.expr(value, withIndices(nextScope, own, cond), state.type);
       const typed = state.storage ? this.stored(raw, state.storage, value.span) : raw;
-      if (typed.type !== state.type) this.context.report("W201", value.span, `state \`${state.name}\` is ${state.type}, its next is ${typed.type}`);
+      if (typed.type !== state.type)
+        this.context.report("W201", value.span, `state \`${state.name}\` is ${state.type}, its next is ${typed.type}`);
       const point = this.obligations.axes(own, step);
       const inside: Point = { ...point, conditions: [...point.conditions, ...(cond ? [cond] : [])] };
       this.obligations.value(typed, inside);
       if (state.storage) this.obligations.range(typed, state.storage, value.span, inside);
       return [{ state: state.name, axes: own, ...(cond ? { where: cond } : {}), value: typed }];
     });
-    for (const x of states) if (!nexts.some((n) => n.state === x.name)) this.context.report("W404", s.span, `state \`${x.name}\` has no \`next\``);
+    for (const x of states)
+      if (!nexts.some((n) => n.state === x.name)) this.context.report("W404", s.span, `state \`${x.name}\` has no \`next\``);
     const emits = s.emits.flatMap(({ lhs, value }) => this.emit(lhs, value, inner, axis, step));
     return [{ kind: "fold", axis, ...(where ? { where } : {}), states, body, nexts, emits, span: s.span }];
   }

@@ -104,7 +104,16 @@ export class Obligations {
         [compare("lt", s, axis.extent), `may reach or pass the extent ${printExpr(axis.extent)}`],
       ] as const) {
         const which = ["first", "second", "third", "fourth", "fifth", "sixth"][k] ?? `${k + 1}th`;
-        const ok = this.require(goal, at, s.span, "W303", "W304", `\`${printExpr(e)}\`: the ${which} subscript ${fault}`, [`needs 0 <= ${printExpr(s)} < ${printExpr(axis.extent)}`], s);
+        const ok = this.require(
+          goal,
+          at,
+          s.span,
+          "W303",
+          "W304",
+          `\`${printExpr(e)}\`: the ${which} subscript ${fault}`,
+          [`needs 0 <= ${printExpr(s)} < ${printExpr(axis.extent)}`],
+          s,
+        );
         if (!ok) break;
       }
     });
@@ -133,7 +142,20 @@ export class Obligations {
     else if (!wide && "max" in info) goals.push(compare("le", e, num(info.max as number)));
     const end = elem.bound ? `${printExpr(elem.bound)}${elem.name === "index" ? " - 1" : ""}` : String("max" in info ? info.max : "");
     for (const goal of goals)
-      if (!this.require(goal, at, span, "W203", "W203", `\`${printExpr(e)}\` is not shown to fit ${printElem(elem)}`, wide ? [] : [`needs ${low} <= value <= ${end}`], e, `write \`clamp(…, ${low}, ${end})\``)) return;
+      if (
+        !this.require(
+          goal,
+          at,
+          span,
+          "W203",
+          "W203",
+          `\`${printExpr(e)}\` is not shown to fit ${printElem(elem)}`,
+          wide ? [] : [`needs ${low} <= value <= ${end}`],
+          e,
+          `write \`clamp(…, ${low}, ${end})\``,
+        )
+      )
+        return;
   }
 
   /** An output is defined wherever its declaration says. */
@@ -148,18 +170,44 @@ export class Obligations {
     this.context.report(
       example ? "W305" : "W306",
       span,
-      example ? `\`${name}\` is undefined where \`${printExpr(open)}\` does not hold` : `\`${name}\` is not shown to be defined everywhere: needs \`${printExpr(open)}\``,
-      { notes: values, help: where ? `add \`where ${where}\` to the kernel, or supply a value with \`… else 0.0\`` : `supply a value where it is undefined: \`…${reduce || " else 0.0"}\`` },
+      example
+        ? `\`${name}\` is undefined where \`${printExpr(open)}\` does not hold`
+        : `\`${name}\` is not shown to be defined everywhere: needs \`${printExpr(open)}\``,
+      {
+        notes: values,
+        help: where
+          ? `add \`where ${where}\` to the kernel, or supply a value with \`… else 0.0\``
+          : `supply a value where it is undefined: \`…${reduce || " else 0.0"}\``,
+      },
     );
   }
 
-  private require(goal: Expr, at: Point, span: Span, refuted: Code, unknown: Code, message: string, known: readonly string[], about: Expr, remedy?: string): boolean {
+  private require(
+    goal: Expr,
+    at: Point,
+    span: Span,
+    refuted: Code,
+    unknown: Code,
+    message: string,
+    known: readonly string[],
+    about: Expr,
+    remedy?: string,
+  ): boolean {
     const prover = this.prover(at);
     if (prover.proves(goal)) return true;
     const example = findExample(this.context.facts(at.axes, at.conditions), goal);
     const where = this.suggestion(goal, at);
-    const notes = [...known.map((text) => ({ text })), { text: example ? exampleText(example.values, [goal, about], about) : `no counterexample up to size 4 either: what is known does not settle \`${printExpr(goal)}\`` }];
-    const help = where ? `add \`where ${where}\` to the kernel, or guard it: \`… where ${printExpr(goal)}\`` : (remedy ?? `guard it with \`where ${printExpr(goal)}\``);
+    const notes = [
+      ...known.map((text) => ({ text })),
+      {
+        text: example
+          ? exampleText(example.values, [goal, about], about)
+          : `no counterexample up to size 4 either: what is known does not settle \`${printExpr(goal)}\``,
+      },
+    ];
+    const help = where
+      ? `add \`where ${where}\` to the kernel, or guard it: \`… where ${printExpr(goal)}\``
+      : (remedy ?? `guard it with \`where ${printExpr(goal)}\``);
     this.context.report(example ? refuted : unknown, span, message, { notes, help });
     return false;
   }
@@ -197,7 +245,9 @@ function exampleText(values: ReadonlyMap<string, number>, about: readonly Expr[]
       if (x.kind === "read") names.add(x.tensor);
       if (x.kind === "segment") names.add(x.table);
     });
-  const shown = [...values].filter(([k]) => names.has(k.split("[")[0]!) || names.has(k)).map(([k, v]) => `${k.replace(/\$\d+$/, "")} = ${v}`);
+  const shown = [...values]
+    .filter(([k]) => names.has(k.split("[")[0]!) || names.has(k))
+    .map(([k, v]) => `${k.replace(/\$\d+$/, "")} = ${v}`);
   const value = broken && broken.kind !== "index" ? evaluateSimple(broken, values) : undefined;
   return `for example  ${shown.length ? shown.join(", ") : [...values].map(([k, v]) => `${k} = ${v}`).join(", ")}${value === undefined ? "" : `  gives ${value}`}`;
 }
@@ -213,5 +263,15 @@ function evaluateSimple(e: Expr, values: ReadonlyMap<string, number>): number | 
   if (a === undefined) return undefined;
   if (e.op === "neg") return -a;
   if (b === undefined) return undefined;
-  return e.op === "add" ? a + b : e.op === "sub" ? a - b : e.op === "mul" ? a * b : e.op === "div" ? Math.floor(a / b) : e.op === "mod" ? a - b * Math.floor(a / b) : undefined;
+  return e.op === "add"
+    ? a + b
+    : e.op === "sub"
+      ? a - b
+      : e.op === "mul"
+        ? a * b
+        : e.op === "div"
+          ? Math.floor(a / b)
+          : e.op === "mod"
+            ? a - b * Math.floor(a / b)
+            : undefined;
 }

@@ -154,7 +154,8 @@ export class Atoms {
     if ((e.op === "min" || e.op === "max") && e.type !== "f32" && e.type !== "f64") return this.extreme(e.op, arg(0), arg(1));
     if (e.op === "and" && e.type !== "bool") {
       const mask = constantOf(arg(1));
-      if (mask !== undefined && mask >= 0 && Number.isInteger(Math.log2(mask + 1))) return minus(arg(0), times(constant(mask + 1), this.divide(arg(0), constant(mask + 1))));
+      if (mask !== undefined && mask >= 0 && Number.isInteger(Math.log2(mask + 1)))
+        return minus(arg(0), times(constant(mask + 1), this.divide(arg(0), constant(mask + 1))));
     }
     if (e.type === "int") {
       switch (e.op) {

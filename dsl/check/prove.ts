@@ -8,7 +8,21 @@
 import { and, compare, indexVar, isTrue, not, num, op as operation, substitute } from "../tensor/expr.ts";
 import type { Axis, Expr } from "../tensor/ir.ts";
 import type { ElemType } from "../tensor/types.ts";
-import { Atoms, constant, constantOf, contentOf, idsOf, keyOf, minus, negate, Overflow, type Poly, plus, quotientOf, times } from "./poly.ts";
+import {
+  Atoms,
+  constant,
+  constantOf,
+  contentOf,
+  idsOf,
+  keyOf,
+  minus,
+  negate,
+  Overflow,
+  type Poly,
+  plus,
+  quotientOf,
+  times,
+} from "./poly.ts";
 
 /** What is known of a tensor whose elements steer subscripts. */
 export interface TableType {
@@ -29,7 +43,8 @@ export interface Formula {
   readonly axes: readonly Axis[];
   readonly value: Expr;
 }
-export const unfold = (f: Formula, subscripts: readonly Expr[]): Expr => substitute(f.value, new Map(f.axes.map((a, k) => [a.name, subscripts[k]!])));
+export const unfold = (f: Formula, subscripts: readonly Expr[]): Expr =>
+  substitute(f.value, new Map(f.axes.map((a, k) => [a.name, subscripts[k]!])));
 
 /** p >= 0, or p == 0. */
 interface Row {
@@ -64,7 +79,9 @@ export class Prover {
       return f ? unfold(f, subscripts) : undefined;
     });
     const conditions = facts.conditions.flatMap(conjuncts);
-    this.quantified = conditions.filter((c): c is Extract<Expr, { kind: "reduce" }> => c.kind === "reduce" && c.op === "all" && c.axes.length === 1);
+    this.quantified = conditions.filter(
+      (c): c is Extract<Expr, { kind: "reduce" }> => c.kind === "reduce" && c.op === "all" && c.axes.length === 1,
+    );
     this.base = [
       ...facts.dims.map((d): Expr => {
         const dim: Expr = { kind: "dim", name: d.name, type: "int", span: { start: 0, end: 0 } };
@@ -166,7 +183,15 @@ export class Prover {
       case "eq":
         return { rows: [zero(minus(a, b))], splits: [] };
       default:
-        return { rows: [], splits: [[{ rows: [less], splits: [] }, { rows: [more], splits: [] }]] };
+        return {
+          rows: [],
+          splits: [
+            [
+              { rows: [less], splits: [] },
+              { rows: [more], splits: [] },
+            ],
+          ],
+        };
     }
   }
   private negated(c: Expr): System {
@@ -220,7 +245,13 @@ export class Prover {
     return { rows: this.products(rows), splits };
   }
 
-  private axioms(id: number, given: readonly Row[], rows: Row[], splits: System[][], offsets: Map<string, { tensor: string; at: Poly; value: Poly }>): void {
+  private axioms(
+    id: number,
+    given: readonly Row[],
+    rows: Row[],
+    splits: System[][],
+    offsets: Map<string, { tensor: string; at: Poly; value: Poly }>,
+  ): void {
     const a = this.atoms.list[id]!;
     const self: Poly = new Map([[String(id), 1]]);
     const one = constant(1);
@@ -295,7 +326,8 @@ export class Prover {
     if (e.op === "argmax" || e.op === "argmin") rows.push(atLeast(self), atLeast(minus(minus(sizes, constant(1)), self)));
     const body = e.bodies[0];
     const unit = e.op === "sum" && body?.kind === "const" && body.value === 1;
-    const counted = e.op === "sum" && body?.kind === "if" && [body.then, body.else].every((b) => b.kind === "const" && (b.value === 0 || b.value === 1));
+    const counted =
+      e.op === "sum" && body?.kind === "if" && [body.then, body.else].every((b) => b.kind === "const" && (b.value === 0 || b.value === 1));
     if (unit || counted) rows.push(atLeast(self), atLeast(minus(sizes, self)));
   }
 
@@ -340,10 +372,15 @@ export class Prover {
       for (const id of idsOf(m)) {
         const a = this.atoms.list[id]!;
         let factor: Expr | undefined;
-        if (a.kind === "symbol") factor = a.natural && this.facts.dims.some((d) => d.name === a.name) ? { kind: "dim", name: a.name, type: "int", span: { start: 0, end: 0 } } : indexVar(a.name);
+        if (a.kind === "symbol")
+          factor =
+            a.natural && this.facts.dims.some((d) => d.name === a.name)
+              ? { kind: "dim", name: a.name, type: "int", span: { start: 0, end: 0 } }
+              : indexVar(a.name);
         if (a.kind === "read") {
           const args = a.args.map((x) => this.expression(x));
-          if (args.every((x): x is Expr => x !== undefined)) factor = { kind: "read", tensor: a.tensor, subscripts: args, type: "int", span: { start: 0, end: 0 } };
+          if (args.every((x): x is Expr => x !== undefined))
+            factor = { kind: "read", tensor: a.tensor, subscripts: args, type: "int", span: { start: 0, end: 0 } };
         }
         if (a.kind === "segment") {
           const arg = this.expression(a.arg);
@@ -429,7 +466,13 @@ export class Prover {
             const rest = y === "" || y === m ? undefined : quotientOf(m, y);
             if (rest === undefined || budget <= 0) continue;
             const whole: Poly = new Map([[rest, 1]]);
-            const factors = r.equal ? [whole] : rest.includes("*") ? (idsOf(rest).every(natural) ? [whole] : []) : (bounds.get(Number(rest)) ?? []);
+            const factors = r.equal
+              ? [whole]
+              : rest.includes("*")
+                ? idsOf(rest).every(natural)
+                  ? [whole]
+                  : []
+                : (bounds.get(Number(rest)) ?? []);
             for (const f of factors) {
               const p = times(r.p, f);
               let strangers = 0;
@@ -535,7 +578,16 @@ export class Prover {
 /** Least and largest value of an integer storage type narrower than 32 bits. */
 function rangeOf(elem: ElemType): readonly [number, number] | undefined {
   const ranges: Partial<Record<ElemType["name"], readonly [number, number]>> = {
-    u2: [0, 3], u3: [0, 7], u4: [0, 15], i4: [-8, 7], u8: [0, 255], i8: [-128, 127], u16: [0, 65535], i16: [-32768, 32767], u32: [0, 2 ** 32 - 1], i32: [-(2 ** 31), 2 ** 31 - 1],
+    u2: [0, 3],
+    u3: [0, 7],
+    u4: [0, 15],
+    i4: [-8, 7],
+    u8: [0, 255],
+    i8: [-128, 127],
+    u16: [0, 65535],
+    i16: [-32768, 32767],
+    u32: [0, 2 ** 32 - 1],
+    i32: [-(2 ** 31), 2 ** 31 - 1],
   };
   return ranges[elem.name];
 }

@@ -11,7 +11,13 @@ export type TargetName = "cuda" | "wgsl";
 export type Directive =
   | { readonly kind: "grid"; readonly indices: readonly string[]; readonly span: Span }
   /** `tile i: 32` is about i wherever it occurs, `tile s.i: 32` about the definition s alone. */
-  | { readonly kind: "tile" | "unroll" | "split"; readonly index: string; readonly definition?: string; readonly size: number; readonly span: Span }
+  | {
+      readonly kind: "tile" | "unroll" | "split";
+      readonly index: string;
+      readonly definition?: string;
+      readonly size: number;
+      readonly span: Span;
+    }
   | { readonly kind: "warps"; readonly count: number; readonly span: Span }
   | { readonly kind: "materialize" | "fuse"; readonly name: string; readonly span: Span };
 
@@ -57,12 +63,33 @@ export function checkSchedule(s: ast.Schedule, program: Program | undefined, dia
     return undefined;
   }
   const target: TargetName = s.target.text;
-  if (s.arch && (target !== "cuda" || !archs.includes(s.arch.text))) diagnostics.add("W605", s.arch.span, `\`${s.arch.text}\` is not an architecture of ${target}`, target === "cuda" ? { help: `known: ${archs.join(", ")}` } : {});
-  for (const f of s.features) if (!features[target].includes(f.text)) diagnostics.add("W605", f.span, `\`${f.text}\` is not a feature of ${target}`, features[target].length ? { help: `known: ${features[target].join(", ")}` } : {});
+  if (s.arch && (target !== "cuda" || !archs.includes(s.arch.text)))
+    diagnostics.add(
+      "W605",
+      s.arch.span,
+      `\`${s.arch.text}\` is not an architecture of ${target}`,
+      target === "cuda" ? { help: `known: ${archs.join(", ")}` } : {},
+    );
+  for (const f of s.features)
+    if (!features[target].includes(f.text))
+      diagnostics.add(
+        "W605",
+        f.span,
+        `\`${f.text}\` is not a feature of ${target}`,
+        features[target].length ? { help: `known: ${features[target].join(", ")}` } : {},
+      );
   if (s.where) diagnostics.add("W604", s.where.span, "schedules chosen at launch by a condition are not built yet: drop the `where`");
   const names = namesOf(program);
   const list = s.directives.flatMap((d) => directive(d, names, diagnostics));
-  return { ...(s.name ? { name: s.name.text } : {}), kernel: s.kernel.text, target, ...(s.arch ? { arch: s.arch.text } : {}), features: s.features.map((f) => f.text), directives: list, span: s.span };
+  return {
+    ...(s.name ? { name: s.name.text } : {}),
+    kernel: s.kernel.text,
+    target,
+    ...(s.arch ? { arch: s.arch.text } : {}),
+    features: s.features.map((f) => f.text),
+    directives: list,
+    span: s.span,
+  };
 }
 
 interface Names {
@@ -125,11 +152,21 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
   const out: Directive[] = [];
   let wrong = false;
   for (const item of d.items) {
-    const name = item.expr.kind === "name" ? item.expr.name : item.expr.kind === "member" && item.expr.base.kind === "name" ? item.expr.field.text : undefined;
+    const name =
+      item.expr.kind === "name"
+        ? item.expr.name
+        : item.expr.kind === "member" && item.expr.base.kind === "name"
+          ? item.expr.field.text
+          : undefined;
     const definition = item.expr.kind === "member" && item.expr.base.kind === "name" ? item.expr.base.name : undefined;
     if (definition !== undefined && !names.definitions.has(definition)) {
       const near = nearest(definition, names.definitions);
-      diagnostics.add("W602", item.expr.span, `the kernel has no definition \`${definition}\``, near ? { help: `did you mean \`${near}\`?` } : {});
+      diagnostics.add(
+        "W602",
+        item.expr.span,
+        `the kernel has no definition \`${definition}\``,
+        near ? { help: `did you mean \`${near}\`?` } : {},
+      );
       wrong = true;
       continue;
     }
@@ -143,8 +180,17 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
     if (!scope.has(name)) {
       const near = nearest(name, scope);
       const other = known.takes === "definitions" ? names.indices : names.definitions;
-      const help = other.has(name) ? `\`${name}\` is ${known.takes === "definitions" ? "an index" : "a definition"}; \`${d.name.text}\` takes ${known.takes === "definitions" ? "definitions" : "indices"}` : near ? `did you mean \`${near}\`?` : undefined;
-      diagnostics.add("W602", item.expr.span, `the kernel has no ${known.takes === "definitions" ? "definition" : "index"} \`${name}\``, help ? { help } : {});
+      const help = other.has(name)
+        ? `\`${name}\` is ${known.takes === "definitions" ? "an index" : "a definition"}; \`${d.name.text}\` takes ${known.takes === "definitions" ? "definitions" : "indices"}`
+        : near
+          ? `did you mean \`${near}\`?`
+          : undefined;
+      diagnostics.add(
+        "W602",
+        item.expr.span,
+        `the kernel has no ${known.takes === "definitions" ? "definition" : "index"} \`${name}\``,
+        help ? { help } : {},
+      );
       wrong = true;
       continue;
     }
@@ -152,15 +198,24 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
     if (known.takes === "sizes") {
       const size = sizeOf(d, item, diagnostics);
       if (size === undefined) wrong = true;
-      else if (d.name.text !== "vectorize") out.push({ kind: d.name.text as "tile" | "unroll" | "split", index: name, ...(definition ? { definition } : {}), size, span: item.expr.span });
+      else if (d.name.text !== "vectorize")
+        out.push({
+          kind: d.name.text as "tile" | "unroll" | "split",
+          index: name,
+          ...(definition ? { definition } : {}),
+          size,
+          span: item.expr.span,
+        });
     } else if (d.name.text === "materialize") out.push({ kind: "materialize", name, span: item.expr.span });
     else if (d.name.text === "fuse" || d.name.text === "recompute") out.push({ kind: "fuse", name, span: item.expr.span });
   }
   if (known.later !== undefined) {
-    if (!wrong) diagnostics.add("W604", d.span, `\`${d.name.text}\`: ${known.later} is not built yet; the kernel compiles without the directive`);
+    if (!wrong)
+      diagnostics.add("W604", d.span, `\`${d.name.text}\`: ${known.later} is not built yet; the kernel compiles without the directive`);
     return [];
   }
-  if (d.name.text === "grid" && !wrong) out.push({ kind: "grid", indices: d.items.map((i) => (i.expr as { name: string }).name), span: d.span });
+  if (d.name.text === "grid" && !wrong)
+    out.push({ kind: "grid", indices: d.items.map((i) => (i.expr as { name: string }).name), span: d.span });
   return out;
 }
 const form: Record<Takes, (name: string) => string> = {
@@ -172,7 +227,8 @@ const form: Record<Takes, (name: string) => string> = {
 };
 function count(d: ast.Directive, diagnostics: Diagnostics): Directive[] {
   const e = d.items[0]!.expr;
-  if (d.items.length === 1 && e.kind === "number" && !e.float && isPowerOfTwo(e.value) && e.value <= 32) return [{ kind: "warps", count: e.value, span: d.span }];
+  if (d.items.length === 1 && e.kind === "number" && !e.float && isPowerOfTwo(e.value) && e.value <= 32)
+    return [{ kind: "warps", count: e.value, span: d.span }];
   diagnostics.add("W603", d.span, "`warps` takes a power of two up to 32", { help: "write `warps 4`" });
   return [];
 }

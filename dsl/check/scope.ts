@@ -103,7 +103,11 @@ export class Context {
     this.tensors.set(info.name, info);
     this.domains.set(info.name, { axes: info.axes, domain });
     if (info.elem) this.tables.set(info.name, { elem: info.elem, extents: info.axes.map((a) => a.extent) });
-    else if (info.type !== "f32" && info.type !== "f64") this.tables.set(info.name, { elem: { name: info.type === "bool" ? "bool" : info.type === "u32" ? "u32" : "i32" }, extents: info.axes.map((a) => a.extent) });
+    else if (info.type !== "f32" && info.type !== "f64")
+      this.tables.set(info.name, {
+        elem: { name: info.type === "bool" ? "bool" : info.type === "u32" ? "u32" : "i32" },
+        extents: info.axes.map((a) => a.extent),
+      });
   }
   facts(axes: readonly Axis[], conditions: readonly Expr[]): Facts {
     return {

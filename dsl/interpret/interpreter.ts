@@ -3,11 +3,11 @@
  * that a sample of the elements of a large output costs only what those elements need, and remembers every element it has computed.
  */
 import { InternalError, invariant } from "../diagnostics.ts";
+import { desugar } from "../tensor/desugar.ts";
 import { freeIndices } from "../tensor/expr.ts";
 import type { Axis, Define, Expr, Monoid, Program, Statement } from "../tensor/ir.ts";
 import { formats, roundStochastic, roundTo, stepAt } from "../tensor/narrow.ts";
 import { type Compute, type ElemType, storage } from "../tensor/types.ts";
-import { desugar } from "../tensor/desugar.ts";
 import { type Accuracy, ideal } from "./accuracy.ts";
 import { Memo } from "./memo.ts";
 import { compileReduce } from "./reduce.ts";
@@ -102,7 +102,12 @@ export class Interpreter {
   private input(t: Values, elem: ElemType): Source {
     const { values } = t;
     const float = storage[elem.name].class === "float";
-    const flush = this.accuracy.flush > 0 && float ? (elem.name === "f16" ? Math.max(this.accuracy.flushHalf, this.accuracy.flush) : this.accuracy.flush) : 0;
+    const flush =
+      this.accuracy.flush > 0 && float
+        ? elem.name === "f16"
+          ? Math.max(this.accuracy.flushHalf, this.accuracy.flush)
+          : this.accuracy.flush
+        : 0;
     return {
       shape: t.shape,
       strides: stridesOf(t.shape),
@@ -231,7 +236,11 @@ export class Interpreter {
       if (state.undefined) return 0;
       const e = state.error;
       const r = roundTo(format, x, mode);
-      if (e > 0) state.error = Number.isFinite(e) && Number.isFinite(x) ? Math.max(roundTo(format, x + e, mode) - r, r - roundTo(format, x - e, mode)) : Number.POSITIVE_INFINITY;
+      if (e > 0)
+        state.error =
+          Number.isFinite(e) && Number.isFinite(x)
+            ? Math.max(roundTo(format, x + e, mode) - r, r - roundTo(format, x - e, mode))
+            : Number.POSITIVE_INFINITY;
       return r;
     };
   }
@@ -280,7 +289,12 @@ export class Interpreter {
       case "read":
         return this.read(e);
       case "op":
-        return compileOp(e, e.args.map((a) => this.compile(a)), this.accuracy, (x) => this.flatten(x, 1));
+        return compileOp(
+          e,
+          e.args.map((a) => this.compile(a)),
+          this.accuracy,
+          (x) => this.flatten(x, 1),
+        );
       case "cast":
         return this.cast(e);
       case "relax": {
@@ -406,7 +420,8 @@ export class Interpreter {
       const y = roundStochastic(format, x, r);
       const low = roundStochastic(format, x - error, r);
       const high = roundStochastic(format, x + error, r);
-      state.error = error > 0 ? Math.max(Math.abs(high - y), Math.abs(y - low), error >= stepAt(format, x) ? error + stepAt(format, x) : 0) : 0;
+      state.error =
+        error > 0 ? Math.max(Math.abs(high - y), Math.abs(y - low), error >= stepAt(format, x) ? error + stepAt(format, x) : 0) : 0;
       return y;
     };
   }

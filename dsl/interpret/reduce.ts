@@ -7,7 +7,11 @@ import { type Evaluate, hole, state } from "./state.ts";
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 
 /** Calls `body` at each point of the axes that lies inside; stops where it returns true. */
-export function iterate(machine: Interpreter, axes: Reduce["axes"], where: Expr | undefined): (f: Float64Array, body: () => boolean | undefined) => void {
+export function iterate(
+  machine: Interpreter,
+  axes: Reduce["axes"],
+  where: Expr | undefined,
+): (f: Float64Array, body: () => boolean | undefined) => void {
   const loops = axes.map((a) => ({
     slot: machine.slot(a.name),
     extent: machine.compile(a.extent),
@@ -197,7 +201,11 @@ function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: num
     }
     const exact = inherited === 0 && grid && magnitude * 1024 <= 2 ** 24;
     const h = Math.max(0, count - 1);
-    state.error = exact ? 0 : h * u >= 1 ? Number.POSITIVE_INFINITY : inherited + ((h * u) / (1 - h * u)) * magnitude + magnitude * 2 ** -50;
+    state.error = exact
+      ? 0
+      : h * u >= 1
+        ? Number.POSITIVE_INFINITY
+        : inherited + ((h * u) / (1 - h * u)) * magnitude + magnitude * 2 ** -50;
     return total;
   };
 }

@@ -39,8 +39,14 @@ const unary: Partial<Record<Op, { readonly f: (x: number) => number; readonly in
   log: { f: Math.log, inherited: (x, e) => (e >= x && e > 0 ? Number.POSITIVE_INFINITY : -Math.log1p(-e / x)) },
   log2: { f: Math.log2, inherited: (x, e) => (e >= x && e > 0 ? Number.POSITIVE_INFINITY : -Math.log1p(-e / x) / Math.LN2) },
   log1p: { f: Math.log1p, inherited: (x, e) => (e >= 1 + x && e > 0 ? Number.POSITIVE_INFINITY : -Math.log1p(-e / (1 + x))) },
-  sqrt: { f: Math.sqrt, inherited: (x, e) => (e === 0 ? 0 : Math.max(Math.sqrt(x + e) - Math.sqrt(x), Math.sqrt(x) - Math.sqrt(Math.max(x - e, 0)))) },
-  rsqrt: { f: (x) => 1 / Math.sqrt(x), inherited: (x, e) => (e === 0 ? 0 : e >= x ? Number.POSITIVE_INFINITY : 1 / Math.sqrt(x - e) - 1 / Math.sqrt(x)) },
+  sqrt: {
+    f: Math.sqrt,
+    inherited: (x, e) => (e === 0 ? 0 : Math.max(Math.sqrt(x + e) - Math.sqrt(x), Math.sqrt(x) - Math.sqrt(Math.max(x - e, 0)))),
+  },
+  rsqrt: {
+    f: (x) => 1 / Math.sqrt(x),
+    inherited: (x, e) => (e === 0 ? 0 : e >= x ? Number.POSITIVE_INFINITY : 1 / Math.sqrt(x - e) - 1 / Math.sqrt(x)),
+  },
   tanh: { f: Math.tanh, inherited: (x, e) => e * (1 - Math.tanh(Math.max(Math.abs(x) - e, 0)) ** 2) },
   sigmoid: { f: (x) => 1 / (1 + Math.exp(-x)), inherited: (_x, e) => e / 4 },
   sin: { f: Math.sin, inherited: (_x, e) => e },
@@ -60,7 +66,8 @@ function settle(z: number, inherited: number, rounding: number, accuracy: Accura
     state.error = inherited + Math.abs(z) * own;
     return z;
   }
-  let e = inherited + rounding + Math.abs(z) * own;
+  // What is exact here was exact in f64 too.
+  let e = inherited + rounding === 0 ? 0 : inherited + rounding + Math.abs(z) * own;
   const m = Math.abs(z);
   if (rounding > 0 && m - inherited < accuracy.flush && m > 0) e += accuracy.flush;
   if (m + e > maxFloat) e = Number.POSITIVE_INFINITY;
@@ -68,13 +75,23 @@ function settle(z: number, inherited: number, rounding: number, accuracy: Accura
   return z;
 }
 
-export function compileOp(e: OpExpr, args: readonly Evaluate[], accuracy: Accuracy, flatten: (e: Expr) => { signs: number[]; terms: Evaluate[] }): Evaluate {
+export function compileOp(
+  e: OpExpr,
+  args: readonly Evaluate[],
+  accuracy: Accuracy,
+  flatten: (e: Expr) => { signs: number[]; terms: Evaluate[] },
+): Evaluate {
   const { type } = e;
   if (type === "f32" || type === "f64") return compileFloat(e, args, accuracy, flatten);
   return compileExact(e, args);
 }
 
-function compileFloat(e: OpExpr, args: readonly Evaluate[], accuracy: Accuracy, flatten: (e: Expr) => { signs: number[]; terms: Evaluate[] }): Evaluate {
+function compileFloat(
+  e: OpExpr,
+  args: readonly Evaluate[],
+  accuracy: Accuracy,
+  flatten: (e: Expr) => { signs: number[]; terms: Evaluate[] },
+): Evaluate {
   const { type } = e;
   const [fa, fb, fc] = args as [Evaluate, Evaluate, Evaluate];
   const u = type === "f64" ? 0 : accuracy.unit;
@@ -273,7 +290,12 @@ function chainSum(signs: readonly number[], terms: readonly Evaluate[], accuracy
       magnitude += Math.abs(x) + state.error;
       inherited += state.error;
     }
-    const exact = inherited === 0 && Number.isInteger(sum * 1024) && magnitude * 1024 <= 2 ** 24 && terms.length > 0 && Number.isInteger(magnitude * 1024);
+    const exact =
+      inherited === 0 &&
+      Number.isInteger(sum * 1024) &&
+      magnitude * 1024 <= 2 ** 24 &&
+      terms.length > 0 &&
+      Number.isInteger(magnitude * 1024);
     return settle(sum, inherited, exact ? 0 : gamma * magnitude, accuracy, "f32");
   };
 }

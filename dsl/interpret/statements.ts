@@ -1,7 +1,7 @@
 /** Statements that are more than one element at a time: topk, compact, group, writes and folds. */
 import { invariant } from "../diagnostics.ts";
-import { storage } from "../tensor/types.ts";
 import type { Axis, Fold, NewAxis, Write } from "../tensor/ir.ts";
+import { storage } from "../tensor/types.ts";
 import { type Interpreter, type Source, sizeOf, stridesOf } from "./interpreter.ts";
 import { Memo } from "./memo.ts";
 import { iterate } from "./reduce.ts";
@@ -89,7 +89,11 @@ function rounded(machine: Interpreter, source: Source, r: NewAxis["results"][num
 /** The k largest, ties to the lower index, NaN last; open where the order is within the bounds. */
 function best(all: readonly Found[], k: number): Found[] {
   const nan = (x: number) => Number.isNaN(x);
-  const sorted = [...all].sort((a, b) => (nan(a.value) || nan(b.value) ? Number(nan(a.value)) - Number(nan(b.value)) || a.index - b.index : b.value - a.value || a.index - b.index));
+  const sorted = [...all].sort((a, b) =>
+    nan(a.value) || nan(b.value)
+      ? Number(nan(a.value)) - Number(nan(b.value)) || a.index - b.index
+      : b.value - a.value || a.index - b.index,
+  );
   const top = sorted.slice(0, k);
   for (let i = 0; i < top.length; i++) {
     const next = sorted[i + 1];
@@ -111,7 +115,11 @@ function compileGroup(machine: Interpreter, s: NewAxis): void {
     if (made) return made;
     const f = machine.frame();
     const buckets: number[][] = Array.from({ length: groups }, () => []);
-    iterate(machine, s.over, s.where)(f, () => {
+    iterate(
+      machine,
+      s.over,
+      s.where,
+    )(f, () => {
       const k = key(f);
       if (state.undefined) {
         state.undefined = false;
@@ -152,7 +160,8 @@ export function compileWrite(machine: Interpreter, w: Write): void {
   const strides = stridesOf(shape);
   const old: Source["at"] = param ? machine.source(w.tensor).at : hole;
   const value = machine.compile(w.value);
-  const direct = w.mode === "set" && w.subscripts.every((s) => s.kind === "index") && new Set(w.axes.map((a) => a.name)).size === w.subscripts.length;
+  const direct =
+    w.mode === "set" && w.subscripts.every((s) => s.kind === "index") && new Set(w.axes.map((a) => a.name)).size === w.subscripts.length;
   if (direct) {
     // subscripts are the axes in some order: the element says which point writes it
     const axes: Axis[] = w.subscripts.map((s) => w.axes.find((a) => s.kind === "index" && a.name === s.name)!);
@@ -186,7 +195,11 @@ export function compileWrite(machine: Interpreter, w: Write): void {
       return cell[0]!;
     }, elem);
     const u = w.value.type === "f32" ? machine.accuracy.unit : 0;
-    iterate(machine, w.axes, w.where)(f, () => {
+    iterate(
+      machine,
+      w.axes,
+      w.where,
+    )(f, () => {
       state.open = false;
       const flat = subscripts.reduce((sum, s, k) => sum + s(f) * strides[k]!, 0);
       const v = value(f);
@@ -237,7 +250,11 @@ export function compileWrite(machine: Interpreter, w: Write): void {
 export function runFold(machine: Interpreter, s: Fold): void {
   const steps = machine.extents([s.axis])[0]!;
   const slot = machine.slot(s.axis.name);
-  for (const x of s.states) machine.setSource(x.name, dense(machine, x.axes, machine.definition({ axes: x.axes, value: x.init, ...(x.storage ? { storage: x.storage } : {}) })));
+  for (const x of s.states)
+    machine.setSource(
+      x.name,
+      dense(machine, x.axes, machine.definition({ axes: x.axes, value: x.init, ...(x.storage ? { storage: x.storage } : {}) })),
+    );
   const emitted = s.emits.map((d) => ({ d, shape: machine.extents(d.axes), memo: new Memo(sizeOf(machine.extents(d.axes))) }));
   for (let step = 0; step < steps; step++) {
     machine.pin(slot, step);
@@ -246,7 +263,12 @@ export function runFold(machine: Interpreter, s: Fold): void {
     if (!live) continue;
     for (const b of s.body) machine.statement(b);
     for (const { d, shape, memo } of emitted) {
-      const value = machine.definition({ axes: d.axes.filter((a) => a.name !== s.axis.name), value: d.value, ...(d.where ? { where: d.where } : {}), ...(d.storage ? { storage: d.storage } : {}) });
+      const value = machine.definition({
+        axes: d.axes.filter((a) => a.name !== s.axis.name),
+        value: d.value,
+        ...(d.where ? { where: d.where } : {}),
+        ...(d.storage ? { storage: d.storage } : {}),
+      });
       const own = d.axes.filter((a) => a.name !== s.axis.name);
       forEachPoint(machine, own, (f) => {
         f[slot] = step;
@@ -259,7 +281,12 @@ export function runFold(machine: Interpreter, s: Fold): void {
     const next = s.nexts.map((n) => {
       const of = s.states.find((x) => x.name === n.state)!;
       const old = machine.source(n.state);
-      const value = machine.definition({ axes: n.axes, value: n.value, ...(n.where ? { where: n.where } : {}), ...(of.storage ? { storage: of.storage } : {}) });
+      const value = machine.definition({
+        axes: n.axes,
+        value: n.value,
+        ...(n.where ? { where: n.where } : {}),
+        ...(of.storage ? { storage: of.storage } : {}),
+      });
       const slots = n.axes.map((a) => machine.slot(a.name));
       const strides = old.strides;
       return [
@@ -275,7 +302,8 @@ export function runFold(machine: Interpreter, s: Fold): void {
     });
     for (const [name, source] of next) machine.setSource(name, source);
   }
-  for (const { d, shape, memo } of emitted) machine.setSource(d.name, { shape, strides: stridesOf(shape), at: (flat) => (memo.has(flat) ? memo.get(flat) : hole()) });
+  for (const { d, shape, memo } of emitted)
+    machine.setSource(d.name, { shape, strides: stridesOf(shape), at: (flat) => (memo.has(flat) ? memo.get(flat) : hole()) });
 }
 function forEachPoint(machine: Interpreter, axes: readonly Axis[], body: (f: Float64Array) => void): void {
   const extents = machine.extents(axes);

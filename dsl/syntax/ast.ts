@@ -6,7 +6,25 @@ export interface Name {
   readonly span: Span;
 }
 
-export type BinaryOperator = "+" | "-" | "*" | "/" | "%" | "<<" | ">>" | "&" | "|" | "^" | "<" | "<=" | ">" | ">=" | "==" | "!=" | "&&" | "||";
+export type BinaryOperator =
+  | "+"
+  | "-"
+  | "*"
+  | "/"
+  | "%"
+  | "<<"
+  | ">>"
+  | "&"
+  | "|"
+  | "^"
+  | "<"
+  | "<="
+  | ">"
+  | ">="
+  | "=="
+  | "!="
+  | "&&"
+  | "||";
 export type UnaryOperator = "-" | "!" | "~";
 
 interface Node {
@@ -29,8 +47,22 @@ export type Expr =
   | (Node & { readonly kind: "bitcast"; readonly to: ScalarType; readonly arg: Expr })
   | (Node & { readonly kind: "member"; readonly base: Expr; readonly field: Name })
   | (Node & { readonly kind: "tuple"; readonly items: readonly Expr[] })
-  | (Node & { readonly kind: "reduce"; readonly op: Name; readonly monoid?: Name; readonly binders: readonly Binder[]; readonly where?: Expr; readonly body: Expr })
-  | (Node & { readonly kind: "sweep"; readonly op: Name; readonly monoid?: Name; readonly indices: readonly Name[]; readonly reverse: boolean; readonly body: Expr })
+  | (Node & {
+      readonly kind: "reduce";
+      readonly op: Name;
+      readonly monoid?: Name;
+      readonly binders: readonly Binder[];
+      readonly where?: Expr;
+      readonly body: Expr;
+    })
+  | (Node & {
+      readonly kind: "sweep";
+      readonly op: Name;
+      readonly monoid?: Name;
+      readonly indices: readonly Name[];
+      readonly reverse: boolean;
+      readonly body: Expr;
+    })
   | (Node & { readonly kind: "topk"; readonly binder: Binder; readonly where?: Expr; readonly count: Expr; readonly body: Expr })
   | (Node & { readonly kind: "compact"; readonly binder: Binder; readonly where: Expr })
   | (Node & { readonly kind: "group"; readonly binders: readonly Binder[]; readonly key: Expr; readonly count: Expr })

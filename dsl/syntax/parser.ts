@@ -1,50 +1,15 @@
-/** Text -> syntax tree, with recovery: all errors of a file at once, never an exception (docs/language.md, "Grammar"). */
+/** Text -> syntax tree, with recovery: all errors of a file at once, never an exception (docs/language.md). */
 import "./group-by.ts";
-import { EmbeddedActionsParser, EOF, type IRecognitionException, type IToken, type TokenType } from "chevrotain";
-import { Diagnostics, type Span } from "../diagnostics.ts";
+import { EOF, type IRecognitionException, type IToken } from "chevrotain";
+import { Diagnostics } from "../diagnostics.ts";
 import type * as ast from "./ast.ts";
+import { ExpressionParser, nothing } from "./expression-parser.ts";
 import * as t from "./tokens.ts";
 
-const reductions = new Set(["sum", "prod", "max", "min", "mean", "argmax", "argmin", "logsumexp", "all", "any", "unique"]);
-const sweeps = new Set(["softmax", "cumsum", "scan"]);
-const newAxes = new Set(["topk", "compact", "group"]);
-const scalarWords = new Set(
-  "f64 f32 f16 bf16 f8e4m3 f8e5m2 i32 u32 i16 u16 i8 u8 i4 u4 u3 u2 bool int".split(" "),
-);
-
-const nothing: Span = { start: 0, end: 0 };
-const missing = (): ast.Expr => ({ kind: "missing", span: nothing });
-
-class WeftParser extends EmbeddedActionsParser {
+class WeftParser extends ExpressionParser {
   constructor() {
     super(t.vocabulary, { recoveryEnabled: true, maxLookahead: 3, skipValidations: true });
     this.performSelfAnalysis();
-  }
-  // ---- places
-  private from(start: number): Span {
-    const last = this.LA(0);
-    const end = last?.startOffset >= 0 ? last.startOffset + last.image.length : start;
-    return { start, end: Math.max(end, start) };
-  }
-  private here(): number {
-    const next = this.LA(1);
-    return next.startOffset >= 0 ? next.startOffset : this.from(0).end;
-  }
-  private name(token: IToken): ast.Name {
-    return { text: token.image ?? "", span: { start: token.startOffset ?? 0, end: (token.startOffset ?? 0) + (token.image?.length ?? 0) } };
-  }
-  private choose<T>(occurrence: number, alternatives: { GATE?: () => boolean; ALT: () => T }[]): T {
-    return this.or(occurrence, alternatives) as T;
-  }
-  private id(): ast.Name {
-    return this.name(this.CONSUME(t.Identifier));
-  }
-  private is(k: number, ...types: TokenType[]): boolean {
-    const token = this.LA(k).tokenType;
-    return types.some((x) => token === x || (token.CATEGORIES?.includes(x) ?? false));
-  }
-  private lines(): void {
-    this.MANY9({ GATE: () => this.is(1, t.Newline, t.Semicolon), DEF: () => this.choose(9, [{ ALT: () => this.CONSUME9(t.Newline) }, { ALT: () => this.CONSUME9(t.Semicolon) }]) });
   }
 
   // ---- files and items
@@ -204,73 +169,6 @@ class WeftParser extends EmbeddedActionsParser {
     { recoveryValueFunc: () => undefined },
   );
 
-  // ---- types
-  private readonly scalarType = this.RULE(
-    "scalarType",
-    (): ast.ScalarType => {
-      const start = this.here();
-      return this.choose<ast.ScalarType>(0, [
-        {
-          ALT: () => {
-            this.CONSUME(t.IndexWord);
-            this.CONSUME(t.Less);
-            const bound = this.SUBRULE(this.sum);
-            this.CONSUME(t.Greater);
-            return { name: "index", bound, span: this.from(start) };
-          },
-        },
-        {
-          ALT: () => {
-            this.CONSUME(t.OffsetsWord);
-            this.CONSUME2(t.Less);
-            const open = this.OPTION(() => this.CONSUME(t.DotDot)) !== undefined;
-            const bound = this.SUBRULE2(this.sum);
-            this.CONSUME2(t.Greater);
-            return { name: "offsets", bound, open, span: this.from(start) };
-          },
-        },
-        {
-          ALT: () => {
-            const name = this.CONSUME(t.Identifier);
-            return { name: name.image, span: this.from(start) };
-          },
-        },
-      ]);
-    },
-    { recoveryValueFunc: () => ({ name: "f32", span: nothing }) },
-  );
-  private readonly type = this.RULE(
-    "type",
-    (): ast.Type => {
-      const start = this.here();
-      const scalar = this.SUBRULE(this.scalarType);
-      const axes: { name?: ast.Name; extent: ast.Expr | undefined }[] = [];
-      const tensor = this.OPTION(() => {
-        this.CONSUME(t.LSquare);
-        this.MANY({
-          DEF: () => {
-            const name = this.OPTION2({
-              GATE: () => this.is(2, t.Colon),
-              DEF: () => {
-                const n = this.name(this.CONSUME(t.Identifier));
-                this.CONSUME(t.Colon);
-                return n;
-              },
-            });
-            const extent = this.SUBRULE(this.extent);
-            axes.push({ ...(name ? { name } : {}), extent });
-            this.OPTION3(() => this.CONSUME(t.Comma));
-          },
-        });
-        return this.CONSUME(t.RSquare);
-      });
-      return { scalar, ...(tensor ? { axes } : {}), span: this.from(start) };
-    },
-    { recoveryValueFunc: () => ({ scalar: { name: "f32", span: nothing }, span: nothing }) },
-  );
-  /** An extent, or `_` where a view leaves an axis open. */
-  private readonly extent = this.RULE("extent", (): ast.Expr => this.SUBRULE(this.sum));
-
   // ---- statements
   private readonly block = this.RULE(
     "block",
@@ -384,21 +282,6 @@ class WeftParser extends EmbeddedActionsParser {
     const range = this.OPTION2(() => this.SUBRULE(this.range));
     return { expr, ...(extent ? { extent } : {}), ...(range ? { range } : {}) };
   });
-  private readonly range = this.RULE("range", () => {
-    this.CONSUME(t.In);
-    const from = this.SUBRULE(this.sum);
-    this.CONSUME(t.DotDot);
-    return { from, to: this.SUBRULE2(this.sum) };
-  });
-  private readonly binder = this.RULE("binder", (): ast.Binder => {
-    const name = this.id();
-    const extent = this.OPTION(() => {
-      this.CONSUME(t.Colon);
-      return this.SUBRULE(this.sum);
-    });
-    const range = this.OPTION2(() => this.SUBRULE(this.range));
-    return { name, ...(extent ? { extent } : {}), ...(range ? { range } : {}) };
-  });
   private readonly fold = this.RULE(
     "fold",
     (): ast.Statement => {
@@ -442,377 +325,6 @@ class WeftParser extends EmbeddedActionsParser {
     const lhs = this.SUBRULE(this.lhs);
     this.CONSUME(t.Equals);
     return { lhs, value: this.SUBRULE(this.rightHandSide) };
-  });
-
-  // ---- expressions, loosest first
-  private readonly rightHandSide = this.RULE("rightHandSide", (): ast.Expr =>
-    this.choose<ast.Expr>(0, [
-      { GATE: () => newAxes.has(this.LA(1).image) && this.is(2, t.LParen) && this.startsNewAxis(), ALT: () => this.SUBRULE(this.newAxis) },
-      { ALT: () => this.SUBRULE(this.expression) },
-    ]),
-    { recoveryValueFunc: missing },
-  );
-  private startsNewAxis(): boolean {
-    return this.is(1, t.Identifier);
-  }
-  private readonly newAxis = this.RULE("newAxis", (): ast.Expr => {
-    const start = this.here();
-    const op = this.CONSUME(t.Identifier).image;
-    this.CONSUME(t.LParen);
-    const binders: ast.Binder[] = [this.SUBRULE(this.binder)];
-    this.MANY({
-      GATE: () => this.is(1, t.Comma) && op === "group",
-      DEF: () => {
-        this.CONSUME(t.Comma);
-        binders.push(this.SUBRULE2(this.binder));
-      },
-    });
-    const where = this.OPTION(() => {
-      this.CONSUME(t.Where);
-      return this.SUBRULE(this.expression);
-    });
-    const key = this.OPTION2(() => {
-      this.CONSUME(t.By);
-      return this.SUBRULE2(this.expression);
-    });
-    const count = this.OPTION3(() => {
-      this.CONSUME2(t.Comma);
-      return this.SUBRULE3(this.expression);
-    });
-    this.CONSUME(t.RParen);
-    const body = this.OPTION4({ GATE: () => op === "topk", DEF: () => this.SUBRULE(this.product) });
-    const span = this.from(start);
-    if (op === "topk") return { kind: "topk", binder: binders[0]!, ...(where ? { where } : {}), count: count ?? missing(), body: body ?? missing(), span };
-    if (op === "compact") return { kind: "compact", binder: binders[0]!, where: where ?? missing(), span };
-    return { kind: "group", binders, key: key ?? missing(), count: count ?? missing(), span };
-  });
-
-  private readonly expression: (idx?: number) => ast.Expr = this.RULE(
-    "expression",
-    (): ast.Expr =>
-      this.choose<ast.Expr>(0, [
-        {
-          ALT: () => {
-            const start = this.here();
-            this.CONSUME(t.Let);
-            const name = this.id();
-            this.CONSUME(t.Equals);
-            const value = this.SUBRULE(this.expression);
-            this.CONSUME(t.In);
-            const body = this.SUBRULE2(this.expression);
-            return { kind: "let", name, value, body, span: this.from(start) };
-          },
-        },
-        { ALT: () => this.SUBRULE(this.otherwise) },
-      ]),
-    { recoveryValueFunc: missing },
-  ) as (idx?: number) => ast.Expr;
-  private readonly otherwise = this.RULE("otherwise", (): ast.Expr => {
-    const start = this.here();
-    let value = this.SUBRULE(this.choice);
-    this.MANY(() => {
-      this.CONSUME(t.Else);
-      const other = this.SUBRULE2(this.choice);
-      const held = value;
-      value = { kind: "else", value: held, other, span: this.from(start) };
-    });
-    return value;
-  });
-  private readonly choice = this.RULE("choice", (): ast.Expr =>
-    this.choose<ast.Expr>(0, [
-      {
-        ALT: () => {
-          const start = this.here();
-          this.CONSUME(t.If);
-          const cond = this.SUBRULE(this.disjunction);
-          this.CONSUME(t.Then);
-          const then = this.SUBRULE(this.choice);
-          this.CONSUME(t.Else);
-          const other = this.SUBRULE2(this.choice);
-          return { kind: "if", cond, then, else: other, span: this.from(start) };
-        },
-      },
-      { ALT: () => this.SUBRULE2(this.disjunction) },
-    ]),
-  );
-  private binary(start: number, op: string, lhs: ast.Expr, rhs: ast.Expr): ast.Expr {
-    return { kind: "binary", op: op as ast.BinaryOperator, lhs, rhs, span: this.from(start) };
-  }
-  private readonly disjunction = this.RULE("disjunction", (): ast.Expr => {
-    const start = this.here();
-    let lhs = this.SUBRULE(this.conjunction);
-    this.MANY(() => {
-      this.CONSUME(t.OrOr);
-      lhs = this.binary(start, "||", lhs, this.SUBRULE2(this.conjunction));
-    });
-    return lhs;
-  });
-  private readonly conjunction = this.RULE("conjunction", (): ast.Expr => {
-    const start = this.here();
-    let lhs = this.SUBRULE(this.comparison);
-    this.MANY(() => {
-      this.CONSUME(t.AndAnd);
-      lhs = this.binary(start, "&&", lhs, this.SUBRULE2(this.comparison));
-    });
-    return lhs;
-  });
-  private readonly comparison = this.RULE("comparison", (): ast.Expr => {
-    const start = this.here();
-    let lhs = this.SUBRULE(this.bits);
-    this.OPTION(() => {
-      const op = this.CONSUME(t.Comparison).image;
-      lhs = this.binary(start, op, lhs, this.SUBRULE2(this.bits));
-    });
-    return lhs;
-  });
-  private readonly bits = this.RULE("bits", (): ast.Expr => {
-    const start = this.here();
-    let lhs = this.SUBRULE(this.shift);
-    const kind = this.LA(1).image;
-    this.MANY({
-      GATE: () => this.LA(1).image === kind,
-      DEF: () => {
-        const op = this.CONSUME(t.Bitwise).image;
-        lhs = this.binary(start, op, lhs, this.SUBRULE2(this.shift));
-      },
-    });
-    return lhs;
-  });
-  private readonly shift = this.RULE("shift", (): ast.Expr => {
-    const start = this.here();
-    let lhs = this.SUBRULE(this.sum);
-    this.OPTION(() => {
-      const op = this.CONSUME(t.ShiftOp).image;
-      lhs = this.binary(start, op, lhs, this.SUBRULE2(this.sum));
-    });
-    return lhs;
-  });
-  private readonly sum: (idx?: number) => ast.Expr = this.RULE(
-    "sum",
-    (): ast.Expr => {
-      const start = this.here();
-      let lhs = this.SUBRULE(this.product);
-      this.MANY(() => {
-        const op = this.CONSUME(t.Additive).image;
-        lhs = this.binary(start, op, lhs, this.SUBRULE2(this.product));
-      });
-      return lhs;
-    },
-    { recoveryValueFunc: missing },
-  ) as (idx?: number) => ast.Expr;
-  private readonly product: (idx?: number) => ast.Expr = this.RULE("product", (): ast.Expr => {
-    const start = this.here();
-    let lhs = this.SUBRULE(this.unary);
-    this.MANY(() => {
-      const op = this.CONSUME(t.Multiplicative).image;
-      lhs = this.binary(start, op, lhs, this.SUBRULE2(this.unary));
-    });
-    return lhs;
-  }) as (idx?: number) => ast.Expr;
-  private readonly unary: (idx?: number) => ast.Expr = this.RULE("unary", (): ast.Expr => {
-    const start = this.here();
-    return this.choose<ast.Expr>(0, [
-      {
-        ALT: () => {
-          const op = this.choose(2, [{ ALT: () => this.CONSUME(t.Minus) }, { ALT: () => this.CONSUME(t.Bang) }, { ALT: () => this.CONSUME(t.Tilde) }]).image;
-          const arg = this.SUBRULE(this.unary);
-          return { kind: "unary", op: op as ast.UnaryOperator, arg, span: this.from(start) };
-        },
-      },
-      { GATE: () => this.startsReduction(), ALT: () => this.SUBRULE(this.reduction) },
-      { ALT: () => this.SUBRULE(this.postfix) },
-    ]);
-  }) as (idx?: number) => ast.Expr;
-
-  /** Rule 1: after the bracket that closes `max(...)` an operand makes it a reduction, anything else a call. */
-  private startsReduction(): boolean {
-    const image = this.LA(1).image;
-    if (!this.is(1, t.Identifier, t.MonoidWord)) return false;
-    if (this.LA(1).tokenType === t.MonoidWord) return true;
-    if (!reductions.has(image) && !sweeps.has(image) || !this.is(2, t.LParen)) return false;
-    let depth = 0;
-    for (let k = 2; ; k++) {
-      const token = this.LA(k);
-      if (token.tokenType === EOF) return false;
-      if (token.tokenType === t.LParen || token.tokenType === t.LSquare) depth++;
-      if (token.tokenType === t.RParen || token.tokenType === t.RSquare) depth--;
-      if (depth === 0) return this.is(k + 1, t.Identifier, t.Integer, t.Float, t.LParen, t.Relax, t.Bitcast, t.IndexWord, t.True, t.False, t.MonoidWord, t.Bang);
-    }
-  }
-  private readonly reduction = this.RULE("reduction", (): ast.Expr => {
-    const start = this.here();
-    const word = this.choose(0, [{ ALT: () => this.CONSUME(t.MonoidWord) }, { ALT: () => this.CONSUME(t.Identifier) }]);
-    const op = this.name(word);
-    const monoid = this.OPTION({ GATE: () => word.tokenType === t.MonoidWord, DEF: () => this.name(this.CONSUME2(t.Identifier)) });
-    const sweep = sweeps.has(op.text);
-    this.CONSUME(t.LParen);
-    const binders: ast.Binder[] = [];
-    let reverse = false;
-    this.AT_LEAST_ONE_SEP({
-      SEP: t.Comma,
-      DEF: () => {
-        this.choose(2, [
-          { GATE: () => sweep && this.LA(1).tokenType === t.Reverse, ALT: () => {
-            this.CONSUME(t.Reverse);
-            reverse = true;
-          } },
-          { ALT: () => void binders.push(this.SUBRULE(this.binder)) },
-        ]);
-      },
-    });
-    const where = this.OPTION2(() => {
-      this.CONSUME(t.Where);
-      return this.SUBRULE(this.expression);
-    });
-    this.CONSUME(t.RParen);
-    const logical = op.text === "all" || op.text === "any";
-    const body = this.choose(3, [
-      { GATE: () => logical, ALT: () => this.SUBRULE(this.comparison) },
-      { ALT: () => this.SUBRULE(this.product) },
-    ]);
-    const span = this.from(start);
-    if (sweep) {
-      const names = binders.map((b) => b.name);
-      const by = op.text === "scan" ? names.pop() : undefined;
-      return { kind: "sweep", op, ...(by ? { monoid: by } : {}), indices: names, reverse, body, span };
-    }
-    return { kind: "reduce", op, ...(monoid ? { monoid } : {}), binders, ...(where ? { where } : {}), body, span };
-  });
-
-  private readonly postfix = this.RULE("postfix", (): ast.Expr => {
-    const start = this.here();
-    let base = this.SUBRULE(this.primary);
-    this.MANY(() => {
-      this.CONSUME(t.Dot);
-      const field = this.id();
-      const held = base;
-      base = { kind: "member", base: held, field, span: this.from(start) };
-    });
-    return base;
-  });
-  private readonly args = this.RULE("args", () => {
-    const items: (ast.Expr | undefined)[] = [];
-    this.MANY(() => {
-      items.push(
-        this.choose<ast.Expr | undefined>(0, [
-          { GATE: () => this.LA(1).image === "_", ALT: () => void this.CONSUME(t.Identifier) },
-          { ALT: () => this.SUBRULE(this.expression) },
-        ]),
-      );
-      this.OPTION(() => this.CONSUME(t.Comma));
-    });
-    return items;
-  });
-  private readonly castMode = this.RULE("castMode", (): ast.CastMode => {
-    this.CONSUME(t.Comma);
-    const name = this.id();
-    const bits = this.OPTION(() => {
-      this.CONSUME(t.Colon);
-      return this.SUBRULE(this.expression);
-    });
-    return { name, ...(bits ? { bits } : {}) };
-  });
-  /** `T(x, stochastic: r)`: only a conversion has an argument with a colon. */
-  private hasMode(): boolean {
-    return this.is(1, t.Comma) && this.is(2, t.Identifier) && (this.is(3, t.Colon) || (this.is(3, t.RParen) && ["toward_zero", "nearest"].includes(this.LA(2).image)));
-  }
-  private readonly primary: (idx?: number) => ast.Expr = this.RULE(
-    "primary",
-    (): ast.Expr => {
-      const start = this.here();
-      return this.choose<ast.Expr>(0, [
-        {
-          ALT: () => {
-            const image = this.CONSUME(t.Float).image;
-            return { kind: "number", value: Number(image), float: true, span: this.from(start) };
-          },
-        },
-        {
-          ALT: () => {
-            const image = this.CONSUME(t.Integer).image;
-            return { kind: "number", value: Number(image), float: false, span: this.from(start) };
-          },
-        },
-        { ALT: () => (this.CONSUME(t.True), { kind: "bool", value: true, span: this.from(start) }) },
-        { ALT: () => (this.CONSUME(t.False), { kind: "bool", value: false, span: this.from(start) }) },
-        {
-          ALT: () => {
-            const word = this.choose(2, [{ ALT: () => this.CONSUME(t.Relax) }, { ALT: () => this.CONSUME(t.Bitcast) }]);
-            this.CONSUME(t.Less);
-            const to = this.SUBRULE(this.scalarType);
-            this.CONSUME(t.Greater);
-            this.CONSUME(t.LParen);
-            const arg = this.SUBRULE(this.expression);
-            this.CONSUME(t.RParen);
-            return { kind: word.tokenType === t.Relax ? "relax" : "bitcast", to, arg, span: this.from(start) };
-          },
-        },
-        {
-          ALT: () => {
-            this.CONSUME2(t.LParen);
-            const items: ast.Expr[] = [];
-            this.AT_LEAST_ONE_SEP({ SEP: t.Comma, DEF: () => items.push(this.SUBRULE2(this.expression)) });
-            this.CONSUME2(t.RParen);
-            return items.length === 1 ? items[0]! : { kind: "tuple", items, span: this.from(start) };
-          },
-        },
-        {
-          ALT: () => {
-            const to = this.choose<ast.ScalarType>(3, [
-              { GATE: () => scalarWords.has(this.LA(1).image), ALT: () => this.SUBRULE2(this.scalarType) },
-              { ALT: () => this.SUBRULE3(this.indexType) },
-            ]);
-            this.CONSUME3(t.LParen);
-            const arg = this.SUBRULE3(this.expression);
-            const mode = this.OPTION({ GATE: () => this.hasMode(), DEF: () => this.SUBRULE(this.castMode) });
-            this.CONSUME3(t.RParen);
-            return { kind: "cast", to, arg, ...(mode ? { mode } : {}), span: this.from(start) };
-          },
-          GATE: () => this.is(1, t.IndexWord) || scalarWords.has(this.LA(1).image),
-        },
-        {
-          ALT: () => {
-            const name = this.id();
-            const applied = this.OPTION4(() => this.choose<ast.Expr>(4, [
-              {
-                ALT: () => {
-                  this.CONSUME(t.LSquare);
-                  const args = this.SUBRULE(this.args);
-                  this.CONSUME(t.RSquare);
-                  return { kind: "index", base: name, args, span: this.from(start) };
-                },
-              },
-              {
-                ALT: () => {
-                  this.CONSUME4(t.LParen);
-                  const args: ast.Expr[] = [];
-                  this.MANY({
-                    GATE: () => !this.is(1, t.RParen),
-                    DEF: () => {
-                      args.push(this.SUBRULE4(this.expression));
-                      this.OPTION2({ GATE: () => !this.hasMode(), DEF: () => this.CONSUME(t.Comma) });
-                    },
-                  });
-                  const mode = this.OPTION3({ GATE: () => this.hasMode(), DEF: () => this.SUBRULE2(this.castMode) });
-                  this.CONSUME4(t.RParen);
-                  return { kind: "call", callee: name, args, ...(mode ? { mode } : {}), span: this.from(start) };
-                },
-              },
-            ]));
-            return applied ?? { kind: "name", name: name.text, span: name.span };
-          },
-        },
-      ]);
-    },
-    { recoveryValueFunc: missing },
-  ) as (idx?: number) => ast.Expr;
-  private readonly indexType = this.RULE("indexType", (): ast.ScalarType => {
-    const start = this.here();
-    this.CONSUME(t.IndexWord);
-    this.CONSUME(t.Less);
-    const bound = this.SUBRULE(this.sum);
-    this.CONSUME(t.Greater);
-    return { name: "index", bound, span: this.from(start) };
   });
 
   // ---- fn, monoid, instance, schedule, layout
@@ -1122,7 +634,9 @@ function sound(item: ast.Item | undefined): ast.Item[] {
   if (item === undefined) return [];
   if (item.kind !== "kernel") return isWhole(item) ? [item] : [];
   const body = item.body.filter(isWhole);
-  const broken = item.body.filter((s) => !isWhole(s)).flatMap((s) => (s?.kind === "fold" || s === undefined ? [] : (s.results ?? []).flatMap((r) => (r?.name ? [r.name.text] : []))));
+  const broken = item.body
+    .filter((s) => !isWhole(s))
+    .flatMap((s) => (s?.kind === "fold" || s === undefined ? [] : (s.results ?? []).flatMap((r) => (r?.name ? [r.name.text] : []))));
   return isWhole({ ...item, body: [] }) ? [{ ...item, body, ...(broken.length > 0 ? { broken } : {}) }] : [];
 }
 /** No property is undefined: optional ones are left out, and only `_` among subscripts is an undefined element. */
@@ -1143,14 +657,30 @@ function docBefore(start: number, text: string): string {
 }
 
 const spelled: Record<string, string> = {
-  Identifier: "a name", Integer: "an integer", Newline: "the end of the line", EOF: "the end of the file", Equals: "`=`", LParen: "`(`", RParen: "`)`",
-  LSquare: "`[`", RSquare: "`]`", LCurly: "`{`", RCurly: "`}`", Colon: "`:`", Comma: "`,`", Less: "`<`", Greater: "`>`", Arrow: "`->`", DotDot: "`..`",
+  Identifier: "a name",
+  Integer: "an integer",
+  Newline: "the end of the line",
+  EOF: "the end of the file",
+  Equals: "`=`",
+  LParen: "`(`",
+  RParen: "`)`",
+  LSquare: "`[`",
+  RSquare: "`]`",
+  LCurly: "`{`",
+  RCurly: "`}`",
+  Colon: "`:`",
+  Comma: "`,`",
+  Less: "`<`",
+  Greater: "`>`",
+  Arrow: "`->`",
+  DotDot: "`..`",
 };
 function reportSyntax(e: IRecognitionException, text: string, diagnostics: Diagnostics): void {
   const at = e.token.startOffset >= 0 ? e.token : (e as { previousToken?: IToken }).previousToken;
   const start = at && at.startOffset >= 0 ? (at === e.token ? at.startOffset : at.startOffset + at.image.length) : text.length;
   const length = e.token.startOffset >= 0 ? Math.max(1, e.token.image.length) : 1;
-  const found = e.token.tokenType === EOF ? "the end of the file" : e.token.tokenType === t.Newline ? "the end of the line" : `\`${e.token.image}\``;
+  const found =
+    e.token.tokenType === EOF ? "the end of the file" : e.token.tokenType === t.Newline ? "the end of the line" : `\`${e.token.image}\``;
   const expected = /Expecting token of type --> (\w+) <--/.exec(e.message)?.[1];
   const message =
     expected !== undefined
@@ -1158,10 +688,21 @@ function reportSyntax(e: IRecognitionException, text: string, diagnostics: Diagn
       : e.name === "NotAllInputParsedException"
         ? `${found} does not start a kernel, fn, monoid, layout, instance or schedule`
         : `${found} cannot stand here`;
+  // Where reading stopped early, the place that stopped it has been reported.
+  if (e.name === "NotAllInputParsedException" && diagnostics.hasErrors) return;
+  if (expected === "EOF" && diagnostics.hasErrors) return;
   diagnostics.add("W002", { start, end: start + length }, message, chainHelp(text, start, found));
 }
 function chainHelp(text: string, start: number, found: string): { help?: string } {
-  if (/^`(<|<=|>|>=|==|!=)`$/.test(found) && /[<>=]/.test(text.slice(Math.max(0, start - 40), start).split("\n").at(-1) ?? "")) {
+  if (
+    /^`(<|<=|>|>=|==|!=)`$/.test(found) &&
+    /[<>=]/.test(
+      text
+        .slice(Math.max(0, start - 40), start)
+        .split("\n")
+        .at(-1) ?? "",
+    )
+  ) {
     return { help: "comparisons do not chain: write `a < b && b < c`" };
   }
   if (/^`[&|^]`$/.test(found)) return { help: "mixed `&`, `|`, `^` need brackets" };

@@ -108,9 +108,46 @@ export const vocabulary: TokenType[] = [...all, Operator, Comparison, ShiftOp, M
 const lexer = new Lexer(vocabulary, { ensureOptimizations: false, positionTracking: "onlyOffset" });
 
 /** After one of these a line goes on. */
-const opens = new Set<TokenType>([Comma, Equals, Assign, PlusAssign, Arrow, Colon, DotDot, AndAnd, OrOr, Bang, Tilde, Where, Then, Else, If, In, Let, Dot]);
+const opens = new Set<TokenType>([
+  Comma,
+  Equals,
+  Assign,
+  PlusAssign,
+  Arrow,
+  Colon,
+  DotDot,
+  AndAnd,
+  OrOr,
+  Bang,
+  Tilde,
+  Where,
+  Then,
+  Else,
+  If,
+  In,
+  Let,
+  Dot,
+]);
 /** A line that starts with one of these continues the one before. */
-const continues = new Set<TokenType>([Equals, Assign, PlusAssign, Arrow, Colon, DotDot, AndAnd, OrOr, Where, Then, Else, In, LCurly, Comma, RParen, RSquare, Dot]);
+const continues = new Set<TokenType>([
+  Equals,
+  Assign,
+  PlusAssign,
+  Arrow,
+  Colon,
+  DotDot,
+  AndAnd,
+  OrOr,
+  Where,
+  Then,
+  Else,
+  In,
+  LCurly,
+  Comma,
+  RParen,
+  RSquare,
+  Dot,
+]);
 const isOperator = (t: IToken): boolean => t.tokenType.CATEGORIES?.includes(Operator) ?? false;
 
 export interface Comment {
@@ -128,7 +165,10 @@ export function tokenize(text: string, diagnostics: Diagnostics): Tokens {
     const bad = text.slice(e.offset, e.offset + e.length);
     diagnostics.add("W001", { start: e.offset, end: e.offset + e.length }, `\`${bad}\` is not part of the language`);
   }
-  const comments = (result.groups["comments"] ?? []).map((t) => ({ text: t.image, span: { start: t.startOffset, end: t.startOffset + t.image.length } }));
+  const comments = (result.groups["comments"] ?? []).map((t) => ({
+    text: t.image,
+    span: { start: t.startOffset, end: t.startOffset + t.image.length },
+  }));
   const docs = result.tokens.filter((t) => t.tokenType === DocComment);
   for (const t of docs) comments.push({ text: t.image, span: { start: t.startOffset, end: t.startOffset + t.image.length } });
   comments.sort((a, b) => a.span.start - b.span.start);

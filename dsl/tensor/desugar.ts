@@ -14,7 +14,13 @@ export function desugar(program: Program): Program {
   return { ...program, statements: program.statements.flatMap((s) => statement(s, taken, known)) };
 }
 const namesOf = (s: Statement): string[] =>
-  s.kind === "define" ? [s.name] : s.kind === "fold" ? [...s.states.map((x) => x.name), ...s.body.flatMap(namesOf)] : s.kind === "write" ? [s.tensor] : s.results.flatMap((r) => (r.name ? [r.name] : []));
+  s.kind === "define"
+    ? [s.name]
+    : s.kind === "fold"
+      ? [...s.states.map((x) => x.name), ...s.body.flatMap(namesOf)]
+      : s.kind === "write"
+        ? [s.tensor]
+        : s.results.flatMap((r) => (r.name ? [r.name] : []));
 
 /** Definitions made so far, by what they say: a maximum that two statements need is one. */
 class Made {
@@ -44,7 +50,8 @@ class Made {
 function statement(s: Statement, taken: Set<string>, known: Map<string, string>): Statement[] {
   const made = new Made(taken, known);
   made.owner = namesOf(s)[0] ?? "x";
-  const rewrite = (e: Expr, axes: readonly Axis[], where?: Expr): Expr => expression(e, { axes, ...(where ? { where } : {}), whole: true }, made);
+  const rewrite = (e: Expr, axes: readonly Axis[], where?: Expr): Expr =>
+    expression(e, { axes, ...(where ? { where } : {}), whole: true }, made);
   switch (s.kind) {
     case "define":
       return [...collect({ ...s, value: rewrite(s.value, s.axes, s.where) })];
@@ -89,7 +96,8 @@ function expression(e: Expr, place: Place, made: Made): Expr {
     if (e.op === "mean") return mean(reduced, place, made);
     return bodies.every((b, i) => b === e.bodies[i]) ? e : reduced;
   }
-  if (e.kind === "sweep" && e.op === "softmax") return softmax({ ...e, bodies: e.bodies.map((b) => expression(b, { ...place, whole: false }, made)) }, place, made);
+  if (e.kind === "sweep" && e.op === "softmax")
+    return softmax({ ...e, bodies: e.bodies.map((b) => expression(b, { ...place, whole: false }, made)) }, place, made);
   const part: Place = { ...place, whole: false };
   return mapChildren(e, (c) => expression(c, part, made));
 }
@@ -137,7 +145,13 @@ function softmax(e: Extract<Expr, { kind: "sweep" }>, place: Place, made: Made):
 }
 function shifted(x: Expr, axes: readonly Axis[], where: Expr | undefined, outer: readonly Axis[], made: Made): { max: Expr; sum: Expr } {
   const max = define("max", reduceOver("max", axes, where, x, x.type), outer, undefined, made);
-  const sum = define("sum", reduceOver("sum", axes, where, op("exp", [op("sub", [x, max], x.type)], x.type), x.type), outer, undefined, made);
+  const sum = define(
+    "sum",
+    reduceOver("sum", axes, where, op("exp", [op("sub", [x, max], x.type)], x.type), x.type),
+    outer,
+    undefined,
+    made,
+  );
   return { max, sum };
 }
 /** m + log l. */
@@ -148,7 +162,14 @@ function logSumExp(e: Extract<Expr, { kind: "reduce" }>, place: Place, made: Mad
 /** The sum over |S| divided by |S|, where S is not empty. */
 function mean(e: Extract<Expr, { kind: "reduce" }>, place: Place, made: Made): Expr {
   const total = { ...e, op: "sum" as const };
-  const one: Expr = { kind: "if", cond: { kind: "defined", arg: e.bodies[0]!, type: "bool", span: e.span }, then: num(1), else: num(0), type: "int", span: e.span };
+  const one: Expr = {
+    kind: "if",
+    cond: { kind: "defined", arg: e.bodies[0]!, type: "bool", span: e.span },
+    then: num(1),
+    else: num(0),
+    type: "int",
+    span: e.span,
+  };
   const count = define("count", { ...total, bodies: [one], type: "int" }, place.axes, undefined, made);
   const value = op("div", [total, op(e.type === "f64" ? "to_f64" : "to_f32", [count], e.type, e.span)], e.type, e.span);
   return define("mean", value, place.axes, compare("gt", count, num(0)), made);

@@ -6,7 +6,13 @@ import type { Compute } from "./types.ts";
 export const nowhere: Span = { start: 0, end: 0 };
 export const num = (value: number, type: Compute = "int", span: Span = nowhere): Expr => ({ kind: "const", value, type, span });
 export const bool = (value: boolean): Expr => ({ kind: "const", value, type: "bool", span: nowhere });
-export const op = (name: Op, args: readonly Expr[], type: Compute, span: Span = args[0]?.span ?? nowhere): Expr => ({ kind: "op", op: name, args, type, span });
+export const op = (name: Op, args: readonly Expr[], type: Compute, span: Span = args[0]?.span ?? nowhere): Expr => ({
+  kind: "op",
+  op: name,
+  args,
+  type,
+  span,
+});
 export const indexVar = (name: string, span: Span = nowhere): Expr => ({ kind: "index", name, type: "int", span });
 export const isTrue = (e: Expr): boolean => e.kind === "const" && e.value === true;
 export const isFalse = (e: Expr): boolean => e.kind === "const" && e.value === false;
@@ -79,7 +85,8 @@ export function children(e: Expr): readonly Expr[] {
       return e satisfies never;
   }
 }
-export const axesParts = (axes: readonly Axis[]): Expr[] => axes.flatMap((a) => (a.range ? [a.extent, a.range.from, a.range.to] : [a.extent]));
+export const axesParts = (axes: readonly Axis[]): Expr[] =>
+  axes.flatMap((a) => (a.range ? [a.extent, a.range.from, a.range.to] : [a.extent]));
 export const mapAxis = (a: Axis, f: (e: Expr) => Expr): Axis => ({
   ...a,
   extent: f(a.extent),
@@ -156,7 +163,12 @@ export function substitute(e: Expr, by: ReadonlyMap<string, Expr>): Expr {
   }
   if (e.kind === "let") {
     const name = freshName(e.name);
-    return { ...e, name, value: substitute(e.value, by), body: substitute(e.body, new Map(by).set(e.name, { kind: "var", name, type: e.value.type, span: e.span })) };
+    return {
+      ...e,
+      name,
+      value: substitute(e.value, by),
+      body: substitute(e.body, new Map(by).set(e.name, { kind: "var", name, type: e.value.type, span: e.span })),
+    };
   }
   if (e.kind === "sweep" && e.over.some((a) => by.has(a.name))) return substituteSweep(e, by);
   return mapChildren(e, (c) => substitute(c, by));

@@ -34,7 +34,13 @@ export type Expr =
   | (Node & { readonly kind: "read"; readonly tensor: string; readonly subscripts: readonly Expr[] })
   | (Node & { readonly kind: "op"; readonly op: Op; readonly args: readonly Expr[] })
   /** Rounds to `to` on every target, then widens again. */
-  | (Node & { readonly kind: "cast"; readonly to: ElemType; readonly mode: "nearest" | "toward_zero" | "stochastic"; readonly bits?: Expr; readonly arg: Expr })
+  | (Node & {
+      readonly kind: "cast";
+      readonly to: ElemType;
+      readonly mode: "nearest" | "toward_zero" | "stochastic";
+      readonly bits?: Expr;
+      readonly arg: Expr;
+    })
   /** `arg`; a target may hold it in `to` at this place. */
   | (Node & { readonly kind: "relax"; readonly to: ElemType; readonly arg: Expr })
   | (Node & { readonly kind: "bitcast"; readonly arg: Expr })
@@ -80,12 +86,59 @@ export type ReduceOp = "sum" | "prod" | "max" | "min" | "mean" | "argmax" | "arg
 
 /** Scalar operations; their meaning for each compute type is in `ops.ts`. */
 export type Op =
-  | "add" | "sub" | "mul" | "div" | "mod" | "neg" | "shl" | "shr" | "and" | "or" | "xor" | "not"
-  | "lt" | "le" | "gt" | "ge" | "eq" | "ne" | "land" | "lor" | "lnot"
-  | "min" | "max" | "abs" | "sign" | "floor" | "ceil" | "trunc" | "round" | "clamp"
-  | "exp" | "exp2" | "expm1" | "log" | "log2" | "log1p" | "sqrt" | "rsqrt" | "tanh" | "sigmoid" | "sin" | "cos" | "erf" | "pow" | "isfinite"
-  | "random" | "uniform" | "normal"
-  | "to_f32" | "to_f64" | "to_i32" | "to_u32" | "to_int";
+  | "add"
+  | "sub"
+  | "mul"
+  | "div"
+  | "mod"
+  | "neg"
+  | "shl"
+  | "shr"
+  | "and"
+  | "or"
+  | "xor"
+  | "not"
+  | "lt"
+  | "le"
+  | "gt"
+  | "ge"
+  | "eq"
+  | "ne"
+  | "land"
+  | "lor"
+  | "lnot"
+  | "min"
+  | "max"
+  | "abs"
+  | "sign"
+  | "floor"
+  | "ceil"
+  | "trunc"
+  | "round"
+  | "clamp"
+  | "exp"
+  | "exp2"
+  | "expm1"
+  | "log"
+  | "log2"
+  | "log1p"
+  | "sqrt"
+  | "rsqrt"
+  | "tanh"
+  | "sigmoid"
+  | "sin"
+  | "cos"
+  | "erf"
+  | "pow"
+  | "isfinite"
+  | "random"
+  | "uniform"
+  | "normal"
+  | "to_f32"
+  | "to_f64"
+  | "to_i32"
+  | "to_u32"
+  | "to_int";
 
 /** A user's monoid: an associative `combine` with an `identity`, over tuples. */
 export interface Monoid {
@@ -97,11 +150,7 @@ export interface Monoid {
   readonly combine: readonly Expr[];
 }
 
-export type Statement =
-  | Define
-  | NewAxis
-  | Write
-  | Fold;
+export type Statement = Define | NewAxis | Write | Fold;
 
 /** A tensor, defined at a point of `axes` exactly where `where` holds and `value` is defined. Stored values are rounded to `storage`. */
 export interface Define {
@@ -154,7 +203,13 @@ export interface Fold {
   readonly kind: "fold";
   readonly axis: Axis;
   readonly where?: Expr;
-  readonly states: readonly { readonly name: string; readonly axes: readonly Axis[]; readonly storage?: ElemType; readonly type: Compute; readonly init: Expr }[];
+  readonly states: readonly {
+    readonly name: string;
+    readonly axes: readonly Axis[];
+    readonly storage?: ElemType;
+    readonly type: Compute;
+    readonly init: Expr;
+  }[];
   readonly body: readonly Statement[];
   readonly nexts: readonly { readonly state: string; readonly axes: readonly Axis[]; readonly where?: Expr; readonly value: Expr }[];
   readonly emits: readonly Define[];

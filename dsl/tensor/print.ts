@@ -3,10 +3,24 @@ import type { Axis, Expr, Op, Program, Statement } from "./ir.ts";
 import type { ElemType } from "./types.ts";
 
 const infix: Partial<Record<Op, readonly [string, number]>> = {
-  lor: ["||", 1], land: ["&&", 2],
-  lt: ["<", 3], le: ["<=", 3], gt: [">", 3], ge: [">=", 3], eq: ["==", 3], ne: ["!=", 3],
-  and: ["&", 4], or: ["|", 4], xor: ["^", 4], shl: ["<<", 5], shr: [">>", 5],
-  add: ["+", 6], sub: ["-", 6], mul: ["*", 7], div: ["/", 7], mod: ["%", 7],
+  lor: ["||", 1],
+  land: ["&&", 2],
+  lt: ["<", 3],
+  le: ["<=", 3],
+  gt: [">", 3],
+  ge: [">=", 3],
+  eq: ["==", 3],
+  ne: ["!=", 3],
+  and: ["&", 4],
+  or: ["|", 4],
+  xor: ["^", 4],
+  shl: ["<<", 5],
+  shr: [">>", 5],
+  add: ["+", 6],
+  sub: ["-", 6],
+  mul: ["*", 7],
+  div: ["/", 7],
+  mod: ["%", 7],
 };
 const prefix: Partial<Record<Op, string>> = { neg: "-", not: "~", lnot: "!" };
 /** The shortest decimal that reads back as the same number of that type, with a point in it. */
@@ -66,9 +80,15 @@ export function printExpr(e: Expr, level = 0): string {
     case "let":
       return at(0, `let ${plain(e.name)} = ${printExpr(e.value)} in ${printExpr(e.body)}`);
     case "reduce":
-      return at(7.5, `${e.op === "monoid" ? `monoid ${e.monoid!.name}` : e.op}(${axes(e.axes, e.where)}) ${bodies(e.bodies)}${e.bodies.length > 1 ? `.${e.component}` : ""}`);
+      return at(
+        7.5,
+        `${e.op === "monoid" ? `monoid ${e.monoid!.name}` : e.op}(${axes(e.axes, e.where)}) ${bodies(e.bodies)}${e.bodies.length > 1 ? `.${e.component}` : ""}`,
+      );
     case "sweep":
-      return at(7.5, `${e.op}(${axes(e.over, e.where)}${e.monoid ? `, ${e.monoid.name}` : ""}${e.reverse ? ", reverse" : ""}) ${bodies(e.bodies)}${e.bodies.length > 1 ? `.${e.component}` : ""}`);
+      return at(
+        7.5,
+        `${e.op}(${axes(e.over, e.where)}${e.monoid ? `, ${e.monoid.name}` : ""}${e.reverse ? ", reverse" : ""}) ${bodies(e.bodies)}${e.bodies.length > 1 ? `.${e.component}` : ""}`,
+      );
     case "segment":
       return `segment(${plain(e.table)}, ${printExpr(e.arg)})`;
     case "defined":
@@ -77,7 +97,8 @@ export function printExpr(e: Expr, level = 0): string {
       return e satisfies never;
   }
 }
-const head = (name: string, axes: readonly Axis[]) => (axes.length === 0 ? plain(name) : `${plain(name)}[${axes.map(printAxis).join(", ")}]`);
+const head = (name: string, axes: readonly Axis[]) =>
+  axes.length === 0 ? plain(name) : `${plain(name)}[${axes.map(printAxis).join(", ")}]`;
 const cond = (where?: Expr) => (where ? ` where ${printExpr(where)}` : "");
 
 export function printStatement(s: Statement, indent = "  "): string {
@@ -107,8 +128,14 @@ export function printProgram(p: Program): string {
   const outputs = p.outputs.map((x) => `  ${x.name}: ${tensor(x.elem, x.axes)}${cond(x.where)}`);
   const dims = p.dims.map((d) => (d.value === undefined ? d.name : `${d.name} = ${d.value}`)).join(", ");
   return [
-    `kernel ${p.kernel}[${dims}](`, params.join(",\n"), ") -> (", outputs.join(",\n"), ")",
+    `kernel ${p.kernel}[${dims}](`,
+    params.join(",\n"),
+    ") -> (",
+    outputs.join(",\n"),
+    ")",
     ...(p.requires.length ? [`where ${p.requires.map((r) => printExpr(r)).join(", ")}`] : []),
-    "{", ...p.statements.map((s) => printStatement(s)), "}",
+    "{",
+    ...p.statements.map((s) => printStatement(s)),
+    "}",
   ].join("\n");
 }

@@ -36,7 +36,10 @@ export function mapStatement(s: Statement, f: (e: Expr) => Expr): Statement {
 }
 export function mapProgram(p: Program, f: (e: Expr) => Expr): Program {
   const axes = (list: readonly Axis[]) => list.map((a) => mapAxis(a, f));
-  const elem = <T extends { elem: Program["outputs"][number]["elem"] }>(x: T): T => ({ ...x, elem: x.elem.bound ? { ...x.elem, bound: f(x.elem.bound) } : x.elem });
+  const elem = <T extends { elem: Program["outputs"][number]["elem"] }>(x: T): T => ({
+    ...x,
+    elem: x.elem.bound ? { ...x.elem, bound: f(x.elem.bound) } : x.elem,
+  });
   return {
     ...p,
     params: p.params.map((x) => ({
@@ -74,7 +77,19 @@ function mapOnce(e: Expr, f: (e: Expr) => Expr): Expr {
   const x = mapChildren(e, f);
   if (x.kind !== "op" || x.type !== "int" || !x.args.every((a) => a.kind === "const")) return x;
   const [a, b] = x.args.map((y) => Number((y as { value: number }).value)) as [number, number];
-  const folded = x.op === "add" ? a + b : x.op === "sub" ? a - b : x.op === "mul" ? a * b : x.op === "div" && b > 0 ? Math.floor(a / b) : x.op === "mod" && b > 0 ? a - b * Math.floor(a / b) : undefined;
+  const folded =
+    x.op === "add"
+      ? a + b
+      : x.op === "sub"
+        ? a - b
+        : x.op === "mul"
+          ? a * b
+          : x.op === "div" && b > 0
+            ? Math.floor(a / b)
+            : x.op === "mod" && b > 0
+              ? a - b * Math.floor(a / b)
+              : undefined;
   return folded === undefined ? x : { kind: "const", value: folded, type: "int", span: x.span };
 }
-export const atSubscripts = (e: Expr, axes: readonly Axis[], subscripts: readonly Expr[]): Expr => substitute(e, new Map(axes.map((a, k) => [a.name, subscripts[k]!])));
+export const atSubscripts = (e: Expr, axes: readonly Axis[], subscripts: readonly Expr[]): Expr =>
+  substitute(e, new Map(axes.map((a, k) => [a.name, subscripts[k]!])));

@@ -27,7 +27,13 @@ export async function openCuda(ordinal = 0): Promise<CudaDevice> {
   });
   const context: unknown[] = [null];
   cuda.call("cuDevicePrimaryCtxRetain", context, device[0]);
-  return new CudaDevice(cuda, device[0]!, new TextDecoder().decode(name).replace(/\0.*$/s, ""), `sm_${version[0]}${version[1]}`, context[0]);
+  return new CudaDevice(
+    cuda,
+    device[0]!,
+    new TextDecoder().decode(name).replace(/\0.*$/s, ""),
+    `sm_${version[0]}${version[1]}`,
+    context[0],
+  );
 }
 
 export class CudaDevice implements Device {
@@ -83,7 +89,13 @@ export class CudaDevice implements Device {
           ...launch.buffers.map((b) => new BigUint64Array([memory.get(b.name)!])),
           ...artifact.uniforms.map((u) => {
             const v = u.kind === "step" ? (steps[u.name] ?? 0) : values[u.name]!;
-            return u.type === "f64" ? new Float64Array([v]) : u.type === "f32" ? new Float32Array([v]) : u.type === "u32" ? new Uint32Array([v]) : new Int32Array([v]);
+            return u.type === "f64"
+              ? new Float64Array([v])
+              : u.type === "f32"
+                ? new Float32Array([v])
+                : u.type === "u32"
+                  ? new Uint32Array([v])
+                  : new Int32Array([v]);
           }),
         ];
         cuda.call("cuLaunchKernel", fn[0], blocks, 1, 1, launch.threads, 1, 1, 0, null, args, null);
@@ -101,7 +113,8 @@ export class CudaDevice implements Device {
       }
       return { outputs, timeMs: ms[0]! };
     } catch (e) {
-      if (e instanceof WeftError && e.code === "R202") throw new WeftError("R202", `${artifact.kernel}: ${e.message.replace(/^R202: /, "")}`);
+      if (e instanceof WeftError && e.code === "R202")
+        throw new WeftError("R202", `${artifact.kernel}: ${e.message.replace(/^R202: /, "")}`);
       throw e;
     } finally {
       for (const p of memory.values()) cuda.call("cuMemFree", p);

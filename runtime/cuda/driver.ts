@@ -26,7 +26,8 @@ const driver = {
   cuMemcpyHtoD: "int cuMemcpyHtoD_v2(uint64_t, const uint8_t *, size_t)",
   cuMemcpyDtoH: "int cuMemcpyDtoH_v2(_Out_ uint8_t *, uint64_t, size_t)",
   cuMemsetD8: "int cuMemsetD8_v2(uint64_t, uint8_t, size_t)",
-  cuLaunchKernel: "int cuLaunchKernel(void *, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, void *, void **, void **)",
+  cuLaunchKernel:
+    "int cuLaunchKernel(void *, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, void *, void **, void **)",
   cuEventCreate: "int cuEventCreate(_Out_ void **, unsigned int)",
   cuEventRecord: "int cuEventRecord(void *, void *)",
   cuEventQuery: "int cuEventQuery(void *)",
@@ -56,8 +57,13 @@ export async function loadCuda(): Promise<Cuda & { readonly query: (event: unkno
     throw new WeftError("R201", `no CUDA: ${what} was not found (tried ${names.join(", ")})`);
   };
   const libcuda = open(["libcuda.so.1", "nvcuda.dll"], "the NVIDIA driver library libcuda");
-  const functions = Object.fromEntries(Object.entries(driver).map(([name, proto]) => [name, libcuda.func(proto) as unknown as Fn])) as Record<DriverFunction, Fn>;
-  const nvrtc = open(["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"], "the run-time compiler libnvrtc");
+  const functions = Object.fromEntries(
+    Object.entries(driver).map(([name, proto]) => [name, libcuda.func(proto) as unknown as Fn]),
+  ) as Record<DriverFunction, Fn>;
+  const nvrtc = open(
+    ["libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so", "/usr/local/cuda/lib64/libnvrtc.so"],
+    "the run-time compiler libnvrtc",
+  );
   const rtc = {
     create: nvrtc.func("int nvrtcCreateProgram(_Out_ void **, const char *, const char *, int, void *, void *)") as unknown as Fn,
     compile: nvrtc.func("int nvrtcCompileProgram(void *, int, const char **)") as unknown as Fn,
@@ -70,7 +76,11 @@ export async function loadCuda(): Promise<Cuda & { readonly query: (event: unkno
   return {
     call(name, ...args) {
       const code = functions[name](...args);
-      if (code !== 0) throw new WeftError(name === "cuInit" ? "R201" : "R202", `${name} failed with CUDA error ${code}${code === 100 ? " (no device)" : ""}`);
+      if (code !== 0)
+        throw new WeftError(
+          name === "cuInit" ? "R201" : "R202",
+          `${name} failed with CUDA error ${code}${code === 100 ? " (no device)" : ""}`,
+        );
     },
     query: (event) => functions.cuEventQuery(event),
     compile(source, arch, kernel) {
@@ -83,7 +93,15 @@ export async function loadCuda(): Promise<Cuda & { readonly query: (event: unkno
         rtc.logSize(program[0], size);
         const log = new Uint8Array(Number(size[0]));
         rtc.log(program[0], log);
-        throw new WeftError("R204", `${kernel}: ${new TextDecoder().decode(log).split("\n").find((l) => l.includes("error")) ?? `NVRTC error ${code}`}`);
+        throw new WeftError(
+          "R204",
+          `${kernel}: ${
+            new TextDecoder()
+              .decode(log)
+              .split("\n")
+              .find((l) => l.includes("error")) ?? `NVRTC error ${code}`
+          }`,
+        );
       }
       const size: number[] = [0];
       rtc.size(program[0], size);

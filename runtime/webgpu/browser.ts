@@ -7,6 +7,8 @@ export async function openWebGpu(): Promise<WebGpuDevice> {
   const adapter = await navigator.gpu?.requestAdapter();
   if (!adapter) throw new WeftError("R201", "this browser offers no WebGPU adapter");
   const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
-  const device = await adapter.requestDevice({ requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } });
+  const device = await adapter.requestDevice({
+    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage },
+  });
   return new WebGpuDevice(adapter.info.description || adapter.info.device || "WebGPU", device);
 }

@@ -76,7 +76,7 @@ export class WebGpuDevice implements Device {
       for (const { launch, steps, pipeline, uniforms } of work) {
         const blocks = evaluateSize(launch.grid, { ...values, ...steps });
         if (blocks <= 0) continue;
-        const usesArgs = new RegExp(`\\bargs\\.`).test(entryText(artifact.source, launch.entry));
+        const usesArgs = /\bargs\./.test(entryText(artifact.source, launch.entry));
         const entries: GPUBindGroupEntry[] = launch.buffers.map((b) => ({ binding: b.binding, resource: { buffer: memory.get(b.name)! } }));
         if (usesArgs) entries.unshift({ binding: 0, resource: { buffer: uniforms } });
         const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
@@ -139,7 +139,11 @@ export class WebGpuDevice implements Device {
     }
     this.expected.set(key, performance.now() - started);
   }
-  private async readBack(call: PreparedCall, memory: ReadonlyMap<string, GPUBuffer>, make: (bytes: number, usage: number) => GPUBuffer): Promise<Record<string, HostTensor>> {
+  private async readBack(
+    call: PreparedCall,
+    memory: ReadonlyMap<string, GPUBuffer>,
+    make: (bytes: number, usage: number) => GPUBuffer,
+  ): Promise<Record<string, HostTensor>> {
     const outputs: Record<string, HostTensor> = {};
     const pending: { t: HostTensor; name: string; read: GPUBuffer }[] = [];
     const encoder = this.device.createCommandEncoder();
@@ -180,7 +184,11 @@ function entryText(source: string, entry: string): string {
   return source.slice(start, end < 0 ? undefined : end);
 }
 /** Launches in order, repeated groups written out, with the step counters of each. */
-export function unroll(steps: readonly StepAbi[], values: Readonly<Record<string, number>>, counters: Readonly<Record<string, number>> = {}): { launch: LaunchAbi; steps: Readonly<Record<string, number>> }[] {
+export function unroll(
+  steps: readonly StepAbi[],
+  values: Readonly<Record<string, number>>,
+  counters: Readonly<Record<string, number>> = {},
+): { launch: LaunchAbi; steps: Readonly<Record<string, number>> }[] {
   return steps.flatMap((s) => {
     if (s.kind === "launch") return [{ launch: s.launch, steps: counters }];
     const count = evaluateSize(s.count, values);

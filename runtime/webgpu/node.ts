@@ -48,14 +48,22 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
       if (adapter) break;
     }
   }
-  if (adapter === undefined) throw new WeftError("R201", "no WebGPU adapter: no GPU driver was found, and no software one (npm install --save-dev @sparticuz/chromium, or Debian's mesa-vulkan-drivers 25 or later)");
+  if (adapter === undefined)
+    throw new WeftError(
+      "R201",
+      "no WebGPU adapter: no GPU driver was found, and no software one (npm install --save-dev @sparticuz/chromium, or Debian's mesa-vulkan-drivers 25 or later)",
+    );
   const name = adapter.info.description || adapter.info.device || adapter.info.vendor || "WebGPU";
   if (software && !told) {
     told = true;
-    (options.notice ?? ((text: string) => process.stderr.write(`${text}\n`)))(`weft: no GPU here, WebGPU runs on the software device ${name}`);
+    (options.notice ?? ((text: string) => process.stderr.write(`${text}\n`)))(
+      `weft: no GPU here, WebGPU runs on the software device ${name}`,
+    );
   }
   const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
-  const device = await adapter.requestDevice({ requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } });
+  const device = await adapter.requestDevice({
+    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
+  });
   return new WebGpuDevice(name, device, { sleepShare: 0.5 });
 }
 async function quietly<T>(f: () => Promise<T | undefined>): Promise<T | undefined> {
@@ -71,7 +79,9 @@ function lavapipe(): string | undefined {
 /** Whether there is a Vulkan loader to ask; elsewhere than on Linux, Dawn has other ways to a GPU. */
 function hasVulkanLoader(): boolean {
   if (process.platform !== "linux") return true;
-  return ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/aarch64-linux-gnu"].some((d) => fs.existsSync(`${d}/libvulkan.so.1`));
+  return ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib", "/usr/lib/aarch64-linux-gnu"].some((d) =>
+    fs.existsSync(`${d}/libvulkan.so.1`),
+  );
 }
 /** Unpacks SwiftShader from `@sparticuz/chromium` once, and loads its Vulkan loader where the system has none. */
 function swiftshader(): string | undefined {
@@ -79,7 +89,8 @@ function swiftshader(): string | undefined {
   let archive: string;
   try {
     archive = path.join(path.dirname(require.resolve("@sparticuz/chromium")), "..", "bin", "swiftshader.tar.br");
-    if (!fs.existsSync(archive)) archive = path.join(path.dirname(require.resolve("@sparticuz/chromium")), "..", "..", "bin", "swiftshader.tar.br");
+    if (!fs.existsSync(archive))
+      archive = path.join(path.dirname(require.resolve("@sparticuz/chromium")), "..", "..", "bin", "swiftshader.tar.br");
     if (!fs.existsSync(archive)) return undefined;
   } catch {
     return undefined;

@@ -15,7 +15,9 @@ import { examples } from "../support/examples.ts";
 const sources = [...examples(), ...Object.entries(library).map(([name, file]) => ({ name, text: fs.readFileSync(file, "utf8") }))];
 const cases = sources.flatMap((s) => {
   const checked = check(s.text);
-  return checked.instances.flatMap((i) => (["wgsl", "cuda"] as const).map((target) => ({ title: `${i.kernel} ${i.name} ${target}`, text: s.text, checked, i, target })));
+  return checked.instances.flatMap((i) =>
+    (["wgsl", "cuda"] as const).map((target) => ({ title: `${i.kernel} ${i.name} ${target}`, text: s.text, checked, i, target })),
+  );
 });
 const gpu = await webgpu();
 afterAll(async () => gpu?.[Symbol.asyncDispose]());

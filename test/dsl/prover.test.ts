@@ -32,11 +32,21 @@ describe("goals", () => {
     ["i / G <= M - 2 is not proven", false, facts(over(mul(M, G))), compare("le", div(i, G), sub(M, num(2)))],
     ["i + (N - M) >= 0 where M <= N", true, facts(over(M), [compare("le", M, N)]), compare("ge", add(i, sub(N, M)), num(0))],
     ["i + (N - M) >= 1 is not proven", false, facts(over(M), [compare("le", M, N)]), compare("ge", add(i, sub(N, M)), num(1))],
-    ["8 (i / 8) + 7 < 8 M where i < 8 M", true, facts(over(mul(num(8), M))), compare("lt", add(mul(num(8), div(i, num(8))), num(7)), mul(num(8), M))],
+    [
+      "8 (i / 8) + 7 < 8 M where i < 8 M",
+      true,
+      facts(over(mul(num(8), M))),
+      compare("lt", add(mul(num(8), div(i, num(8))), num(7)), mul(num(8), M)),
+    ],
     ["ix[i] < N", true, facts(over(M)), compare("lt", read("ix", i), N)],
     ["ix[i] < N - 1 is not proven", false, facts(over(M)), compare("lt", read("ix", i), sub(N, num(1)))],
     ["start[i] <= start[i + 1]", true, facts(over(R)), compare("le", read("start", i), read("start", add(i, num(1))))],
-    ["start[i] < start[i + 1] is not proven: segments may be empty", false, facts(over(R)), compare("lt", read("start", i), read("start", add(i, num(1))))],
+    [
+      "start[i] < start[i + 1] is not proven: segments may be empty",
+      false,
+      facts(over(R)),
+      compare("lt", read("start", i), read("start", add(i, num(1)))),
+    ],
     ["start[R] == N", true, facts([]), compare("eq", read("start", R), N)],
     ["segment(start, i) < R", true, facts(over(N)), compare("lt", seg(i), R)],
     ["segment(start, i) < R - 1 is not proven", false, facts(over(N)), compare("lt", seg(i), sub(R, num(1)))],
@@ -53,7 +63,11 @@ describe("goals", () => {
 });
 
 test("nothing that is proved has a counterexample", () => {
-  const leaf = fc.oneof(fc.integer({ min: -3, max: 9 }).map((v) => num(v)), fc.constantFrom(i, M, N, G), fc.constantFrom(i).map((x) => read("ix", x)));
+  const leaf = fc.oneof(
+    fc.integer({ min: -3, max: 9 }).map((v) => num(v)),
+    fc.constantFrom(i, M, N, G),
+    fc.constantFrom(i).map((x) => read("ix", x)),
+  );
   const term: fc.Arbitrary<Expr> = fc.letrec<{ t: Expr }>((tie) => ({
     t: fc.oneof(
       { maxDepth: 2 },
@@ -65,7 +79,9 @@ test("nothing that is proved has a counterexample", () => {
       fc.tuple(tie("t"), tie("t")).map(([a, b]) => op("min", [a, b], "int")),
     ),
   })).t;
-  const comparison = fc.tuple(fc.constantFrom("lt" as const, "le" as const, "eq" as const), term, term).map(([o, a, b]) => compare(o, a, b));
+  const comparison = fc
+    .tuple(fc.constantFrom("lt" as const, "le" as const, "eq" as const), term, term)
+    .map(([o, a, b]) => compare(o, a, b));
   let proved = 0;
   fc.assert(
     fc.property(comparison, comparison, (fact, goal) => {

@@ -1,5 +1,8 @@
 /** Wrong programs by the code that each must get; the golden file shows the message that a person sees. */
-const kernel = (body: string, head = "kernel f[M, N](x: f32[M, N], n: i32, idx: i32[M], ix: index<N>[M], st: offsets<N>[M + 1], h: f16[N]) -> (y: f32[M])"): string => `${head} {\n  ${body}\n}\n`;
+const kernel = (
+  body: string,
+  head = "kernel f[M, N](x: f32[M, N], n: i32, idx: i32[M], ix: index<N>[M], st: offsets<N>[M + 1], h: f16[N]) -> (y: f32[M])",
+): string => `${head} {\n  ${body}\n}\n`;
 const total = "y[i] = sum(j) x[i, j]";
 
 export const wrongPrograms: readonly (readonly [code: string, name: string, text: string])[] = [
@@ -16,11 +19,19 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W101", "an unknown name", kernel("y[i] = sum(j) xx[i, j]")],
   ["W101", "a dimension in the wrong case", kernel("y[i] = f32(m)")],
   ["W101", "an index out of scope", kernel("y[i] = x[i, j]")],
-  ["W101", "an optional parameter that is left out", "kernel f<const bias: bool>[N](x: f32[N], b: f32[N] if bias) -> (y: f32[N]) { y[i] = x[i] + b[i] }\ninstance f { bias: true | false }\n"],
+  [
+    "W101",
+    "an optional parameter that is left out",
+    "kernel f<const bias: bool>[N](x: f32[N], b: f32[N] if bias) -> (y: f32[N]) { y[i] = x[i] + b[i] }\ninstance f { bias: true | false }\n",
+  ],
   ["W102", "a definition twice", kernel(`let a = 1.0\n  let a = 2.0\n  ${total}`)],
   ["W102", "an index that shadows a dimension", kernel(`let a[M: N] = 1.0\n  ${total}`)],
   ["W102", "a binder bound twice", kernel("y[i] = sum(j) x[i, j] / sum(j) x[i, j]")],
-  ["W102", "a kernel twice", "kernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\nkernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n"],
+  [
+    "W102",
+    "a kernel twice",
+    "kernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\nkernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n",
+  ],
   ["W102", "a parameter twice", "kernel f[N](x: f32[N], x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n"],
   ["W102", "a dimension twice", "kernel f[N, N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n"],
   ["W102", "let on an output", kernel("let y[i] = x[i, 0] where 0.0 > 1.0").replace(" where 0.0 > 1.0", "")],
@@ -31,7 +42,11 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W104", "a clamp without an end", kernel("y[i] = sum(j) clamp(x[i, j], 0.0)")],
   ["W104", "a fn that calls itself", "fn g(a: f32) -> f32 = g(a) * 2.0\nkernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = g(x[i]) }\n"],
   ["W104", "segment of a plain table", kernel("let r[t: N] = segment(idx, t)\n  y[i] = f32(r[0])")],
-  ["W104", "a fn with the wrong number of arguments", "fn g(a: f32, b: f32) -> f32 = a + b\nkernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = g(x[i]) }\n"],
+  [
+    "W104",
+    "a fn with the wrong number of arguments",
+    "fn g(a: f32, b: f32) -> f32 = a + b\nkernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = g(x[i]) }\n",
+  ],
   ["W105", "too few subscripts", kernel("y[i] = sum(j: N) x[i]")],
   ["W105", "subscripts on a scalar", kernel("y[i] = f32(n[i])")],
   ["W105", "an output with too many indices", kernel("y[i, j] = x[i, j]")],
@@ -73,12 +88,32 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W303", "a plain integer as a subscript", kernel("y[i] = sum(j: N) x[i, n]")],
   ["W303", "a dimension as a subscript", kernel("y[i] = sum(j: N) x[i, N]")],
   ["W303", "the end of offsets", kernel("y[i] = f32(st[i + 2])")],
-  ["W304", "a relation that is not known", "kernel f[S, P](k: f32[S], a: index<P>[P]) -> (y: f32[P]) where P * P * P <= S { y[t] = k[a[t] * a[t] * a[t]] }\n"],
+  [
+    "W304",
+    "a relation that is not known",
+    "kernel f[S, P](k: f32[S], a: index<P>[P]) -> (y: f32[P]) where P * P * P <= S { y[t] = k[a[t] * a[t] * a[t]] }\n",
+  ],
   ["W305", "a maximum over nothing", kernel("y[i] = max(j) x[i, j]")],
-  ["W305", "a partial definition", kernel("let a[i] where i >= 1 = x[i, 0] * 0.0 + 1.0\n  y[i] = a[i]").replace("x[i, 0] * 0.0 + 1.0", "1.0 * f32(idx[i])")],
-  ["W305", "a causal row without keys", "kernel f[M, N](s: f32[M, N]) -> (y: f32[M]) { y[i] = logsumexp(j where j <= i + (N - M)) s[i, j] }\n"],
-  ["W305", "a ragged row that may be empty", "kernel f[B, N](x: f32[B, N], len: index<N + 1>[B]) -> (y: f32[B]) { y[b] = max(j in 0..len[b]) x[b, j] }\n"],
-  ["W306", "a scattered output", kernel("y[ix[i]] = x[i, ix[i]]").replace("index<N>[M]", "index<M>[M]").replace("x[i, ix[i]]", "f32(idx[i])")],
+  [
+    "W305",
+    "a partial definition",
+    kernel("let a[i] where i >= 1 = x[i, 0] * 0.0 + 1.0\n  y[i] = a[i]").replace("x[i, 0] * 0.0 + 1.0", "1.0 * f32(idx[i])"),
+  ],
+  [
+    "W305",
+    "a causal row without keys",
+    "kernel f[M, N](s: f32[M, N]) -> (y: f32[M]) { y[i] = logsumexp(j where j <= i + (N - M)) s[i, j] }\n",
+  ],
+  [
+    "W305",
+    "a ragged row that may be empty",
+    "kernel f[B, N](x: f32[B, N], len: index<N + 1>[B]) -> (y: f32[B]) { y[b] = max(j in 0..len[b]) x[b, j] }\n",
+  ],
+  [
+    "W306",
+    "a scattered output",
+    kernel("y[ix[i]] = x[i, ix[i]]").replace("index<N>[M]", "index<M>[M]").replace("x[i, ix[i]]", "f32(idx[i])"),
+  ],
   ["W307", "a divisor that may be zero", kernel("y[i] = f32(i / n)")],
   ["W307", "a dimension as a divisor", "kernel f[N, G](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] * f32(i % G) }\n"],
   ["W309", "a sweep of another index", kernel("y[i] = softmax(j) x[i, 0] * 1.0").replace("x[i, 0] * 1.0", "x[i, i]")],
@@ -88,7 +123,11 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W401", "an inout never written", "kernel f[N](inout x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n"],
   ["W402", "an inout written twice", "kernel f[N](inout x: f32[N]) {\n  x[i] := 1.0\n  x[i] := 2.0\n}\n"],
   ["W403", "a scatter without unique", "kernel f[N, S](v: f32[N], slot: index<S>[N], inout c: f32[S]) { c[slot[t]] := v[t] }\n"],
-  ["W403", "unique of another table", "kernel f[N, S](v: f32[N], slot: index<S>[N], other: index<S>[N], inout c: f32[S]) where unique(t) other[t] { c[slot[t]] := v[t] }\n"],
+  [
+    "W403",
+    "unique of another table",
+    "kernel f[N, S](v: f32[N], slot: index<S>[N], other: index<S>[N], inout c: f32[S]) where unique(t) other[t] { c[slot[t]] := v[t] }\n",
+  ],
   ["W404", "a write to an input", kernel(`x[i, j] = 0.0\n  ${total}`)],
   ["W404", "an output with :=", kernel("y[i] := sum(j) x[i, j]")],
   ["W404", "topk inside an expression", kernel("y[i] = 1.0 + topk(j, 2) x[i, j]").replace("1.0 + ", "")],
@@ -100,16 +139,32 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W501", "an instance of a plain dimension", `${kernel(total)}instance f { M: 4 }\n`],
   ["W501", "an instance parameter that does not exist", `${kernel(total)}instance f { T: f16 }\n`],
   ["W501", "a type of the wrong class", "kernel f<T: float>[N](x: T[N]) -> (y: T[N]) { y[i] = x[i] }\ninstance f { T: i8 }\n"],
-  ["W501", "a constant of the wrong type", "kernel f<const b: bool>[N](x: f32[N]) -> (y: f32[N]) { y[i] = if b then x[i] else 0.0 }\ninstance f { b: 3 }\n"],
-  ["W502", "an instance that leaves a type open", "kernel f<T: float>[N, D: static](x: T[N, D]) -> (y: T[N]) { y[i] = sum(d) x[i, d] }\ninstance f { T: f16 }\n"],
+  [
+    "W501",
+    "a constant of the wrong type",
+    "kernel f<const b: bool>[N](x: f32[N]) -> (y: f32[N]) { y[i] = if b then x[i] else 0.0 }\ninstance f { b: 3 }\n",
+  ],
+  [
+    "W502",
+    "an instance that leaves a type open",
+    "kernel f<T: float>[N, D: static](x: T[N, D]) -> (y: T[N]) { y[i] = sum(d) x[i, d] }\ninstance f { T: f16 }\n",
+  ],
   ["W502", "a function that nothing binds", "kernel f<fn g(a: f32) -> f32>[N](x: f32[N]) -> (y: f32[N]) { y[i] = g(x[i]) }\n"],
   ["W503", "a function that does not exist", kernel("y[i] = sum(j) softplus(x[i, j])")],
   ["W503", "an instance of no kernel", `${kernel(total)}instance g { D: 4 }\n`],
   ["W503", "a monoid that does not exist", kernel("y[i] = monoid welford(j) x[i, j]")],
   ["W503", "a layout that does not exist", "kernel f[N](x: u4[N] layout gptq) -> (y: i32[N]) { y[i] = x[i] }\n"],
   ["W504", "a monoid whose parts differ", "monoid m(a: f32, b: f32) { identity (0.0, 0.0); combine(x, y) = (x.a + y.a) }\n"],
-  ["W504", "a monoid with a component too many", "monoid m(a: f32) { identity 0.0; combine(x, y) = x.a + y.a }\nkernel f[N](x: f32[N]) -> (y: f32[]) { y = monoid m(j) (x[j], x[j]) }\n"],
-  ["W505", "a layout of another rank", "layout l[N](n) = (word: n / 8, bit: 4 * (n % 8))\nkernel f[M, N](x: u4[M, N] layout l) -> (y: i32[M, N]) { y[i, j] = x[i, j] }\n"],
+  [
+    "W504",
+    "a monoid with a component too many",
+    "monoid m(a: f32) { identity 0.0; combine(x, y) = x.a + y.a }\nkernel f[N](x: f32[N]) -> (y: f32[]) { y = monoid m(j) (x[j], x[j]) }\n",
+  ],
+  [
+    "W505",
+    "a layout of another rank",
+    "layout l[N](n) = (word: n / 8, bit: 4 * (n % 8))\nkernel f[M, N](x: u4[M, N] layout l) -> (y: i32[M, N]) { y[i, j] = x[i, j] }\n",
+  ],
   // schedules
   ["W601", "a directive that does not exist", `${kernel(total)}schedule f on cuda { titel i: 32 }\n`],
   ["W602", "an index that does not exist", `${kernel(total)}schedule f on cuda { tile q: 32 }\n`],

@@ -1,0 +1,111 @@
+/** The command as a user meets it: exit codes, one clear message, no stack traces, nothing half written. */
+import { spawnSync } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const dir = fs.mkdtempSync(path.join(os.tmpdir(), "weft-cli-"));
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
+const weft = (...args: string[]) => {
+  const r = spawnSync(process.execPath, [path.join(root, "node_modules/tsx/dist/cli.mjs"), path.join(root, "cli/main.ts"), ...args], {
+    encoding: "utf8",
+    cwd: dir,
+    env: { ...process.env, NO_COLOR: "1" },
+  });
+  expect(r.stderr).not.toMatch(/\n\s+at /);
+  return { code: r.status, out: r.stdout, err: r.stderr };
+};
+const file = (name: string, text: string): string => {
+  fs.writeFileSync(path.join(dir, name), text);
+  return name;
+};
+const good = file("good.weft", "kernel good[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = 2.0 * x[i]\n}\n");
+const bad = file("bad.weft", "kernel bad[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i - 1]\n}\n");
+
+describe("weft", () => {
+  test("--help names every command and the exit codes", () => {
+    const { code, out } = weft("--help");
+    expect(code).toBe(0);
+    for (const word of ["check", "build", "run", "explain", "fmt", "Exit codes"]) expect(out).toContain(word);
+  });
+  test("an unknown command or option is the user's error", () => {
+    expect(weft("biuld")).toMatchObject({ code: 1, err: expect.stringContaining("Did you mean build?") });
+    expect(weft("check", "--jsn", good).code).toBe(1);
+  });
+  test("check", () => {
+    expect(weft("check", good)).toMatchObject({ code: 0, out: "good.weft: ok\n" });
+    const r = weft("check", bad, good);
+    expect(r.code).toBe(1);
+    expect(r.err).toContain("bad.weft:2:12: error W303: `x[i - 1]`: the first subscript may be negative");
+    expect(r.err).toContain("for example  i = 0  gives -1");
+    const json = weft("check", "--json", bad)
+      .out.trim()
+      .split("\n")
+      .map((l) => JSON.parse(l) as { code: string; line: number });
+    expect(json[0]).toMatchObject({ code: "W303", line: 2, column: 12, file: "bad.weft" });
+  });
+  test("a missing file, an empty folder", () => {
+    expect(weft("check", "nope.weft")).toMatchObject({ code: 1, err: "weft: cannot read nope.weft: no such file or folder\n" });
+    fs.mkdirSync(path.join(dir, "empty"), { recursive: true });
+    expect(weft("check", "empty")).toMatchObject({ code: 1, err: "weft: no .weft files in empty\n" });
+  });
+  test("build writes both sources, bindings and a manifest; the second run finds nothing to do", () => {
+    expect(weft("build", good, "-o", "made").code).toBe(0);
+    expect(fs.readdirSync(path.join(dir, "made")).sort()).toEqual(["good.cu", "good.ts", "good.wgsl", "manifest.json"]);
+    const before = fs.readFileSync(path.join(dir, "made/good.cu"), "utf8");
+    expect(weft("build", good, "-o", "made").out).toContain("up to date");
+    fs.rmSync(path.join(dir, "made/good.cu"));
+    expect(weft("build", good, "-o", "made").out).toContain("built");
+    expect(fs.readFileSync(path.join(dir, "made/good.cu"), "utf8")).toBe(before);
+  });
+  test("build with errors writes nothing of that file", () => {
+    const r = weft("build", bad, "-o", "none");
+    expect(r.code).toBe(1);
+    expect(fs.existsSync(path.join(dir, "none"))).toBe(false);
+  });
+  test("a folder that cannot be written", () => {
+    const r = weft("build", good, "-o", "good.weft/out");
+    expect(r).toMatchObject({ code: 1, err: expect.stringContaining("cannot write") });
+    expect(fs.readFileSync(path.join(dir, "good.weft"), "utf8")).toContain("kernel good");
+  });
+  test("run on the reference, and bad shapes", () => {
+    expect(JSON.parse(weft("run", good, "--target", "reference", "--shape", "N=5", "--json").out)).toMatchObject({
+      kernel: "good",
+      target: "reference",
+      shape: "N=5",
+      compared: 5,
+      ok: true,
+    });
+    expect(weft("run", good, "--target", "reference", "--shape", "N=x")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("--shape takes dimensions"),
+    });
+    expect(weft("run", good, "--target", "reference", "--shape", "Q=3")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("no dimension Q"),
+    });
+    expect(weft("run", "nothing_of_that_name")).toMatchObject({ code: 1, err: expect.stringContaining("there is no kernel") });
+    expect(weft("run", good, "--target", "tpu")).toMatchObject({ code: 1, err: expect.stringContaining("there is no target `tpu`") });
+  });
+  test("explain prints every stage, or one", () => {
+    const all = weft("explain", good, "--target", "wgsl").out;
+    for (const s of ["check", "desugar", "split", "plan", "tile", "thread", "emit"]) expect(all).toContain(`== ${s}`);
+    expect(weft("explain", good, "--target", "cuda", "--after", "emit").out).toContain("__global__");
+    expect(weft("explain", good, "--target", "cuda", "--after", "magic")).toMatchObject({
+      code: 1,
+      err: expect.stringContaining("there is no stage"),
+    });
+  });
+  test("fmt", () => {
+    file("ugly.weft", "kernel u[N](x:f32[N])->(y:f32[N]) {\ny[i]=x[i]\n}\n");
+    expect(weft("fmt", "--check", "ugly.weft").code).toBe(1);
+    expect(weft("fmt", "ugly.weft").code).toBe(0);
+    expect(fs.readFileSync(path.join(dir, "ugly.weft"), "utf8")).toBe("kernel u[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n}\n");
+    expect(weft("fmt", "--check", "ugly.weft").code).toBe(0);
+    file("torn.weft", "kernel u[N](");
+    expect(weft("fmt", "torn.weft").code).toBe(1);
+    expect(fs.readFileSync(path.join(dir, "torn.weft"), "utf8")).toBe("kernel u[N](");
+  });
+});

@@ -1,0 +1,67 @@
+/** Generated bindings: dimensions that must agree are a type error where they do not, and the call runs. */
+import { execFileSync } from "node:child_process";
+import fs from "node:fs";
+import path from "node:path";
+import { afterAll, describe, expect, test } from "vitest";
+import { bindingsFor } from "../../compiler/bindings/bindings.ts";
+import { compile } from "../../compiler/index.ts";
+import { check } from "../../dsl/index.ts";
+import { library } from "../../kernels/index.ts";
+
+const root = path.resolve(import.meta.dirname, "../..");
+const dir = fs.mkdtempSync(path.join(root, "test/.bindings-"));
+afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
+const text = fs.readFileSync(library.attention, "utf8");
+const artifacts = check(text).instances.map((i) => compile(i, text, { target: "wgsl" }).artifact);
+fs.writeFileSync(path.join(dir, "attention.ts"), bindingsFor(artifacts, "../../runtime/index.ts"));
+
+const usage = (k: string, elem = "f32", d = 32): string => `
+import { tensor, type Device } from "../../runtime/index.ts";
+import { attention } from "./attention.ts";
+export async function go(device: Device): Promise<number> {
+  const q = tensor("${elem}", [1, 4, 8, ${d}]);
+  const k = tensor("${elem}", ${k});
+  const v = tensor("${elem}", [1, 2, 16, ${d}]);
+  const { out, lse } = await attention(device, { q, k, v, scale: 0.5 });
+  const rows: 8 = out.shape[2];
+  return rows + lse.shape[2];
+}
+`;
+function errors(source: string): string {
+  const file = path.join(dir, "use.ts");
+  fs.writeFileSync(file, source);
+  fs.writeFileSync(
+    path.join(dir, "tsconfig.json"),
+    JSON.stringify({ extends: "../../tsconfig.json", compilerOptions: { noEmit: true, rootDir: "../.." }, include: ["use.ts"] }),
+  );
+  try {
+    execFileSync(process.execPath, [path.join(root, "node_modules/typescript/bin/tsc"), "-p", dir], { encoding: "utf8" });
+    return "";
+  } catch (e) {
+    return (e as { stdout: string }).stdout;
+  }
+}
+describe("bindings", () => {
+  test("agreeing dimensions type-check, and results carry them", () => expect(errors(usage("[1, 2, 16, 32]"))).toBe(""));
+  test("a key length that differs from the value length is an error", () => expect(errors(usage("[1, 2, 17, 32]"))).toMatch(/error TS\d+/));
+  test("a head size that no instance has is an error", () => expect(errors(usage("[1, 2, 16, 48]", "f32", 48))).toMatch(/error TS\d+/));
+  test("an element type that no instance has is an error", () =>
+    expect(errors(usage("[1, 2, 16, 32]", "bf16", 32))).toMatch(/error TS\d+/));
+  test("the same call runs on the reference", async () => {
+    const { attention } = (await import(path.join(dir, "attention.ts"))) as {
+      attention: (d: unknown, a: object) => Promise<{ out: { data: Float32Array } }>;
+    };
+    const { tensor } = await import("../../runtime/index.ts");
+    const { ReferenceDevice } = await import("../../verify/reference-device.ts");
+    const v = tensor("f32", [1, 1, 2, 32]);
+    v.data.fill(3);
+    const { out } = await attention(new ReferenceDevice(), {
+      q: tensor("f32", [1, 1, 2, 32]),
+      k: tensor("f32", [1, 1, 2, 32]),
+      v,
+      scale: 1,
+    });
+    expect(out.data[0]).toBe(3);
+  });
+  test("the same input gives the same bytes", () => expect(bindingsFor(artifacts)).toBe(bindingsFor(artifacts)));
+});
