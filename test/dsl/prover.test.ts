@@ -90,8 +90,8 @@ test("nothing that is proved has a counterexample", () => {
       proved++;
       return findExample(f, goal, 800) === undefined;
     }),
-    { numRuns: 600, seed: 5 },
+    { numRuns: 250, seed: 5 },
   );
   // The property is worth something only if goals are proved.
-  expect(proved).toBeGreaterThan(40);
+  expect(proved).toBeGreaterThan(15);
 });
