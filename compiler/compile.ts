@@ -8,7 +8,7 @@ import { specialize } from "../dsl/tensor/program.ts";
 import { computeOf } from "../dsl/tensor/types.ts";
 import type { Artifact, LaunchAbi, Param, StepAbi, UniformAbi } from "../runtime/abi.ts";
 import { emitModule } from "./emit/module.ts";
-import { plan } from "./plan/plan.ts";
+import { type Plan, plan } from "./plan/plan.ts";
 import { sizeCondition, sizeExpr } from "./plan/size.ts";
 import { Refusal } from "./refusal.ts";
 import { type JobDirectives, printDirectives } from "./schedule/default.ts";
@@ -68,14 +68,10 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
       `write \`instance ${instance.kernel} { … }\``,
     );
   observe("check", () => printProgram(instance.program));
-  const plain = specialize(desugar(instance.program));
+  const { plain, program, planned } = front(instance, weft, options.schedule);
   refuseTypes(plain, target);
   observe("desugar", () => printProgram(plain));
-  const program = split(plain, directives);
   observe("split", () => printProgram(program));
-  const lineOf = (offset: number): number => weft.slice(0, offset).split("\n").length;
-  const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
-  const planned = plan(program, { materialize: named("materialize"), fuse: named("fuse"), lineOf });
   const chosen: JobDirectives[] = [];
   const tiles = lowerPlan(planned, target, { directives, observe: (d) => chosen.push(d) });
   observe("plan", () =>
@@ -115,6 +111,31 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
   };
   return { artifact, tiles, kernels };
 }
+
+interface Front {
+  readonly plain: Program;
+  readonly program: Program;
+  readonly planned: Plan;
+}
+const fronts = new WeakMap<CheckedInstance, Map<Schedule | undefined, Front>>();
+/** The stages that no target enters: made once for an instance and its schedule. */
+function front(instance: CheckedInstance, weft: string, schedule: Schedule | undefined): Front {
+  const known = fronts.get(instance) ?? new Map<Schedule | undefined, Front>();
+  fronts.set(instance, known);
+  let made = known.get(schedule);
+  if (made === undefined) {
+    const directives = schedule?.directives ?? [];
+    const plain = specialize(desugar(instance.program));
+    const program = split(plain, directives);
+    const starts = lineStarts(weft);
+    const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;
+    const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
+    made = { plain, program, planned: plan(program, { materialize: named("materialize"), fuse: named("fuse"), lineOf }) };
+    known.set(schedule, made);
+  }
+  return made;
+}
+const lineStarts = (text: string): number[] => [0, ...[...text.matchAll(/\n/g)].map((m) => m.index + 1)];
 
 /** The signature as the ABI has it: what a launch takes and gives. */
 export function paramsOf(p: Program): Param[] {

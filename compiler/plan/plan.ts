@@ -4,7 +4,7 @@ import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
 import { InternalError } from "../../dsl/diagnostics.ts";
 import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
-import { printExpr } from "../../dsl/tensor/print.ts";
+import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
 import { computeOf, type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
 import { isExpensive } from "./cost.ts";
@@ -75,6 +75,7 @@ class Planner {
   private readonly tables = new Map<string, TableType>();
   private readonly inlined = new Map<string, Define>();
   private readonly made = new Map<string, Define>();
+  private readonly proven = new Map<string, boolean>();
   private readonly uses = new Map<string, Use[]>();
   private readonly late: { write: Write; index: number }[] = [];
 
@@ -232,8 +233,16 @@ class Planner {
       axes: d.axes.map(({ name, extent }) => ({ name, extent })),
       conditions: this.program.requires,
     });
+    // Definitions of one family share their conditions: each is proven once. Indices made fresh are named by their place.
+    const axes = d.axes.map(printAxis).join();
+    const proves = (c: Expr): boolean => {
+      const key = `${axes} | ${printExpr(c).replace(/'\d+/g, "'")}`;
+      const known = this.proven.get(key) ?? prover.proves(c);
+      this.proven.set(key, known);
+      return known;
+    };
     const open = conjuncts(whole).filter(
-      (c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && prover.proves(c)),
+      (c) => !(some(c, (x) => x.kind === "reduce" || x.kind === "read" || x.kind === "segment") && proves(c)),
     );
     return open.length === 0 ? undefined : and(...open);
   }

@@ -49,6 +49,7 @@ class ThreadLowering {
   private readonly written: ReadonlySet<string>;
   private readonly registers: readonly number[];
   private readonly unitBits: 8 | 32;
+  private readonly masks = new Map<string, number>();
   private exchanges = 0;
 
   constructor(launch: Launch, unitBits: 8 | 32) {
@@ -67,8 +68,14 @@ class ThreadLowering {
   // ---- instances
   /** Register bits that move along one of the axes. */
   private mask(axes: readonly string[]): number {
-    const columns = this.launch.layout.project(axes).columns.get("register") ?? [];
-    return columns.reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
+    const key = axes.join();
+    let mask = this.masks.get(key);
+    if (mask === undefined) {
+      const columns = this.launch.layout.project(axes).columns.get("register") ?? [];
+      mask = columns.reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
+      this.masks.set(key, mask);
+    }
+    return mask;
   }
   private instances(axes: readonly string[]): number[] {
     const mask = this.mask(axes);

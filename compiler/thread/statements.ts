@@ -15,6 +15,7 @@ class Writer {
   private readonly nodes: Nodes;
   private readonly names = new Map<NodeId, string>();
   private readonly used: Set<string>;
+  private readonly counts = new Map<string, number>();
   private readonly uses = new Map<NodeId, { count: number; depth: number }>();
   private readonly exprs = new Map<NodeId, Expr>();
 
@@ -80,7 +81,9 @@ class Writer {
         .replace(/__+/g, "_")
         .replace(/^_+(?=[A-Za-z])/, "") || "t";
     let name = base;
-    for (let k = 1; this.used.has(name) || name === "_"; k++) name = `${base}_${k}`;
+    let k = this.counts.get(base) ?? 1;
+    for (; this.used.has(name) || name === "_"; k++) name = `${base}_${k}`;
+    this.counts.set(base, k);
     this.used.add(name);
     return name;
   }

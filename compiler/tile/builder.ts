@@ -153,17 +153,15 @@ export class Builder {
     });
     this.scopes.pop();
     const outs = inits.map((v) => this.value(this.elem(v), axes, outer));
-    this.scopes
-      .at(-1)!
-      .ops.push({
-        kind: "loop",
-        index,
-        from,
-        to,
-        step,
-        carried: inits.map((init, k) => ({ init, phi: phis[k]!, next: nexts[k]!, out: outs[k]! })),
-        body: scope.ops,
-      });
+    this.scopes.at(-1)!.ops.push({
+      kind: "loop",
+      index,
+      from,
+      to,
+      step,
+      carried: inits.map((init, k) => ({ init, phi: phis[k]!, next: nexts[k]!, out: outs[k]! })),
+      body: scope.ops,
+    });
     return outs;
   }
   /** Runs `make` where the outermost loop that holds all `args` is: what it emits stands before the loops inside that one. */

@@ -25,7 +25,17 @@ const exact = (v: number): number => {
 };
 
 export const constant = (v: number): Poly => new Map(v === 0 ? [] : [["", v]]);
-export const idsOf = (monomial: string): number[] => (monomial === "" ? [] : monomial.split("*").map(Number));
+const parsed = new Map<string, readonly number[]>();
+/** The atoms of a monomial, with repetition. */
+export function idsOf(monomial: string): readonly number[] {
+  let ids = parsed.get(monomial);
+  if (ids === undefined) {
+    ids = monomial === "" ? [] : monomial.split("*").map(Number);
+    if (parsed.size > 20_000) parsed.clear();
+    parsed.set(monomial, ids);
+  }
+  return ids;
+}
 const monomialOf = (ids: number[]): string => ids.sort((a, b) => a - b).join("*");
 
 export function plus(a: Poly, b: Poly, scale = 1): Poly {
@@ -49,11 +59,21 @@ export function times(a: Poly, b: Poly): Poly {
   return out;
 }
 export const constantOf = (p: Poly): number | undefined => (p.size === 0 ? 0 : p.size === 1 ? p.get("") : undefined);
-export const keyOf = (p: Poly): string =>
-  [...p]
-    .map(([m, c]) => `${c}:${m}`)
-    .sort()
-    .join(" ");
+const keys = new WeakMap<Poly, string>();
+/** Equal for equal polynomials. */
+export function keyOf(p: Poly): string {
+  let key = keys.get(p);
+  if (key === undefined) {
+    key = textOf(p, true);
+    keys.set(p, key);
+  }
+  return key;
+}
+export function textOf(p: Poly, constant: boolean): string {
+  const parts: string[] = [];
+  for (const [m, c] of p) if (constant || m !== "") parts.push(`${c}:${m}`);
+  return parts.length > 1 ? parts.sort().join(" ") : (parts[0] ?? "");
+}
 export const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
 /** The greatest common divisor of the coefficients, the constant left out. */
 export const contentOf = (p: Poly): number => {
@@ -63,7 +83,7 @@ export const contentOf = (p: Poly): number => {
 };
 /** `monomial / by`, or undefined where it does not divide. */
 export function quotientOf(monomial: string, by: string): string | undefined {
-  const left = idsOf(monomial);
+  const left = [...idsOf(monomial)];
   for (const id of idsOf(by)) {
     const at = left.indexOf(id);
     if (at < 0) return undefined;

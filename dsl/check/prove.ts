@@ -21,6 +21,7 @@ import {
   type Poly,
   plus,
   quotientOf,
+  textOf,
   times,
 } from "./poly.ts";
 
@@ -531,9 +532,7 @@ export class Prover {
         if (v !== 0) p.set(m, v);
       }
       const bound = p.get("") ?? 0;
-      const left = new Map(p);
-      left.delete("");
-      const key = keyOf(left);
+      const key = textOf(p, false);
       const old = rows.get(key);
       if (old === undefined || (old.get("") ?? 0) > bound) rows.set(key, p);
       return false;
