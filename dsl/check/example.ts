@@ -166,11 +166,8 @@ function evaluate(e: Expr, env: Environment): number {
         e.subscripts.map((s) => evaluate(s, env)),
       );
     }
-    case "segment": {
-      const t = evaluate(e.arg, env);
-      for (let r = 0; ; r++) if (env.cell(e.table, [r]) <= t && t < env.cell(e.table, [r + 1])) return r;
-      break;
-    }
+    case "segment":
+      return segmentOf(e.table, evaluate(e.arg, env), env);
     case "if":
       return evaluate(e.cond, env) ? evaluate(e.then, env) : evaluate(e.else, env);
     case "relax":
@@ -185,6 +182,12 @@ function evaluate(e: Expr, env: Environment): number {
     default:
       throw new Undecided();
   }
+}
+/** The r whose segment holds t; cells outside the table end the attempt. */
+function segmentOf(table: string, t: number, env: Environment): number {
+  let r = 0;
+  while (!(env.cell(table, [r]) <= t && t < env.cell(table, [r + 1]))) r++;
+  return r;
 }
 function quantifier(e: Extract<Expr, { kind: "reduce" }>, env: Environment): number {
   if (e.op !== "any" && e.op !== "all") throw new Undecided();

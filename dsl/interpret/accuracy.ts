@@ -83,7 +83,7 @@ export const wgsl: Accuracy = {
     // sign(x) * (1 - 2 / (exp(2 |x|) + 1)), |x| cut at 20
     tanh: (x, e) => {
       const y = Math.min(2 * Math.abs(x) + 2 * e, 40);
-      return (1 - Math.tanh(y / 2 - e > 0 ? y / 2 - e : 0)) * (wgslExp(y, 0) + 5) * ulp + 2 * ulp;
+      return (1 - Math.tanh(Math.max(y / 2 - e, 0))) * (wgslExp(y, 0) + 5) * ulp + 2 * ulp;
     },
     sigmoid: (x, e, z) => (wgslExp(x, e) + 5) * ulp * z,
     // exp2(y * log2(x))
