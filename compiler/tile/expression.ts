@@ -6,7 +6,7 @@
  * past an extent are clamped to the last real one.
  */
 import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
-import { combined } from "../../dsl/check/expressions.ts";
+import { combined } from "../../dsl/check/monoids.ts";
 import { Prover } from "../../dsl/check/prove.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import { and, compare, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";

@@ -1,12 +1,14 @@
 /** Syntax of expressions -> typed tensor expressions, names resolved, fns inlined. Reports and carries on with a value of the likely type. */
 import type { Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
-import { freshName, indexVar, num, op, substitute } from "../tensor/expr.ts";
+import { freshName, indexVar, num, op } from "../tensor/expr.ts";
 import type { Axis, Expr, Monoid, Op, ReduceOp } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { type Compute, computeOf, type ElemType, isFloat, isInteger, isStorage, storage } from "../tensor/types.ts";
 import { inferExtent } from "./extents.ts";
 import { functions, nearest } from "./functions.ts";
+import { inlineCall } from "./inline.ts";
+import { monoidOf } from "./monoids.ts";
 import { type Context, emptyScope, type Scope, type TensorInfo, type View, withIndices, withVar } from "./scope.ts";
 
 const binaryOps: Record<ast.BinaryOperator, Op> = {
@@ -31,7 +33,8 @@ const binaryOps: Record<ast.BinaryOperator, Op> = {
 };
 
 export class ExpressionChecker {
-  private readonly calls: string[] = [];
+  /** Fns whose bodies are being checked: none may call itself. */
+  readonly calls: string[] = [];
   readonly context: Context;
 
   constructor(context: Context) {
@@ -180,7 +183,7 @@ export class ExpressionChecker {
     this.unknown(e.name, e.span, scope);
     return num(0, want ?? "f32", e.span);
   }
-  private tensor(name: string): TensorInfo | undefined {
+  tensor(name: string): TensorInfo | undefined {
     const t = this.context.tensors.get(name);
     if (t) this.context.used.add(name);
     return t;
@@ -405,100 +408,9 @@ export class ExpressionChecker {
     return { kind: "segment", table: info.name, arg: this.integer(arg, scope, "the position"), type: "int", span: e.span };
   }
 
-  /** The results of a fn at a call: its body with arguments in place of parameters. */
+  /** The results of a fn at a call. */
   inline(fn: ast.Fn, e: Extract<ast.Expr, { kind: "call" }>, scope: Scope): Expr[] {
-    if (this.calls.includes(fn.name.text)) {
-      this.context.report("W104", e.span, `\`${fn.name.text}\` calls itself; recursion is not part of the language`);
-      return [];
-    }
-    if (e.args.length !== fn.params.length) {
-      this.context.report("W104", e.span, `\`${fn.name.text}\` takes ${fn.params.length} arguments, found ${e.args.length}`);
-      return [];
-    }
-    const inner = { vars: new Map<string, Expr>(), views: new Map<string, View>(), dims: new Map<string, Expr>() };
-    const bindings: { name: string; value: Expr }[] = [];
-    fn.params.forEach((p, k) => {
-      const arg = e.args[k]!;
-      if (p.type.axes === undefined) {
-        const type = this.scalarOf(p.type.scalar, { ...scope, dims: inner.dims });
-        const value = this.expr(arg, scope, type);
-        const fits = value.type === type || (type === "int" && isInteger(value.type));
-        if (!fits)
-          this.context.report("W201", arg.span, `argument \`${p.name.text}\` of \`${fn.name.text}\` is ${type}, found ${value.type}`);
-        if (value.kind === "const" || value.kind === "var" || value.kind === "index" || value.kind === "dim" || value.kind === "scalar") {
-          inner.vars.set(p.name.text, value);
-          return;
-        }
-        const name = freshName(p.name.text);
-        bindings.push({ name, value });
-        inner.vars.set(p.name.text, { kind: "var", name, type: value.type, span: arg.span });
-        return;
-      }
-      const view = this.viewOf(arg, scope);
-      if (view === undefined) return;
-      const open = view.tensor.axes.filter((_, i) => view.subscripts[i] === undefined);
-      if (open.length !== p.type.axes.length) {
-        this.context.report(
-          "W105",
-          arg.span,
-          `argument \`${p.name.text}\` of \`${fn.name.text}\` has ${p.type.axes.length} axes, this view leaves ${open.length} open`,
-        );
-        return;
-      }
-      p.type.axes.forEach((a, i) => {
-        if (a.extent?.kind === "name" && fn.dims.some((d) => d.text === (a.extent as { name: string }).name)) {
-          const old = inner.dims.get(a.extent.name);
-          if (old && !this.context.prover().proves(op("eq", [old, open[i]!.extent], "bool")))
-            this.context.report(
-              "W301",
-              arg.span,
-              `\`${a.extent.name}\` of \`${fn.name.text}\` would be both ${printExpr(old)} and ${printExpr(open[i]!.extent)}`,
-            );
-          inner.dims.set(a.extent.name, open[i]!.extent);
-        }
-      });
-      inner.views.set(p.name.text, view);
-    });
-    this.calls.push(fn.name.text);
-    let body: Scope = { ...emptyScope, ...inner, closed: true };
-    const names: { name: string; value: Expr }[] = [];
-    for (const s of fn.body) {
-      const lhs = s.kind === "let" ? s.results[0] : undefined;
-      if (s.kind !== "let" || s.results.length !== 1 || lhs?.name === undefined || lhs.places.length > 0) {
-        this.context.report("W404", s.span, "a fn defines scalars only: give the tensor a definition in the kernel");
-        continue;
-      }
-      const value = this.expr(s.value, body);
-      const name = freshName(lhs.name.text);
-      names.push({ name, value });
-      body = withVar(body, lhs.name.text, { kind: "var", name, type: value.type, span: lhs.span });
-    }
-    const results = fn.returns.map((r, k) => {
-      const type = fn.results[k] ? this.scalarOf(fn.results[k].scalar, body) : undefined;
-      const value = this.expr(r, body, type);
-      if (type && value.type !== type && !(type === "int" && isInteger(value.type)))
-        this.context.report("W201", r.span, `\`${fn.name.text}\` gives ${type}, this is ${value.type}`);
-      return [...bindings, ...names].reduceRight<Expr>(
-        (inner, b) => ({ kind: "let", name: b.name, value: b.value, body: inner, type: inner.type, span: e.span }),
-        value,
-      );
-    });
-    this.calls.pop();
-    return results;
-  }
-  private viewOf(arg: ast.Expr, scope: Scope): View | undefined {
-    const name = arg.kind === "name" ? arg.name : arg.kind === "index" ? arg.base.text : undefined;
-    const outer = name === undefined ? undefined : scope.views.get(name);
-    const tensor = outer?.tensor ?? (name === undefined || scope.closed ? undefined : this.tensor(name));
-    if (tensor === undefined) {
-      this.context.report("W104", arg.span, "this argument must be a tensor, with `_` for the axes it leaves open");
-      return undefined;
-    }
-    const base = outer?.subscripts ?? tensor.axes.map(() => undefined);
-    if (arg.kind !== "index") return { tensor, subscripts: base };
-    let at = 0;
-    const given = arg.args.map((a) => (a ? this.integer(a, scope, "a subscript") : undefined));
-    return { tensor, subscripts: base.map((s) => s ?? given[at++]) };
+    return inlineCall(this, fn, e, scope);
   }
 
   // ---- types and conversions
@@ -516,7 +428,7 @@ export class ExpressionChecker {
     this.context.report("W103", t.span, `there is no type \`${t.name}\``, near ? { help: `did you mean \`${near}\`?` } : {});
     return { name: "f32" };
   }
-  private scalarOf(t: ast.ScalarType, scope: Scope): Compute {
+  scalarOf(t: ast.ScalarType, scope: Scope): Compute {
     return t.name === "int" ? "int" : computeOf(this.elem(t, scope));
   }
   private cast(t: ast.ScalarType, argument: ast.Expr, mode: ast.CastMode | undefined, scope: Scope, span: Span): Expr {
@@ -700,46 +612,9 @@ export class ExpressionChecker {
     this.context.report("W202", e.span, `only a monoid has components; this is ${base.type}`);
     return base;
   }
-  /** The declared monoid of that name, its parts checked once. */
+  /** The declared monoid of that name. */
   monoid(name: ast.Name): Monoid | undefined {
-    const known = this.context.monoids.get(name.text);
-    if (known) return known;
-    const m = this.context.declarations.monoids.get(name.text);
-    if (m === undefined) {
-      const near = nearest(name.text, this.context.declarations.monoids.keys());
-      this.context.report("W503", name.span, `there is no monoid \`${name.text}\``, near ? { help: `did you mean \`${near}\`?` } : {});
-      return undefined;
-    }
-    const fields = m.fields.map((f) => ({ name: f.name.text, type: this.scalarOf(f.type, emptyScope) }));
-    const parts = (e: ast.Expr, scope: Scope, what: string): Expr[] => {
-      const items = e.kind === "tuple" ? e.items : [e];
-      if (items.length !== fields.length)
-        this.context.report("W504", e.span, `${what} of \`${m.name.text}\` has ${items.length} components, the monoid ${fields.length}`);
-      return fields.map((f, k) => {
-        const x = items[k] ? this.expr(items[k], scope, f.type) : num(0, f.type);
-        if (x.type !== f.type) this.context.report("W504", x.span, `component \`${f.name}\` is ${f.type}, ${what} gives ${x.type}`);
-        return x;
-      });
-    };
-    const vars = new Map<string, Expr>();
-    for (const side of ["x", "y"] as const) {
-      const own = side === "x" ? m.left.text : m.right.text;
-      for (const f of fields) {
-        const v: Expr = { kind: "var", name: `${side}.${f.name}`, type: f.type, span: m.span };
-        vars.set(`${own}.${f.name}`, v);
-        if (fields.length === 1) vars.set(own, v);
-      }
-    }
-    const scope: Scope = { ...emptyScope, closed: true };
-    const monoid: Monoid = {
-      name: m.name.text,
-      fields,
-      commutative: m.commutative,
-      identity: parts(m.identity, scope, "the identity"),
-      combine: parts(m.combine, { ...scope, vars }, "combine"),
-    };
-    this.context.monoids.set(name.text, monoid);
-    return monoid;
+    return monoidOf(this, name);
   }
 }
 
@@ -753,9 +628,4 @@ export function isLiteral(e: ast.Expr): boolean {
 function isFloatLiteral(e: ast.Expr): boolean {
   if (e.kind === "number") return e.float;
   return (e.kind === "unary" && isFloatLiteral(e.arg)) || (e.kind === "binary" && (isFloatLiteral(e.lhs) || isFloatLiteral(e.rhs)));
-}
-/** Replaces the vars of a monoid's `combine` by two tuples. */
-export function combined(monoid: Monoid, x: readonly Expr[], y: readonly Expr[]): Expr[] {
-  const by = new Map(monoid.fields.flatMap((f, k) => [[`x.${f.name}`, x[k]!] as const, [`y.${f.name}`, y[k]!] as const]));
-  return monoid.combine.map((e) => substitute(e, by));
 }

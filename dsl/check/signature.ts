@@ -1,0 +1,166 @@
+/** The signature of a kernel instance: parameters, outputs, layouts and preconditions. */
+import type { Span } from "../diagnostics.ts";
+import type * as ast from "../syntax/ast.ts";
+import { bool, compare, num } from "../tensor/expr.ts";
+import type { Axis, Expr, MemoryLayout, Output, Param, Unique } from "../tensor/ir.ts";
+import { printElem } from "../tensor/print.ts";
+import { computeOf, type ElemType, storage } from "../tensor/types.ts";
+import { ExpressionChecker } from "./expressions.ts";
+import { nearest } from "./functions.ts";
+import { Obligations } from "./obligations.ts";
+import { type Context, emptyScope, type Scope, withIndices } from "./scope.ts";
+
+export class SignatureChecker {
+  protected readonly kernel: ast.Kernel;
+  protected readonly context: Context;
+  protected readonly expressions: ExpressionChecker;
+  protected readonly obligations: Obligations;
+  protected readonly params: Param[] = [];
+  protected readonly outputs = new Map<string, Output>();
+  protected readonly unique: Unique[] = [];
+  protected readonly written = new Map<string, Span>();
+  /** Results of topk, compact and group, whose elements are distinct. */
+  protected readonly distinct = new Set<string>();
+
+  constructor(kernel: ast.Kernel, context: Context) {
+    this.kernel = kernel;
+    this.context = context;
+    this.expressions = new ExpressionChecker(context);
+    this.obligations = new Obligations(context);
+  }
+
+  // ---- the signature
+  /** Further parameters of a bound fn join the kernel's signature (rule 35). */
+  protected functionParameters(): void {
+    for (const g of this.kernel.generics) {
+      if (g.kind !== "fn") continue;
+      const name = this.context.binding.fns.get(g.name.text);
+      const fn = name === undefined ? undefined : this.context.declarations.fns.get(name);
+      if (fn === undefined) continue;
+      if (fn.params.length < g.params.length)
+        this.context.report(
+          "W501",
+          g.name.span,
+          `\`${name}\` takes ${fn.params.length} arguments, \`${g.name.text}\` passes ${g.params.length}`,
+        );
+      for (const d of fn.dims) if (!this.context.dims.has(d.text)) this.context.dims.set(d.text, { span: d.span });
+      for (const p of fn.params.slice(g.params.length)) this.parameter({ name: p.name, inout: false, type: p.type });
+    }
+  }
+  protected parameter(p: ast.Parameter): void {
+    if (p.onlyIf) {
+      const cond = this.expressions.condition(p.onlyIf, emptyScope);
+      if (cond.kind !== "const")
+        this.context.report("W501", p.onlyIf.span, "whether a parameter exists is decided by constants and static dimensions");
+      else if (!cond.value) {
+        this.context.absent.add(p.name.text);
+        return;
+      }
+    }
+    if (this.taken(p.name)) return;
+    const elem = this.expressions.elem(p.type.scalar);
+    if (p.type.axes === undefined) {
+      if (p.inout)
+        this.context.report("W404", p.name.span, `\`${p.name.text}\` is passed by value and cannot be inout`, {
+          help: `declare a device scalar: \`${printElem(elem)}[]\``,
+        });
+      if (elem.name === "offsets") this.context.report("W202", p.type.span, "offsets are a table: write `offsets<N>[R + 1]`");
+      this.context.scalars.set(p.name.text, { elem, span: p.name.span });
+      const self: Expr = { kind: "scalar", name: p.name.text, type: computeOf(elem), span: p.name.span };
+      if (elem.name === "index") this.context.requires.push(compare("ge", self, num(0)), compare("lt", self, elem.bound!));
+      this.params.push({ name: p.name.text, role: "in", elem, span: p.name.span });
+      return;
+    }
+    const { axes, where } = this.shape(p.name.text, p.type, p.where);
+    if (elem.name === "offsets" && axes.length !== 1)
+      this.context.report("W202", p.type.span, `offsets are a table of one axis, this has ${axes.length}`);
+    const layout = p.layout ? this.layout(p.layout, axes, elem) : undefined;
+    this.params.push({
+      name: p.name.text,
+      role: p.inout ? "inout" : "in",
+      elem,
+      axes,
+      ...(where ? { where } : {}),
+      ...(layout ? { layout } : {}),
+      span: p.name.span,
+    });
+    this.context.define({ name: p.name.text, kind: "param", type: computeOf(elem), elem, axes, inout: p.inout, span: p.name.span }, where);
+  }
+  protected output(o: ast.Output): void {
+    if (this.taken(o.name)) return;
+    const elem = this.expressions.elem(o.type.scalar);
+    const { axes, where } = this.shape(o.name.text, { ...o.type, axes: o.type.axes ?? [] }, o.where, true);
+    this.outputs.set(o.name.text, { name: o.name.text, elem, axes, ...(where ? { where } : {}), span: o.name.span });
+  }
+  protected taken(name: ast.Name): boolean {
+    const c = this.context;
+    if (!c.dims.has(name.text) && !c.scalars.has(name.text) && !c.tensors.has(name.text) && !this.outputs.has(name.text)) return false;
+    c.report("W102", name.span, `\`${name.text}\` is declared twice`);
+    return true;
+  }
+  protected shape(name: string, type: ast.Type, where: ast.Expr | undefined, late = false): { axes: Axis[]; where?: Expr } {
+    const axes = (type.axes ?? []).map((a, k) => ({
+      name: a.name?.text ?? `${name}.${k}`,
+      extent: a.extent ? this.expressions.integer(a.extent, emptyScope, "an extent") : num(1),
+    }));
+    if (where === undefined) return { axes };
+    // The domain of an output may speak of other outputs: it is resolved when the output is written.
+    if (late) return { axes, where: bool(true) };
+    return { axes, where: this.expressions.condition(where, withIndices(emptyScope, axes)) };
+  }
+  protected layout(name: ast.Name, axes: readonly Axis[], elem: ElemType): MemoryLayout | undefined {
+    const l = this.context.declarations.layouts.get(name.text);
+    if (l === undefined) {
+      const near = nearest(name.text, this.context.declarations.layouts.keys());
+      this.context.report("W503", name.span, `there is no layout \`${name.text}\``, near ? { help: `did you mean \`${near}\`?` } : {});
+      return undefined;
+    }
+    if (l.indices.length !== axes.length || l.dims.length !== axes.length) {
+      this.context.report(
+        "W505",
+        name.span,
+        `layout \`${name.text}\` is of ${l.indices.length} indices, this tensor has ${axes.length} axes`,
+      );
+      return undefined;
+    }
+    if (storage[elem.name].bits >= 32)
+      this.context.report("W505", name.span, `a layout places elements in bits of a word; ${printElem(elem)} fills one`);
+    const dims = new Map(l.dims.map((d, k) => [d.text, axes[k]!.extent]));
+    const scope: Scope = {
+      ...withIndices(
+        emptyScope,
+        axes.map((a, k) => ({ name: l.indices[k]!.text, extent: a.extent })),
+      ),
+      dims,
+      closed: true,
+    };
+    return {
+      name: name.text,
+      indices: l.indices.map((i) => i.text),
+      word: this.expressions.integer(l.word, scope, "a word"),
+      bit: this.expressions.integer(l.bit, scope, "a bit"),
+    };
+  }
+  protected precondition(w: ast.Expr): void {
+    const unique = this.uniqueness(w, emptyScope, []);
+    if (unique) {
+      this.unique.push(unique);
+      return;
+    }
+    const c = this.expressions.condition(w, emptyScope);
+    this.obligations.value(c, { axes: [], conditions: [] });
+    this.context.requires.push(c);
+  }
+  /** `unique(t where c) e`, alone or under `all(b)`. */
+  protected uniqueness(w: ast.Expr, scope: Scope, outer: readonly Axis[]): Unique | undefined {
+    if (w.kind !== "reduce") return undefined;
+    if (w.op.text === "all" && w.body.kind === "reduce") {
+      const inner = this.expressions.binders(w.binders, [w.body], scope, w.where);
+      return this.uniqueness(w.body, inner.inner, [...outer, ...inner.axes]);
+    }
+    if (w.op.text !== "unique") return undefined;
+    const { axes, where, inner } = this.expressions.binders(w.binders, [...(w.where ? [w.where] : []), w.body], scope, w.where);
+    const keys = (w.body.kind === "tuple" ? w.body.items : [w.body]).map((k) => this.expressions.integer(k, inner, "a key of `unique`"));
+    return { outer, axes, ...(where ? { where } : {}), keys, span: w.span };
+  }
+}
