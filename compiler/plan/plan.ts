@@ -1,12 +1,12 @@
 /** What is stored and what is recomputed, and which launches there are: tensor IR to a list of jobs. */
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
 import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
-import { InternalError } from "../../dsl/diagnostics.ts";
 import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
 import { computeOf, type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
+import { Refusal } from "../refusal.ts";
 import { isExpensive } from "./cost.ts";
 
 /** A tensor in memory: parameter, output or temporary. */
@@ -457,7 +457,13 @@ class Planner {
       const fragile =
         some(this.expand(store.where), (x) => x.kind === "read" && written.has(x.tensor)) ||
         w.subscripts.some((s) => some(this.expand(s), (x) => x.kind === "read" && written.has(x.tensor)));
-      if (fragile) throw new InternalError(`${w.tensor}: a write whose condition or place reads a tensor that the kernel writes`);
+      if (fragile)
+        throw new Refusal(
+          "W606",
+          w.span,
+          `\`${w.tensor}\` is written at a place, or under a condition, that is read from what this kernel writes`,
+          "write it in a kernel of its own",
+        );
       last.push({
         kind: "job",
         job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, ...this.valued(value) }] },

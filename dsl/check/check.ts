@@ -2,6 +2,7 @@
 import type { Diagnostic, Diagnostics } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
 import { parse } from "../syntax/parser.ts";
+import { desugar } from "../tensor/desugar.ts";
 import { bool, resetFreshNames } from "../tensor/expr.ts";
 import type { Program } from "../tensor/ir.ts";
 import { computeOf } from "../tensor/types.ts";
@@ -44,7 +45,8 @@ export function check(text: string): Checked {
     for (const { binding, complete } of bindingsOf(kernel, own, declarations, diagnostics)) {
       const program = checkKernel(kernel, binding, declarations, diagnostics);
       instances.push({ kernel: kernel.name.text, name: bindingName(binding), complete, program });
-      if (!scheduled.has(kernel.name.text)) scheduled.set(kernel.name.text, program);
+      // Schedules may name what softmax and its like stand for, as `weft explain` prints it.
+      if (!scheduled.has(kernel.name.text)) scheduled.set(kernel.name.text, desugar(program));
     }
   }
   checkLoose(file, declarations, diagnostics);
