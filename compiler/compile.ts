@@ -6,6 +6,7 @@ import type { Expr, Program } from "../dsl/tensor/ir.ts";
 import { printExpr, printProgram } from "../dsl/tensor/print.ts";
 import { specialize } from "../dsl/tensor/program.ts";
 import { computeOf } from "../dsl/tensor/types.ts";
+import { verifyProgram } from "../dsl/tensor/verify.ts";
 import type { Artifact, LaunchAbi, Param, StepAbi, UniformAbi } from "../runtime/abi.ts";
 import { emitModule } from "./emit/module.ts";
 import { type Plan, plan } from "./plan/plan.ts";
@@ -126,7 +127,9 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
   if (made === undefined) {
     const directives = schedule?.directives ?? [];
     const plain = specialize(desugar(instance.program));
+    verifyProgram(plain, "desugar", true);
     const program = split(plain, directives);
+    verifyProgram(program, "split", true);
     const starts = lineStarts(weft);
     const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));

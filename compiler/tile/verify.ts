@@ -55,6 +55,7 @@ function verifyLaunch(l: Launch, target: Target): void {
           break;
         case "coordinate":
           check(names.has(o.axis), `no axis ${o.axis}`);
+          check(axesOf(o.out).join() === o.axis, `a coordinate along ${o.axis} varies over the axes ${axesOf(o.out).join()}`);
           make(o.out);
           break;
         case "map": {

@@ -6,6 +6,7 @@ import { desugar } from "../tensor/desugar.ts";
 import { bool, resetFreshNames } from "../tensor/expr.ts";
 import type { Program } from "../tensor/ir.ts";
 import { computeOf } from "../tensor/types.ts";
+import { verifyProgram } from "../tensor/verify.ts";
 import { ExpressionChecker } from "./expressions.ts";
 import { nearest } from "./functions.ts";
 import { bindingName, bindingsOf, type InstanceBinding } from "./instances.ts";
@@ -44,6 +45,7 @@ export function check(text: string): Checked {
   for (const kernel of declarations.kernels.values()) {
     for (const { binding, complete } of bindingsOf(kernel, own, declarations, diagnostics)) {
       const program = checkKernel(kernel, binding, declarations, diagnostics);
+      if (!diagnostics.hasErrors) verifyProgram(program, "check");
       instances.push({ kernel: kernel.name.text, name: bindingName(binding), complete, program });
       // Schedules may name what softmax and its like stand for, as `weft explain` prints it.
       if (!scheduled.has(kernel.name.text)) scheduled.set(kernel.name.text, desugar(program));
