@@ -71,12 +71,12 @@ const cases: readonly Case[] = [
     file: library.prepack,
     kernel: "packed_attention",
     instance: "T=f16, D=64",
-    shape: "64 prompts of 16 to 512 tokens, KV2 G4 D64",
+    shape: "64 prompts of 16 to 512 tokens, KV2 G2 D64",
     sample: 40,
     args: (r) => {
       const lengths = Array.from({ length: 64 }, () => 16 + Math.floor(r() * 497));
       return planRows(lengths, 512).map((row) => ({
-        q: tensorOf("f16", [512, 8, 64], floats(512 * 8 * 64, r)),
+        q: tensorOf("f16", [512, 4, 64], floats(512 * 4 * 64, r)),
         k: tensorOf("f16", [512, 2, 64], floats(512 * 2 * 64, r)),
         v: tensorOf("f16", [512, 2, 64], floats(512 * 2 * 64, r)),
         start: tensor("offsets", [row.prompts.length + 1], offsetsOf(row)),

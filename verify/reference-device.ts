@@ -3,7 +3,7 @@ import { check, InternalError, Interpreter, profiles } from "../dsl/index.ts";
 import type { Program } from "../dsl/tensor/ir.ts";
 import type { Artifact, TensorParam } from "../runtime/abi.ts";
 import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
-import { numbersOf, positionOf, writeElement } from "./convert.ts";
+import { positionOf, readElement, writeElement } from "./convert.ts";
 
 const programs = new WeakMap<Artifact, Program>();
 /** The typed program that an artifact was made from. */
@@ -21,11 +21,14 @@ export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpret
   const { artifact, values, tensors } = call;
   const program = programOf(artifact);
   const inputs = Object.fromEntries(
-    artifact.params.flatMap((p) =>
-      p.kind === "tensor" && p.role !== "out"
-        ? [[p.name, { shape: tensors.get(p.name)!.shape, values: numbersOf(tensors.get(p.name)!, p, values) }]]
-        : [],
-    ),
+    artifact.params.flatMap((p) => {
+      if (p.kind !== "tensor" || p.role === "out") return [];
+      const t = tensors.get(p.name)!;
+      // What the call updates in place is kept as it was.
+      const data = p.role === "inout" ? t.data.slice() : t.data;
+      const position = positionOf(p, values);
+      return [[p.name, { shape: t.shape, values: (flat: number) => readElement(p.elem, data, position(flat)) }]];
+    }),
   );
   return new Interpreter(program, { dims: values, scalars: values, tensors: inputs }, profiles[profile]);
 }

@@ -18,7 +18,7 @@ import { compileNewAxis, compileWrite, runFold } from "./statements.ts";
 /** A tensor as plain numbers, row-major; integers and bools (0, 1) are exact. */
 export interface Values {
   readonly shape: readonly number[];
-  readonly values: ArrayLike<number>;
+  readonly values: ArrayLike<number> | ((flat: number) => number);
 }
 export interface Inputs {
   readonly dims: Readonly<Record<string, number>>;
@@ -101,6 +101,7 @@ export class Interpreter {
   // ---- tensors
   private input(t: Values, elem: ElemType): Source {
     const { values } = t;
+    const get = typeof values === "function" ? values : (flat: number): number => values[flat]!;
     const float = storage[elem.name].class === "float";
     const flush =
       this.accuracy.flush > 0 && float
@@ -112,7 +113,7 @@ export class Interpreter {
       shape: t.shape,
       strides: stridesOf(t.shape),
       at: (flat) => {
-        const v = values[flat]!;
+        const v = get(flat);
         const m = Math.abs(v);
         state.error = m < flush && m > 0 ? m : 0;
         return v;
