@@ -228,8 +228,7 @@ class Simulator {
         const [a, b, c] = e.args.map((x) => this.expr(x));
         const none: Eval = () => 0;
         const [fa, fb, fc] = [a ?? none, b ?? none, c ?? none];
-        // The side that is not chosen is not evaluated: its loads may lie outside.
-        if (e.op === "select") return (t) => (fa(t) !== 0 ? fb(t) : fc(t));
+        // Both sides of a choice are evaluated, as WGSL does: a load that may lie outside carries its own guard.
         return (t) => f(fa(t), fb(t), fc(t));
       }
       case "load": {
