@@ -242,7 +242,7 @@ export function neededHelpers(text: string, all: readonly Helper[]): Helper[] {
   const need = new Set<string>();
   const look = (t: string): void => {
     for (const h of all) {
-      if (need.has(h.name) || !new RegExp(`\\b${h.name}\\b`).test(t)) continue;
+      if (need.has(h.name) || !t.includes(h.name) || !new RegExp(`\\b${h.name}\\b`).test(t)) continue;
       need.add(h.name);
       look(h.text);
     }

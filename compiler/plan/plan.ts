@@ -54,6 +54,8 @@ export interface Plan {
   readonly inlined: ReadonlyMap<string, Define>;
   /** Integer and bool definitions that proofs may see through. */
   readonly formulas: ReadonlyMap<string, Define>;
+  /** Subscripts shown to be in range, or not, so far: the same for every target. */
+  readonly proofs: Map<string, boolean>;
   readonly steps: readonly PlannedStep[];
 }
 export interface PlanOptions {
@@ -102,6 +104,7 @@ class Planner {
       tables: this.tables,
       inlined: this.inlined,
       formulas: this.formulas(),
+      proofs: new Map(),
       steps: [...steps, ...this.lateWrites()],
     };
   }

@@ -162,7 +162,14 @@ export class Nodes {
         return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
     }
     const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
-    return this.node({ kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) }, `o ${op} ${elem} ${args.join()}`);
+    return this.node(
+      { kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) },
+      args.length === 2
+        ? `${op}${elem} ${args[0]} ${args[1]}`
+        : args.length === 1
+          ? `${op}${elem} ${args[0]}`
+          : `${op}${elem} ${args[0]} ${args[1]} ${args[2]}`,
+    );
   }
   private multipleOf(op: MapOp, args: readonly NodeId[]): number {
     const [a, b] = args.map((x) => this.list[x]!.multiple) as [number, number];

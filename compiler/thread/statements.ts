@@ -147,12 +147,12 @@ class Writer {
           break;
         case "store": {
           const store: Stmt = { kind: "store", buffer: e.buffer, at: this.expr(e.at), value: this.expr(e.value) };
-          out.push(e.guard === undefined ? store : { kind: "if", test: this.expr(e.guard), then: [store] });
+          this.guarded(out, e.guard, store);
           break;
         }
         case "merge": {
           const merge: Stmt = { kind: "merge", buffer: e.buffer, at: this.expr(e.at), mask: this.expr(e.mask), bits: this.expr(e.bits) };
-          out.push(e.guard === undefined ? merge : { kind: "if", test: this.expr(e.guard), then: [merge] });
+          this.guarded(out, e.guard, merge);
           break;
         }
         case "share":
@@ -172,8 +172,26 @@ class Writer {
           e satisfies never;
       }
     }
-    return joinGuards(out);
+    return out;
   }
+  /** A statement under a condition; neighbours under the same one share an `if`. */
+  private guarded(out: Stmt[], guard: NodeId | undefined, s: Stmt): void {
+    if (guard === undefined) {
+      out.push(s);
+      return;
+    }
+    const last = out.at(-1);
+    if (last?.kind === "if" && this.lastGuard?.guard === guard && this.lastGuard.at === last) {
+      const joined: Stmt = { ...last, then: [...last.then, s] };
+      out[out.length - 1] = joined;
+      this.lastGuard = { guard, at: joined };
+      return;
+    }
+    const made: Stmt = { kind: "if", test: this.expr(guard), then: [s] };
+    out.push(made);
+    this.lastGuard = { guard, at: made };
+  }
+  private lastGuard: { readonly guard: NodeId; readonly at: Stmt } | undefined;
   private loop(e: Extract<Effect, { kind: "loop" }>): Stmt {
     const name = this.nameOf(e.index);
     const body = this.block(e.body);
@@ -201,15 +219,4 @@ function mentions(e: Expr, names: ReadonlySet<string>): boolean {
   if (e.kind === "op") return e.args.some((a) => mentions(a, names));
   if (e.kind === "load") return mentions(e.at, names) || (e.guard !== undefined && mentions(e.guard, names));
   return e.kind === "shared" && mentions(e.at, names);
-}
-/** Neighbouring stores under one condition share an `if`. */
-function joinGuards(list: readonly Stmt[]): Stmt[] {
-  const out: Stmt[] = [];
-  for (const s of list) {
-    const last = out.at(-1);
-    if (s.kind === "if" && last?.kind === "if" && JSON.stringify(last.test) === JSON.stringify(s.test))
-      out[out.length - 1] = { ...last, then: [...last.then, ...s.then] };
-    else out.push(s);
-  }
-  return out;
 }

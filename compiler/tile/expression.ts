@@ -50,7 +50,6 @@ export class Lowering {
   /** Buffers that this launch writes, and the condition under which its indices are real. */
   written: ReadonlySet<string> = new Set();
   inside: Value | undefined;
-  private readonly proofs = new Map<string, boolean>();
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
 
@@ -194,7 +193,7 @@ export class Lowering {
     const searched = some(s, (x) => x.kind === "segment" || (x.kind === "read" && this.plan.formulas.has(x.tensor)));
     if (searched) return false;
     const key = `${printExpr(s)} < ${printExpr(extent)} | ${[...freeIndices(s)].map((n) => printExpr(axes.find((a) => a.name === n)?.extent ?? num(0))).join()}`;
-    let known = this.proofs.get(key);
+    let known = this.plan.proofs.get(key);
     if (known === undefined) {
       const own = freeIndices(s);
       const prover = new Prover({
@@ -205,7 +204,7 @@ export class Lowering {
         conditions: this.plan.program.requires,
       });
       known = prover.proves(compare("ge", s, num(0))) && prover.proves(compare("lt", s, extent));
-      this.proofs.set(key, known);
+      this.plan.proofs.set(key, known);
     }
     return known;
   }

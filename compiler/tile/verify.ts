@@ -27,35 +27,38 @@ function verifyLaunch(l: Launch, target: Target): void {
   const fail = (text: string): never => {
     throw new Error(`${l.name}: ${text}`);
   };
-  const check = (ok: boolean, text: string): void => {
-    if (!ok) fail(text);
+  /** The text is made only for a failure: this runs after every lowering. */
+  const check = (ok: boolean, text: () => string): void => {
+    if (!ok) fail(text());
   };
-  check(threadsOf(l) <= target.limits.threads, `${threadsOf(l)} threads a block, the target allows ${target.limits.threads}`);
-  check(l.layout.rank === l.layout.size, "the layout does not cover the tile");
+  check(threadsOf(l) <= target.limits.threads, () => `${threadsOf(l)} threads a block, the target allows ${target.limits.threads}`);
+  check(l.layout.rank === l.layout.size, () => "the layout does not cover the tile");
   for (const a of l.axes)
-    check(l.layout.extent(a.name) === a.extent, `axis ${a.name}: the layout has ${l.layout.extent(a.name)}, the tile ${a.extent}`);
+    check(l.layout.extent(a.name) === a.extent, () => `axis ${a.name}: the layout has ${l.layout.extent(a.name)}, the tile ${a.extent}`);
   const names = new Set(l.axes.map((a) => a.name));
   const buffers = new Map(l.buffers.map((b) => [b.name, b]));
   const made = new Set<Value>();
   const axesOf = (v: Value) => l.tiles[v]!.axes;
   const elem = (v: Value) => l.tiles[v]!.elem;
-  const use = (v: Value): void => check(made.has(v), `value ${v} is used before it is made or outside its loop`);
+  const use = (v: Value): void => check(made.has(v), () => `value ${v} is used before it is made or outside its loop`);
   const make = (v: Value): void => {
-    check(!made.has(v), `value ${v} is made twice`);
-    for (const a of axesOf(v)) check(names.has(a), `value ${v} varies over ${a}, which is no axis of the launch`);
+    check(!made.has(v), () => `value ${v} is made twice`);
+    for (const a of axesOf(v)) check(names.has(a), () => `value ${v} varies over ${a}, which is no axis of the launch`);
     made.add(v);
   };
-  const union = (list: readonly Value[]): string => [...new Set(list.flatMap(axesOf))].sort().join();
+  /** Axes as bits, so that comparing sets costs nothing. */
+  const bit = new Map(l.axes.map((a, k) => [a.name, 1 << k]));
+  const bits = l.tiles.map((t) => t.axes.reduce((m, a) => m | (bit.get(a) ?? 0), 0));
   const spans = (v: Value, list: readonly Value[]): void =>
-    check([...axesOf(v)].sort().join() === union(list), `value ${v}: axes ${axesOf(v).join()} are not those of its operands`);
+    check(bits[v] === list.reduce((m, x) => m | bits[x]!, 0), () => `value ${v}: axes ${axesOf(v).join()} are not those of its operands`);
   const body = (ops: readonly Op[]): void => {
     for (const o of ops) {
       switch (o.kind) {
         case "comment":
           break;
         case "coordinate":
-          check(names.has(o.axis), `no axis ${o.axis}`);
-          check(axesOf(o.out).join() === o.axis, `a coordinate along ${o.axis} varies over the axes ${axesOf(o.out).join()}`);
+          check(names.has(o.axis), () => `no axis ${o.axis}`);
+          check(axesOf(o.out).join() === o.axis, () => `a coordinate along ${o.axis} varies over the axes ${axesOf(o.out).join()}`);
           make(o.out);
           break;
         case "map": {
@@ -64,11 +67,11 @@ function verifyLaunch(l: Launch, target: Target): void {
           spans(o.out, o.args);
           const compares = ["lt", "le", "gt", "ge", "eq", "ne"].includes(o.op);
           const [a, b, c] = o.args as [Value, Value, Value];
-          if (compares) check(elem(a) === elem(b) && elem(o.out) === "bool", `${o.op} of ${elem(a)} and ${elem(b)}`);
+          if (compares) check(elem(a) === elem(b) && elem(o.out) === "bool", () => `${o.op} of ${elem(a)} and ${elem(b)}`);
           if (["add", "sub", "mul", "min", "max", "truncdiv", "truncmod"].includes(o.op))
-            check(elem(a) === elem(b) && elem(a) === elem(o.out), `${o.op} of ${elem(a)} and ${elem(b)} gives ${elem(o.out)}`);
+            check(elem(a) === elem(b) && elem(a) === elem(o.out), () => `${o.op} of ${elem(a)} and ${elem(b)} gives ${elem(o.out)}`);
           if (o.op === "select")
-            check(elem(a) === "bool" && elem(b) === elem(c) && elem(b) === elem(o.out), `select of ${elem(b)} and ${elem(c)}`);
+            check(elem(a) === "bool" && elem(b) === elem(c) && elem(b) === elem(o.out), () => `select of ${elem(b)} and ${elem(c)}`);
           break;
         }
         case "load": {
@@ -76,38 +79,44 @@ function verifyLaunch(l: Launch, target: Target): void {
           args.forEach(use);
           make(o.out);
           spans(o.out, args);
-          check(buffers.has(o.buffer), `no buffer ${o.buffer}`);
-          check(elem(o.at) === "i32" && (o.guard === undefined || elem(o.guard) === "bool"), `load ${o.buffer}: position ${elem(o.at)}`);
+          check(buffers.has(o.buffer), () => `no buffer ${o.buffer}`);
+          check(
+            elem(o.at) === "i32" && (o.guard === undefined || elem(o.guard) === "bool"),
+            () => `load ${o.buffer}: position ${elem(o.at)}`,
+          );
           break;
         }
         case "store": {
           [o.at, o.value, ...(o.guard === undefined ? [] : [o.guard])].forEach(use);
           const b = buffers.get(o.buffer);
-          check(b !== undefined && b.access !== "read", `store to ${o.buffer}, which the launch does not write`);
-          check(elem(o.at) === "i32" && (o.guard === undefined || elem(o.guard) === "bool"), `store ${o.buffer}: position ${elem(o.at)}`);
+          check(b !== undefined && b.access !== "read", () => `store to ${o.buffer}, which the launch does not write`);
+          check(
+            elem(o.at) === "i32" && (o.guard === undefined || elem(o.guard) === "bool"),
+            () => `store ${o.buffer}: position ${elem(o.at)}`,
+          );
           break;
         }
         case "reduce":
           o.values.forEach(use);
-          check(names.has(o.over), `no axis ${o.over}`);
+          check(names.has(o.over), () => `no axis ${o.over}`);
           o.outs.forEach((v, k) => {
             make(v);
-            check(!axesOf(v).includes(o.over) && elem(v) === elem(o.values[k]!), `a reduction over ${o.over} keeps the axis`);
+            check(!axesOf(v).includes(o.over) && elem(v) === elem(o.values[k]!), () => `a reduction over ${o.over} keeps the axis`);
           });
           break;
         case "loop": {
           [o.from, o.to, ...o.carried.map((c) => c.init)].forEach(use);
-          check(elem(o.from) === "i32" && elem(o.to) === "i32" && o.step >= 1, "loop bounds");
+          check(elem(o.from) === "i32" && elem(o.to) === "i32" && o.step >= 1, () => "loop bounds");
           const before = new Set(made);
           make(o.index);
           for (const c of o.carried) make(c.phi);
           body(o.body);
           for (const c of o.carried) {
             use(c.next);
-            check(elem(c.next) === elem(c.phi) && elem(c.init) === elem(c.phi), "a carried value changes its type");
+            check(elem(c.next) === elem(c.phi) && elem(c.init) === elem(c.phi), () => "a carried value changes its type");
             for (const v of [c.init, c.next])
               for (const a of axesOf(v))
-                check(axesOf(c.phi).includes(a), `a carried value varies over ${a}, which its loop does not carry`);
+                check(axesOf(c.phi).includes(a), () => `a carried value varies over ${a}, which its loop does not carry`);
           }
           made.clear();
           for (const v of before) made.add(v);

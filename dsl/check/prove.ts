@@ -5,7 +5,7 @@
  * elimination with integer tightening decides; what is disjunctive is split. Sound always, complete never: every limit only loses facts,
  * so running out means "not proven", never "wrong".
  */
-import { and, compare, indexVar, isTrue, not, num, op as operation, substitute } from "../tensor/expr.ts";
+import { and, compare, indexVar, isTrue, not, num, op as operation, substitute, visit } from "../tensor/expr.ts";
 import type { Axis, Expr } from "../tensor/ir.ts";
 import type { ElemType } from "../tensor/types.ts";
 import {
@@ -114,12 +114,58 @@ export class Prover {
     this.steps = 0;
     this.systems = 0;
     try {
-      const s = this.close(this.system(and(...this.base, condition)));
+      const s = this.close(this.system(and(...this.relevant(condition), condition)));
       return this.search(s.rows, s.splits, 0);
     } catch (e) {
       if (e instanceof Overflow) return false;
       throw e;
     }
+  }
+
+  /** Facts that share a symbol with the condition, directly or through other facts: no other can take part in refuting it. */
+  private relevant(condition: Expr): Expr[] {
+    const reached = new Set(this.symbols(condition));
+    for (const q of this.quantified) for (const name of this.symbols(q)) reached.add(name);
+    let open = this.base.map((fact) => ({ fact, symbols: this.symbols(fact) }));
+    const taken: Expr[] = [];
+    for (let grew = true; grew; ) {
+      grew = false;
+      const rest: typeof open = [];
+      for (const f of open) {
+        if (f.symbols.size > 0 && ![...f.symbols].some((name) => reached.has(name))) {
+          rest.push(f);
+          continue;
+        }
+        taken.push(f.fact);
+        for (const name of f.symbols) if (!reached.has(name)) grew = reached.add(name).size > 0;
+      }
+      open = rest;
+    }
+    return taken;
+  }
+  private readonly symbolSets = new WeakMap<Expr, ReadonlySet<string>>();
+  /** Names in an expression, with those that what is known of its tables brings in. */
+  private symbols(e: Expr): ReadonlySet<string> {
+    const old = this.symbolSets.get(e);
+    if (old) return old;
+    const out = new Set<string>();
+    const table = (name: string): void => {
+      if (out.has(name)) return;
+      out.add(name);
+      const t = this.facts.tables.get(name);
+      for (const x of t ? [...t.extents, ...(t.elem.bound ? [t.elem.bound] : [])] : []) walk(x);
+      const f = this.facts.formulas?.get(name);
+      if (f) walk(f.value);
+    };
+    const walk = (x: Expr): void =>
+      visit(x, (y) => {
+        if (y.kind === "dim" || y.kind === "index" || y.kind === "scalar" || y.kind === "var") out.add(y.name);
+        if (y.kind === "read") table(y.tensor);
+        if (y.kind === "segment") table(y.table);
+      });
+    walk(e);
+    this.symbolSets.set(e, out);
+    return out;
   }
 
   /** Not empty: some candidate index lies in the range and satisfies the condition. */
@@ -450,6 +496,7 @@ export class Prover {
       for (const m of p.keys()) if (m.includes("*")) known.add(m);
     };
     for (const r of rows) note(r.p);
+    if (known.size === 0) return rows;
     const have = new Set(rows.map((r) => keyOf(r.p)));
     let budget = limit.products;
     for (let round = 0; round < 2 && known.size > 0; round++) {

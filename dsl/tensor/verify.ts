@@ -30,11 +30,12 @@ class Verifier {
     for (const x of this.program.params) if (x.axes) this.ranks.set(x.name, x.axes.length);
     for (const s of this.program.statements) this.statement(s, new Set());
   }
-  private check(ok: boolean, text: string): void {
-    if (!ok) throw new InternalError(`after ${this.stage}, ${this.program.kernel}: ${text}`);
+  /** The text is made only for a failure. */
+  private check(ok: boolean, text: () => string): void {
+    if (!ok) throw new InternalError(`after ${this.stage}, ${this.program.kernel}: ${text()}`);
   }
   private define(name: string, rank: number): void {
-    this.check(!this.ranks.has(name), `${name} is defined twice`);
+    this.check(!this.ranks.has(name), () => `${name} is defined twice`);
     this.ranks.set(name, rank);
   }
   /** Axes bind one after the other: a range may speak of the indices before it. */
@@ -43,7 +44,7 @@ class Verifier {
     for (const a of list) {
       for (const e of a.range ? [a.extent, a.range.from, a.range.to] : [a.extent]) {
         this.expr(e, inner);
-        this.check(isInteger(e.type), `the axis ${a.name} has a bound of type ${e.type}`);
+        this.check(isInteger(e.type), () => `the axis ${a.name} has a bound of type ${e.type}`);
       }
       inner.add(a.name);
     }
@@ -52,7 +53,7 @@ class Verifier {
   private condition(e: Expr | undefined, bound: ReadonlySet<string>): void {
     if (e === undefined) return;
     this.expr(e, bound);
-    this.check(e.type === "bool", `the condition ${printExpr(e)} is ${e.type}`);
+    this.check(e.type === "bool", () => `the condition ${printExpr(e)} is ${e.type}`);
   }
   private statement(s: Statement, bound: ReadonlySet<string>): void {
     switch (s.kind) {
@@ -70,7 +71,7 @@ class Verifier {
         if (output && !this.ranks.has(s.tensor)) this.ranks.set(s.tensor, output.axes.length);
         return this.check(
           this.ranks.get(s.tensor) === s.subscripts.length,
-          `${s.tensor} is written with ${s.subscripts.length} subscripts`,
+          () => `${s.tensor} is written with ${s.subscripts.length} subscripts`,
         );
       }
       case "fold": {
@@ -110,26 +111,26 @@ class Verifier {
     const go = (x: Expr): void => this.expr(x, bound);
     switch (e.kind) {
       case "const":
-        return this.check((typeof e.value === "boolean") === (e.type === "bool"), `${e.value} as ${e.type}`);
+        return this.check((typeof e.value === "boolean") === (e.type === "bool"), () => `${e.value} as ${e.type}`);
       case "dim":
         return this.check(
           this.program.dims.some((d) => d.name === e.name),
-          `no dimension ${e.name}`,
+          () => `no dimension ${e.name}`,
         );
       case "scalar":
         return this.check(
           this.program.params.some((x) => x.name === e.name && x.axes === undefined),
-          `no scalar ${e.name}`,
+          () => `no scalar ${e.name}`,
         );
       case "index":
       case "var":
-        return this.check(bound.has(e.name), `${e.name} is not bound in ${printExpr(e)}`);
+        return this.check(bound.has(e.name), () => `${e.name} is not bound in ${printExpr(e)}`);
       case "read": {
         const rank = this.ranks.get(e.tensor);
-        this.check(rank === e.subscripts.length, `${printExpr(e)}: ${rank === undefined ? "not defined yet" : `${rank} axes`}`);
+        this.check(rank === e.subscripts.length, () => `${printExpr(e)}: ${rank === undefined ? "not defined yet" : `${rank} axes`}`);
         for (const s of e.subscripts) {
           go(s);
-          this.check(isInteger(s.type), `${printExpr(e)}: a subscript of type ${s.type}`);
+          this.check(isInteger(s.type), () => `${printExpr(e)}: a subscript of type ${s.type}`);
         }
         return;
       }
@@ -145,27 +146,27 @@ class Verifier {
         go(e.else);
         return this.check(
           e.then.type === e.else.type && e.type === e.then.type,
-          `the branches of ${printExpr(e)} are ${e.then.type} and ${e.else.type}`,
+          () => `the branches of ${printExpr(e)} are ${e.then.type} and ${e.else.type}`,
         );
       case "else":
         go(e.value);
         go(e.other);
-        return this.check(e.value.type === e.other.type, `the sides of ${printExpr(e)} are ${e.value.type} and ${e.other.type}`);
+        return this.check(e.value.type === e.other.type, () => `the sides of ${printExpr(e)} are ${e.value.type} and ${e.other.type}`);
       case "reduce": {
-        this.check(!this.plain || (e.op !== "mean" && e.op !== "logsumexp"), `${e.op} is left`);
-        this.check(e.bodies.length === (e.monoid?.fields.length ?? 1), `${printExpr(e)} has ${e.bodies.length} bodies`);
+        this.check(!this.plain || (e.op !== "mean" && e.op !== "logsumexp"), () => `${e.op} is left`);
+        this.check(e.bodies.length === (e.monoid?.fields.length ?? 1), () => `${printExpr(e)} has ${e.bodies.length} bodies`);
         const inner = this.axes(e.axes, bound);
         this.condition(e.where, inner);
         for (const b of e.bodies) this.expr(b, inner);
         return;
       }
       case "sweep":
-        this.check(!this.plain || e.op !== "softmax", "softmax is left");
-        for (const a of e.over) this.check(bound.has(a.name), `${e.op} sweeps ${a.name}, which is not bound`);
+        this.check(!this.plain || e.op !== "softmax", () => "softmax is left");
+        for (const a of e.over) this.check(bound.has(a.name), () => `${e.op} sweeps ${a.name}, which is not bound`);
         this.condition(e.where, bound);
         return e.bodies.forEach(go);
       case "segment":
-        this.check(this.ranks.get(e.table) === 1, `segment of ${e.table}`);
+        this.check(this.ranks.get(e.table) === 1, () => `segment of ${e.table}`);
         return go(e.arg);
       case "cast":
         go(e.arg);
@@ -200,10 +201,10 @@ class Verifier {
     ];
     // An int and a stored integer may meet in what domain analysis makes; both are 32 bits wide below.
     const alike = b === undefined || a!.type === b.type || (isInteger(a!.type) && isInteger(b.type));
-    if (same.includes(e.op)) this.check(alike, `${printExpr(e)}: ${a!.type} and ${b?.type}`);
+    if (same.includes(e.op)) this.check(alike, () => `${printExpr(e)}: ${a!.type} and ${b?.type}`);
     if (["lt", "le", "gt", "ge", "eq", "ne", "land", "lor", "lnot"].includes(e.op))
-      this.check(e.type === "bool", `${printExpr(e)} is ${e.type}`);
+      this.check(e.type === "bool", () => `${printExpr(e)} is ${e.type}`);
     if (["land", "lor", "lnot"].includes(e.op))
-      for (const x of e.args) this.check(x.type === "bool", `${printExpr(x)} is ${x.type} in a condition`);
+      for (const x of e.args) this.check(x.type === "bool", () => `${printExpr(x)} is ${x.type} in a condition`);
   }
 }
