@@ -578,6 +578,10 @@ export class ExpressionChecker {
       over.push(bound.axis);
       where = bound.where;
     }
+    if (e.op.text !== "softmax" && over.length !== 1) {
+      this.context.report("W202", e.span, `\`${e.op.text}\` sweeps one index, found ${over.length}`);
+      return num(0, want ?? "f32", e.span);
+    }
     const common = { kind: "sweep" as const, over, ...(where ? { where } : {}), reverse: e.reverse, span: e.span };
     if (e.op.text === "scan") {
       const monoid = e.monoid ? this.monoid(e.monoid) : undefined;

@@ -186,6 +186,12 @@ class KernelChecker extends StatementChecker {
       const name = m.lhs.name;
       const output = assigned ? this.outputs.get(name.text) : undefined;
       if (output) this.claim(name);
+      if (output && output.axes.length !== m.axes.length)
+        this.context.report(
+          "W105",
+          m.lhs.span,
+          `\`${name.text}\` has ${output.axes.length} axes, and \`${value.kind}\` gives ${m.axes.length} here`,
+        );
       if (
         output &&
         output.elem.name !== m.elem.name &&
@@ -216,7 +222,7 @@ class KernelChecker extends StatementChecker {
       if (declared?.where) {
         const cond = this.expressions.condition(declared.where, withIndices(emptyScope, axes));
         this.outputs.set(output.name, { ...output, axes, where: cond });
-        conditions = [...conditions, substitute(cond, new Map(axes.map((a, k) => [a.name, indexVar(r.axes[k]!.name)])))];
+        conditions = [...conditions, substitute(cond, new Map(axes.map((a, k) => [a.name, indexVar(r.axes[k]?.name ?? a.name)])))];
       }
       if (own)
         this.obligations.total(

@@ -639,12 +639,14 @@ function sound(item: ast.Item | undefined): ast.Item[] {
     .flatMap((s) => (s?.kind === "fold" || s === undefined ? [] : (s.results ?? []).flatMap((r) => (r?.name ? [r.name.text] : []))));
   return isWhole({ ...item, body: [] }) ? [{ ...item, body, ...(broken.length > 0 ? { broken } : {}) }] : [];
 }
-/** No property is undefined: optional ones are left out, and only `_` among subscripts is an undefined element. */
+/** Nothing in it is undefined: optional properties are left out, and only a subscript may be, where `_` leaves an axis open. */
 function isWhole(node: unknown): boolean {
   if (node === undefined) return false;
   if (node === null || typeof node !== "object") return true;
-  if (Array.isArray(node)) return node.every((x) => x === undefined || isWhole(x));
-  if ((node as { kind?: string }).kind === "missing") return false;
+  if (Array.isArray(node)) return node.every(isWhole);
+  const { kind, args } = node as { kind?: string; args?: readonly unknown[] };
+  if (kind === "missing") return false;
+  if (kind === "index") return Array.isArray(args) && args.every((x) => x === undefined || isWhole(x));
   return Object.values(node).every(isWhole);
 }
 

@@ -7,6 +7,8 @@ import { bindingsFor } from "../../compiler/bindings/bindings.ts";
 import { compile } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
+import { prepare } from "../../runtime/index.ts";
+import { webgpu } from "../support/devices.ts";
 
 const root = path.resolve(import.meta.dirname, "../..");
 const dir = fs.mkdtempSync(path.join(root, "test/.bindings-"));
@@ -62,6 +64,28 @@ describe("bindings", () => {
       scale: 1,
     });
     expect(out.data[0]).toBe(3);
+  });
+  test("and on WebGPU, to the same numbers", async () => {
+    const gpu = await webgpu();
+    if (gpu === undefined) return;
+    const { attention } = (await import(path.join(dir, "attention.ts"))) as {
+      attention: (d: unknown, a: object) => Promise<{ out: { data: Float32Array } }>;
+    };
+    const { tensor } = await import("../../runtime/index.ts");
+    const { interpreterFor } = await import("../../verify/reference-device.ts");
+    const make = (k: number) =>
+      tensor(
+        "f32",
+        [1, 1, 5, 32],
+        Float32Array.from({ length: 160 }, (_, i) => Math.sin(i * k)),
+      );
+    const args = { q: make(1), k: make(2), v: make(3), scale: 0.25 };
+    const machine = interpreterFor(prepare(artifacts.find((x) => x.instance.includes("f32"))!, args), "wgsl");
+    const { out } = await attention(gpu, args);
+    out.data.forEach((x, i) => {
+      const e = machine.elementAt("out", i);
+      expect(Math.abs(x - e.value)).toBeLessThanOrEqual(e.bound);
+    });
   });
   test("the same input gives the same bytes", () => expect(bindingsFor(artifacts)).toBe(bindingsFor(artifacts)));
 });

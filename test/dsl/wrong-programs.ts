@@ -76,6 +76,12 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W205", "a number as a condition", kernel("y[i] = if n then 1.0 else 0.0")],
   ["W205", "bools added", kernel("y[i] = sum(j) x[i, j] > 0.0").replace("sum(j) x[i, j] > 0.0", "f32((x[i, 0] > 0.0) + (x[i, 0] > 1.0))")],
   ["W205", "a sum of bools", kernel("y[i] = f32(sum(j) (x[i, j] > 0.0))")],
+  ["W202", "a prefix sum over two indices", kernel("let c[i, j] = cumsum(i, j) x[i, j]\n  y[i] = sum(j) c[i, j]")],
+  [
+    "W105",
+    "a result of another rank",
+    "kernel f[N](x: f32[N]) -> (n: u32[], kept: index<N>[]) { (n, kept[u]) = compact(j where x[j] > 0.0) }\n",
+  ],
   // indices and domains
   ["W301", "two extents", kernel("let d[k] = x[k, k]\n  y[i] = sum(k) d[k]")],
   ["W301", "two tensors that disagree", "kernel f[M, N](a: f32[M], b: f32[N]) -> (y: f32[]) { y = sum(i) a[i] * b[i] }\n"],
