@@ -1,6 +1,6 @@
 /** Calls of fns: bodies with arguments in place of parameters, tensors as views with open axes. */
 import type * as ast from "../syntax/ast.ts";
-import { freshName, op } from "../tensor/expr.ts";
+import { and, freeIndices, freshName, indexVar, isTrue, mapAxis, op, substitute } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
 import { printExpr } from "../tensor/print.ts";
 import { isInteger } from "../tensor/types.ts";
@@ -64,10 +64,15 @@ export function inlineCall(checker: ExpressionChecker, fn: ast.Fn, e: Extract<as
   checker.calls.push(fn.name.text);
   let body: Scope = { ...emptyScope, ...inner, closed: true };
   const names: { name: string; value: Expr }[] = [];
+  const locals = (): ReadonlyMap<string, Expr> => valuesOf([...bindings, ...names]);
   for (const s of fn.body) {
     const lhs = s.kind === "let" ? s.results[0] : undefined;
-    if (s.kind !== "let" || s.results.length !== 1 || lhs?.name === undefined || lhs.places.length > 0) {
-      checker.context.report("W404", s.span, "a fn defines scalars only: give the tensor a definition in the kernel");
+    if (s.kind !== "let" || s.results.length !== 1 || lhs?.name === undefined) {
+      checker.context.report("W404", s.span, "a fn holds definitions of one result each, then `return`");
+      continue;
+    }
+    if (lhs.places.length > 0) {
+      body = { ...body, views: new Map(body.views).set(lhs.name.text, tensorIn(checker, fn, lhs, s.value, body, scope, locals())) };
       continue;
     }
     const value = checker.expr(s.value, body);
@@ -87,6 +92,62 @@ export function inlineCall(checker: ExpressionChecker, fn: ast.Fn, e: Extract<as
   });
   checker.calls.pop();
   return results;
+}
+/** Names bound one after the other, each as its value over what lies outside. */
+function valuesOf(list: readonly { readonly name: string; readonly value: Expr }[]): ReadonlyMap<string, Expr> {
+  const out = new Map<string, Expr>();
+  for (const b of list) out.set(b.name, substitute(b.value, out));
+  return out;
+}
+/**
+ * A tensor that a fn defines: a definition of the kernel, before the statement that calls, over the caller's indices that it depends on and
+ * its own. Inside the fn it is a view with its own axes open.
+ */
+function tensorIn(
+  checker: ExpressionChecker,
+  fn: ast.Fn,
+  lhs: ast.Lhs,
+  valueSyntax: ast.Expr,
+  body: Scope,
+  caller: Scope,
+  locals: ReadonlyMap<string, Expr>,
+): View {
+  const { context } = checker;
+  const binders = lhs.places.flatMap((p): ast.Binder[] => {
+    if (p.expr.kind === "name")
+      return [
+        {
+          name: { text: p.expr.name, span: p.expr.span },
+          ...(p.extent ? { extent: p.extent } : {}),
+          ...(p.range ? { range: p.range } : {}),
+        },
+      ];
+    context.report("W404", p.expr.span, "the left-hand side of a definition lists indices, not expressions");
+    return [];
+  });
+  const { axes: own, where, inner } = checker.binders(binders, [valueSyntax, ...(lhs.where ? [lhs.where] : [])], body, lhs.where);
+  const raw = checker.expr(valueSyntax, inner);
+  const named = new Map(own.map((a) => [a.name, indexVar(freshName(a.name))] as const));
+  const by = new Map<string, Expr>([...locals, ...named]);
+  const axes = own.map((a) => ({ ...mapAxis(a, (x) => substitute(x, by)), name: (named.get(a.name) as { name: string }).name }));
+  const value = substitute(raw, by);
+  const used = freeIndices(value);
+  const outer = [...caller.indices.values()].filter((i) => used.has(i.axis.name) && !axes.some((a) => a.name === i.axis.name));
+  const condition = and(...outer.map((i) => i.where), where ? substitute(where, by) : undefined);
+  const base = `${fn.name.text}_${lhs.name!.text}`;
+  let name = base;
+  for (let k = 2; context.tensors.has(name); k++) name = `${base}${k}`;
+  const all = [...outer.map((i) => i.axis), ...axes];
+  context.hoist({
+    kind: "define",
+    name,
+    axes: all,
+    ...(isTrue(condition) ? {} : { where: condition }),
+    value,
+    output: false,
+    span: lhs.span,
+  });
+  return { tensor: context.tensors.get(name)!, subscripts: [...outer.map((i) => indexVar(i.axis.name)), ...axes.map(() => undefined)] };
 }
 function viewOf(checker: ExpressionChecker, arg: ast.Expr, scope: Scope): View | undefined {
   const name = arg.kind === "name" ? arg.name : arg.kind === "index" ? arg.base.text : undefined;

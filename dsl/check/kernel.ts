@@ -54,6 +54,20 @@ class KernelChecker extends StatementChecker {
 
   // ---- statements
   protected statement(s: ast.Statement, scope: Scope, at: Point): Statement[] {
+    const made = this.whole(s, scope, at);
+    return [...this.hoisted(at), ...made];
+  }
+  /** Definitions that fns made on the way, checked like others. */
+  private hoisted(at: Point): Statement[] {
+    const list = this.context.hoisted.splice(0);
+    for (const d of list) {
+      const point = this.obligations.axes(d.axes, at);
+      if (d.where) this.obligations.value(d.where, point);
+      this.obligations.value(d.value, { ...point, conditions: [...point.conditions, ...(d.where ? [d.where] : [])] });
+    }
+    return list;
+  }
+  private whole(s: ast.Statement, scope: Scope, at: Point): Statement[] {
     if (s.kind === "fold") return this.fold(s, scope, at);
     if (s.value.kind === "topk" || s.value.kind === "compact" || s.value.kind === "group") return this.newAxis(s, s.value, scope, at);
     if (s.results.length > 1) return this.several(s, scope, at);
@@ -256,6 +270,10 @@ class KernelChecker extends StatementChecker {
     const axis = axes[0]!;
     const where = s.where ? this.expressions.condition(s.where, inner) : undefined;
     const states = s.states.flatMap(({ lhs, value }) => {
+      if (lhs.name === undefined) {
+        this.context.report("W404", lhs.span, "a state needs a name");
+        return [];
+      }
       const [d] = this.define(lhs, value, undefined, scope, at);
       if (d === undefined) return [];
       const goal = and(d.where, domainOf(d.value, this.context.domains));
@@ -288,6 +306,7 @@ class KernelChecker extends StatementChecker {
     for (const x of states)
       if (!nexts.some((n) => n.state === x.name)) this.context.report("W404", s.span, `state \`${x.name}\` has no \`next\``);
     const emits = s.emits.flatMap(({ lhs, value }) => this.emit(lhs, value, inner, axis, step));
+    body.push(...this.hoisted(step));
     return [{ kind: "fold", axis, ...(where ? { where } : {}), states, body, nexts, emits, span: s.span }];
   }
   /** `emit y[s, …] = e`: one slice of y for each step. */

@@ -1,9 +1,10 @@
 /** What names mean while a kernel is checked. */
 import type { Code, Diagnostics, Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
-import type { Axis, Expr, Monoid } from "../tensor/ir.ts";
+import { and, isTrue } from "../tensor/expr.ts";
+import type { Axis, Define, Expr, Monoid } from "../tensor/ir.ts";
 import type { Compute, ElemType, Storage } from "../tensor/types.ts";
-import type { TensorDomain } from "./domain.ts";
+import { domainOf, rangeCondition, type TensorDomain } from "./domain.ts";
 import { type Facts, type Formula, Prover, type TableType } from "./prove.ts";
 
 export interface TensorInfo {
@@ -108,6 +109,14 @@ export class Context {
         elem: { name: info.type === "bool" ? "bool" : info.type === "u32" ? "u32" : "i32" },
         extents: info.axes.map((a) => a.extent),
       });
+  }
+  /** Definitions that fns make: they stand before the statement that calls. */
+  readonly hoisted: Define[] = [];
+  hoist(d: Define): void {
+    const own = and(rangeCondition(d.axes, this.domains), d.where, domainOf(d.value, this.domains));
+    this.define({ name: d.name, kind: "definition", type: d.value.type, axes: d.axes, span: d.span }, isTrue(own) ? undefined : own);
+    this.used.add(d.name);
+    this.hoisted.push(d);
   }
   facts(axes: readonly Axis[], conditions: readonly Expr[]): Facts {
     return {

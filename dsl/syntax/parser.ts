@@ -271,7 +271,7 @@ class WeftParser extends ExpressionParser {
         span: this.from(start),
       };
     },
-    { recoveryValueFunc: () => ({ places: [], subscripted: false, span: nothing }) },
+    { recoveryValueFunc: () => undefined as unknown as ast.Lhs },
   );
   private readonly place = this.RULE("place", (): ast.Place => {
     const expr = this.SUBRULE(this.sum);
