@@ -11,6 +11,7 @@ import { type Agreement, agree, describe } from "../verify/agree.ts";
 import { tensorOf } from "../verify/convert.ts";
 import { seeded } from "../verify/generate.ts";
 import { interpreterFor } from "../verify/reference-device.ts";
+import { progress } from "./fail.ts";
 
 interface Case {
   readonly file: string;
@@ -177,7 +178,9 @@ for (const { target, device, why } of await devices()) {
     continue;
   }
   for (const c of cases) {
+    if (!json) progress(`running ${c.kernel} on ${device.name} and holding it against the reference …`);
     const { timeMs, result } = await runCase(c, target, device);
+    progress("");
     const ok = result.disagreements.length === 0 && result.compared > 0;
     failed ||= !ok;
     if (json)

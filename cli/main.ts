@@ -9,7 +9,7 @@ const program = new Command("weft")
   .description("Compiles Weft kernels, plain tensor mathematics, to CUDA C++ and WGSL, and holds them against the reference interpreter.")
   .addHelpText(
     "after",
-    "\nExit codes: 0 done, 1 an error in what was given, 2 an error of ours.\nKERNEL is a name (looked up in the library, then below this folder), a file.weft, or file.weft:name.",
+    "\nExit codes: 0 done, 1 an error in what was given, 2 an error of ours.\nExamples:\n  weft check kernels/\n  weft build kernels/ --out generated --target wgsl\n  weft run attention --shape B=1,KV=2,G=4,M=64,N=64,D=64 --target wgsl --seed 7\n  weft explain attention --target cuda --after tile",
   )
   .showSuggestionAfterError()
   .exitOverride();
@@ -35,7 +35,7 @@ program
 program
   .command("run")
   .description("run a kernel on made-up data and hold a sample of its outputs against the reference, within the derived bound")
-  .argument("<kernel>", "KERNEL, see below")
+  .argument("<kernel>", "a name (looked up in the library, then below this folder), file.weft, or file.weft:name")
   .option("-s, --shape <dims>", "dimensions, M=16,N=32; the others are drawn")
   .addOption(new Option("-t, --target <target>", "where to run: reference, wgsl or cuda").default("wgsl"))
   .option("--seed <n>", "seed of the data", "1")
@@ -47,7 +47,7 @@ program
 program
   .command("explain")
   .description("print the program after each stage of the compiler")
-  .argument("<kernel>", "KERNEL, see below")
+  .argument("<kernel>", "a name (looked up in the library, then below this folder), file.weft, or file.weft:name")
   .requiredOption("-t, --target <target>", "cuda or wgsl")
   .option("-a, --after <stage>", "only this stage: check, desugar, split, plan, tile, thread, emit")
   .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
