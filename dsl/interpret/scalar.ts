@@ -86,6 +86,18 @@ export function compileOp(
   return compileExact(e, args);
 }
 
+/** Both operands with their errors, left to right; undefined where either is. */
+const pair =
+  (left: Evaluate, right: Evaluate, combine: (a: number, ea: number, b: number, eb: number) => number): Evaluate =>
+  (f) => {
+    const a = left(f);
+    if (state.undefined) return 0;
+    const ea = state.error;
+    const b = right(f);
+    if (state.undefined) return 0;
+    return combine(a, ea, b, state.error);
+  };
+
 function compileFloat(
   e: OpExpr,
   args: readonly Evaluate[],
@@ -124,26 +136,16 @@ function compileFloat(
       const sign = e.op === "add" ? 1 : -1;
       const chain = accuracy.regroups && type === "f32" ? flatten(e) : undefined;
       if (chain && chain.terms.length > 2) return chainSum(chain.signs, chain.terms, accuracy);
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = sign * fb(f);
-        if (state.undefined) return 0;
-        const inherited = ea + state.error;
+      return pair(fa, fb, (a, ea, right, eb) => {
+        const b = sign * right;
+        const inherited = ea + eb;
         const z = a + b;
         const exact = inherited === 0 && Math.fround(z) === z && z - a === b && z - b === a;
         return settle(z, inherited, exact ? 0 : u * (Math.abs(z) + inherited), accuracy, type);
-      };
+      });
     }
     case "mul":
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = fb(f);
-        if (state.undefined) return 0;
-        const eb = state.error;
+      return pair(fa, fb, (a, ea, b, eb) => {
         const z = a * b;
         if (z === 0 && ea === 0 && eb === 0) {
           state.error = 0;
@@ -152,15 +154,9 @@ function compileFloat(
         const inherited = Math.abs(a) * eb + Math.abs(b) * ea + ea * eb;
         const exact = inherited === 0 && Math.fround(z) === z && Math.abs(z) > 2 ** -100;
         return settle(z, inherited, exact ? 0 : u * (Math.abs(z) + inherited), accuracy, type);
-      };
+      });
     case "div":
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = fb(f);
-        if (state.undefined) return 0;
-        const eb = state.error;
+      return pair(fa, fb, (a, ea, b, eb) => {
         const z = a / b;
         if (a === 0 && ea === 0 && eb === 0 && b !== 0) {
           state.error = 0;
@@ -171,18 +167,13 @@ function compileFloat(
         const inRange = accuracy.name !== "wgsl" || (Math.abs(b) >= 2 ** -126 && Math.abs(b) <= 2 ** 126);
         const rounding = type === "f64" || exact ? 0 : inRange ? accuracy.divide * (Math.abs(z) + inherited) : Number.POSITIVE_INFINITY;
         return settle(z, inherited, rounding, accuracy, type);
-      };
+      });
     case "mod":
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = fb(f);
-        if (state.undefined) return 0;
+      return pair(fa, fb, (a, ea, b, eb) => {
         const z = a - b * Math.floor(a / b);
-        state.error = ea + state.error > 0 || accuracy.unit > 0 ? Math.abs(b) : 0;
+        state.error = ea + eb > 0 || accuracy.unit > 0 ? Math.abs(b) : 0;
         return z;
-      };
+      });
     case "neg":
       return (f) => -fa(f);
     case "abs":
@@ -197,16 +188,11 @@ function compileFloat(
     case "min":
     case "max": {
       const better = e.op === "min" ? (a: number, b: number) => a < b : (a: number, b: number) => a > b;
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = fb(f);
-        if (state.undefined) return 0;
-        state.error = Math.max(ea, state.error);
+      return pair(fa, fb, (a, ea, b, eb) => {
+        state.error = Math.max(ea, eb);
         // The number where one side is NaN (rule 39).
         return Number.isNaN(a) ? b : Number.isNaN(b) || better(a, b) ? a : b;
-      };
+      });
     }
     case "clamp":
       return (f) => {
@@ -223,13 +209,7 @@ function compileFloat(
       };
     case "pow": {
       const rule = accuracy.functions.pow;
-      return (f) => {
-        const x = fa(f);
-        if (state.undefined) return 0;
-        const ex = state.error;
-        const y = fb(f);
-        if (state.undefined) return 0;
-        const ey = state.error;
+      return pair(fa, fb, (x, ex, y, ey) => {
         const z = x ** y;
         let inherited = 0;
         if (ex > 0 || ey > 0) {
@@ -237,7 +217,7 @@ function compileFloat(
           else for (const dx of [-ex, ex]) for (const dy of [-ey, ey]) inherited = Math.max(inherited, Math.abs((x + dx) ** (y + dy) - z));
         }
         return settle(z, inherited, rule && type === "f32" && x !== 0 ? rule(x, ex, Math.abs(z) + inherited, y) : 0, accuracy, type);
-      };
+      });
     }
     case "uniform":
     case "normal": {
@@ -265,9 +245,8 @@ function compileFloat(
       return (f) => {
         const x = fa(f);
         if (state.undefined || type === "f64" || (from === "f32" && type === "f32")) return x;
-        const z = from === "f64" ? x : x;
         const exact = state.error === 0 && Math.fround(x) === x;
-        return settle(z, state.error, exact ? 0 : u * (Math.abs(x) + state.error), accuracy, type);
+        return settle(x, state.error, exact ? 0 : u * (Math.abs(x) + state.error), accuracy, type);
       };
     }
     default:
@@ -407,15 +386,10 @@ function comparison(name: Op, operands: Compute, fa: Evaluate, fb: Evaluate): Ev
   };
   const holds = test[name]!;
   const floats = operands === "f32" || operands === "f64";
-  return (f) => {
-    const a = fa(f);
-    if (state.undefined) return 0;
-    const ea = state.error;
-    const b = fb(f);
-    if (state.undefined) return 0;
-    const margin = ea + state.error;
+  return pair(fa, fb, (a, ea, b, eb) => {
+    const margin = ea + eb;
     if (floats && margin > 0 && Math.abs(a - b) <= margin) state.open = true;
     state.error = 0;
     return holds(a, b) ? 1 : 0;
-  };
+  });
 }

@@ -3,7 +3,7 @@ import "./group-by.ts";
 import { EOF, type IRecognitionException, type IToken } from "chevrotain";
 import { Diagnostics } from "../diagnostics.ts";
 import type * as ast from "./ast.ts";
-import { ExpressionParser, nothing } from "./expression-parser.ts";
+import { ExpressionParser } from "./expression-parser.ts";
 import * as t from "./tokens.ts";
 
 class WeftParser extends ExpressionParser {
