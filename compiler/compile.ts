@@ -1,7 +1,7 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
-import { resetFreshNames } from "../dsl/tensor/expr.ts";
+import { continueFreshNames, freshNames } from "../dsl/tensor/expr.ts";
 import type { Expr, Program } from "../dsl/tensor/ir.ts";
 import { printExpr, printProgram } from "../dsl/tensor/print.ts";
 import { specialize } from "../dsl/tensor/program.ts";
@@ -57,7 +57,6 @@ export interface CompileOptions {
  * @throws Refusal where the target or a directive cannot be honoured; InternalError where the compiler is wrong
  */
 export function compile(instance: CheckedInstance, weft: string, options: CompileOptions): Compiled {
-  resetFreshNames();
   const target = targets[options.target];
   const observe = options.observe ?? (() => undefined);
   const directives = options.schedule?.directives ?? [];
@@ -69,7 +68,8 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
       `write \`instance ${instance.kernel} { … }\``,
     );
   observe("check", () => printProgram(instance.program));
-  const { plain, program, planned } = front(instance, weft, options.schedule);
+  const { plain, program, planned, freshNames: taken } = front(instance, weft, options.schedule);
+  continueFreshNames(taken);
   refuseTypes(plain, target);
   observe("desugar", () => printProgram(plain));
   observe("split", () => printProgram(program));
@@ -117,6 +117,7 @@ interface Front {
   readonly plain: Program;
   readonly program: Program;
   readonly planned: Plan;
+  readonly freshNames: number;
 }
 const fronts = new WeakMap<CheckedInstance, Map<Schedule | undefined, Front>>();
 /** The stages that no target enters: made once for an instance and its schedule. */
@@ -126,6 +127,7 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
   let made = known.get(schedule);
   if (made === undefined) {
     const directives = schedule?.directives ?? [];
+    continueFreshNames(instance.freshNames);
     const plain = specialize(desugar(instance.program));
     verifyProgram(plain, "desugar", true);
     const program = split(plain, directives);
@@ -133,7 +135,8 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
     const starts = lineStarts(weft);
     const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
-    made = { plain, program, planned: plan(program, { materialize: named("materialize"), fuse: named("fuse"), lineOf }) };
+    const planned = plan(program, { materialize: named("materialize"), fuse: named("fuse"), lineOf });
+    made = { plain, program, planned, freshNames: freshNames() };
     known.set(schedule, made);
   }
   return made;

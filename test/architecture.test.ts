@@ -14,6 +14,16 @@ const mayImport: Record<string, readonly string[]> = {
   cli: ["dsl", "compiler", "runtime", "kernels", "verify"],
   bench: ["dsl", "compiler", "runtime", "kernels", "verify"],
 };
+/** Files that were longer than they should be when this was written: to be split, never to grow. */
+const known: Record<string, number> = {
+  "dsl/syntax/parser.ts": 712,
+  "dsl/syntax/expression-parser.ts": 534,
+  "dsl/check/prove.ts": 674,
+  "dsl/check/expressions.ts": 640,
+  "dsl/interpret/interpreter.ts": 563,
+  "compiler/plan/plan.ts": 655,
+  "compiler/tile/expression.ts": 482,
+};
 const files = (dir: string): string[] =>
   fs
     .readdirSync(dir, { withFileTypes: true })
@@ -38,16 +48,20 @@ describe.each(Object.keys(mayImport))("%s", (folder) => {
     );
     expect(wrong).toEqual([]);
   });
-  test("no file has grown past one subject", () => {
+  test("no file has grown past one subject, and those that had shrink", () => {
     const long = own
-      .map((f) => [path.relative(root, f), fs.readFileSync(f, "utf8").split("\n").length] as const)
-      .filter(([, n]) => n > 720);
+      .map((f) => [path.relative(root, f), fs.readFileSync(f, "utf8").trimEnd().split("\n").length] as const)
+      .filter(([f, n]) => n > (known[f] ?? 450));
     expect(long).toEqual([]);
   });
 });
-test("the language touches neither files nor network nor clock-bound state", () => {
-  const io = files(path.join(root, "dsl")).filter((f) => importsOf(f).some((i) => i.startsWith("node:")));
-  expect(io).toEqual([]);
+test("the language touches neither files nor network, and neither clock nor chance decides what it says", () => {
+  const impure = files(path.join(root, "dsl")).filter(
+    (f) =>
+      importsOf(f).some((i) => i.startsWith("node:")) ||
+      /performance\.now|Date\.now|new Date|Math\.random|fetch\(|process\./.test(fs.readFileSync(f, "utf8")),
+  );
+  expect(impure).toEqual([]);
 });
 test("the compiler and the runtime name no kernel", () => {
   const named = ["compiler", "runtime"]

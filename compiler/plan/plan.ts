@@ -4,7 +4,7 @@ import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
 import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
-import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
+import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
 import { computeOf, type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
 import { Refusal } from "../refusal.ts";
 import { isExpensive } from "./cost.ts";
@@ -79,11 +79,17 @@ class Planner {
   private readonly made = new Map<string, Define>();
   private readonly proven = new Map<string, boolean>();
   private readonly uses = new Map<string, Use[]>();
-  private readonly late: { write: Write; index: number }[] = [];
+  /** Writes to parameters: after everything that reads them. */
+  private readonly late: Write[] = [];
+  private readonly taken: Set<string>;
 
   constructor(program: Program, options: PlanOptions) {
     this.program = program;
     this.options = options;
+    this.taken = namesIn(program);
+  }
+  private unused(base: string): string {
+    return unused(base, this.taken);
   }
 
   run(): Plan {
@@ -211,7 +217,7 @@ class Planner {
     const costly = domain !== undefined && some(domain, (x) => x.kind === "reduce");
     let visible = domain;
     if (costly && !output) {
-      const flag = `${d.name}_defined`;
+      const flag = this.unused(`${d.name}_defined`);
       this.put({ name: flag, elem: "u32", axes: d.axes, role: "temp" }, { name: "u32" }, undefined);
       stores.push({
         buffer: flag,
@@ -282,13 +288,12 @@ class Planner {
       return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, sweep: true }, line } }];
     }
     const steps: PlannedStep[] = [];
-    let part = 0;
     const lift = (e: Expr): Expr => {
       if (e.kind !== "sweep") return mapChildren(e, lift);
       const axes = [...d.axes, ...e.over.filter((a) => !d.axes.some((x) => x.name === a.name))].filter(
         (a) => freeIndices(e).has(a.name) || e.over.some((o) => o.name === a.name),
       );
-      const name = `${d.name}_sweep${++part}`;
+      const name = this.unused(`${d.name}_sweep`);
       const inner: Define = {
         kind: "define",
         name,
@@ -337,7 +342,7 @@ class Planner {
       });
       const bound = compare("lt", rank(first), s.over[0]!.extent);
       if (total || !prover.proves(bound)) {
-        const counter = `${(first?.name ?? second?.name)!}_count`;
+        const counter = this.unused(`${(first?.name ?? second?.name)!}_count`);
         this.put({ name: counter, elem: "i32", axes: s.outer, role: "temp" }, { name: "i32" }, undefined);
         steps.push({
           kind: "job",
@@ -387,7 +392,7 @@ class Planner {
       this.put({ name: w.tensor, elem: output.elem.name, axes, role: "output" }, output.elem, undefined);
       return [{ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(w, w.tensor)] } }];
     }
-    this.late.push({ write: w, index: this.late.length });
+    this.late.push(w);
     return [];
   }
   private storeOf(w: Write, buffer: string): StoreItem {
@@ -403,10 +408,10 @@ class Planner {
   private lateWrites(): PlannedStep[] {
     const first: PlannedStep[] = [];
     const last: PlannedStep[] = [];
-    const written = new Set(this.late.map((l) => l.write.tensor));
+    const written = new Set(this.late.map((l) => l.tensor));
     const readsElsewhere = (w: Write): boolean => {
       let elsewhere = false;
-      for (const { write } of this.late)
+      for (const write of this.late)
         for (const e of [write.value, ...write.subscripts, ...(write.where ? [write.where] : [])])
           visit(this.expand(e), (x) => {
             if ((x.kind === "read" && x.tensor === w.tensor) || (x.kind === "segment" && x.table === w.tensor)) {
@@ -417,7 +422,7 @@ class Planner {
           });
       return elsewhere;
     };
-    for (const { write: w } of this.late) {
+    for (const w of this.late) {
       const target = this.stored.get(w.tensor)!;
       const line = this.options.lineOf(w.span.start);
       if (w.mode === "add") {
@@ -427,7 +432,7 @@ class Planner {
           last.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: w, line } });
           continue;
         }
-        const temp = `${w.tensor}_new`;
+        const temp = this.unused(`${w.tensor}_new`);
         const type = computeOf({ name: target.elem });
         const read: Expr = { kind: "read", tensor: w.tensor, subscripts: target.axes.map((a) => indexVar(a.name)), type, span: w.span };
         this.put({ name: temp, elem: wide(type).name, axes: target.axes, role: "temp" }, wide(type), undefined);
@@ -448,7 +453,7 @@ class Planner {
         last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(w, w.tensor)] } });
         continue;
       }
-      const temp = `${w.tensor}_new`;
+      const temp = this.unused(`${w.tensor}_new`);
       this.put({ name: temp, elem: wide(w.value.type).name, axes: w.axes, role: "temp" }, wide(w.value.type), undefined);
       const store = this.storeOf(w, temp);
       first.push({
@@ -522,7 +527,7 @@ class Planner {
     const copies: PlannedStep[] = [];
     for (const n of s.nexts) {
       const state = s.states.find((x) => x.name === n.state)!;
-      const name = `${n.state}_next`;
+      const name = this.unused(`${n.state}_next`);
       const elem = wide(state.type);
       const subscripts = n.axes.map((a) => indexVar(a.name));
       const old: Expr = { kind: "read", tensor: n.state, subscripts, type: state.type, span: s.span };

@@ -3,7 +3,7 @@
  */
 
 import type { Directive } from "../../dsl/check/schedules.ts";
-import { freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, Plan } from "../plan/plan.ts";
@@ -13,7 +13,6 @@ import { multipleOf, type Tiling } from "./shape.ts";
 type Sized = Extract<Directive, { size: number }>;
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 const powerUp = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
-const base = (name: string): string => name.split("$")[0]!;
 const constant = (e: Expr): number | undefined => (e.kind === "const" ? Number(e.value) : undefined);
 
 /** Sizes by index, and the number of threads: the form in which a schedule speaks. */
@@ -51,13 +50,13 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     );
   }
   const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
-  if (axes.length === 0) return make(reduces.length && long ? [[base(long.name), 256]] : [], 256);
+  if (axes.length === 0) return make(reduces.length && long ? [[baseName(long.name), 256]] : [], 256);
   if (profile.rowsByThreads || long === undefined) return make(pack(axes, 64), 64);
   // A row of threads to each result: neighbours read neighbours.
   return make(
     [
       [axes.at(-1)!.name, 4],
-      [base(long.name), profile.warp],
+      [baseName(long.name), profile.warp],
     ],
     4 * profile.warp,
   );
@@ -133,7 +132,7 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
       });
     const want = bits < 8 ? 32 / bits : 4;
     for (let n = Math.min(8, want); n > 1; n /= 2)
-      if (multipleOf(axis.extent) % n === 0 && axis.range === undefined) return [[base(axis.name), n]];
+      if (multipleOf(axis.extent) % n === 0 && axis.range === undefined) return [[baseName(axis.name), n]];
     return [];
   });
 }
@@ -144,7 +143,7 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   const own = directives.filter((d) => !("definition" in d) || d.definition === undefined || names.has(d.definition));
   const known = new Set([
     ...axesOf(job).map((a) => a.name),
-    ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)).flatMap((r) => r.axes.map((a) => base(a.name))) : []),
+    ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)).flatMap((r) => r.axes.map((a) => baseName(a.name))) : []),
   ]);
   const tiles = own.filter((d): d is Sized => d.kind === "tile" && known.has(d.index));
   const unrolled = own.filter((d): d is Sized => d.kind === "unroll" && known.has(d.index));

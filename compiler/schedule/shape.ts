@@ -1,4 +1,5 @@
 /** The tile that a block computes: its axes, and how registers and threads share them. */
+import { baseName } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { Layout } from "../layout/layout.ts";
 import type { TileAxis } from "../tile/ir.ts";
@@ -21,7 +22,6 @@ export interface Tiling {
 }
 
 const log2 = (n: number): number => Math.round(Math.log2(n));
-const base = (name: string): string => name.split("$")[0]!;
 
 export class LaunchShape {
   readonly axes: readonly TileAxis[];
@@ -64,11 +64,11 @@ export class LaunchShape {
     return a ? a.threads * a.registers : 1;
   }
   spread(index: string): { axis: string; extent: number } | undefined {
-    const s = this.tiling.spread.find((x) => x.index === base(index));
+    const s = this.tiling.spread.find((x) => x.index === baseName(index));
     return s && s.threads > 1 ? { axis: `${s.index}.threads`, extent: s.threads } : undefined;
   }
   unroll(index: string): { axis: string; extent: number } | undefined {
-    const s = this.tiling.unroll.find((x) => x.index === base(index));
+    const s = this.tiling.unroll.find((x) => x.index === baseName(index));
     return s && s.registers > 1 ? { axis: `${s.index}.unroll`, extent: s.registers } : undefined;
   }
   divides(extent: Expr, width: number): boolean {

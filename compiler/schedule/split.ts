@@ -4,8 +4,9 @@
  * Requires an operation that may be reassociated. A chunk without elements is undefined for max and min, and so takes no part.
  */
 import type { Directive } from "../../dsl/check/schedules.ts";
-import { add, freeIndices, indexVar, mapChildren, mul, num, op } from "../../dsl/tensor/expr.ts";
+import { add, baseName, freeIndices, indexVar, mapChildren, mul, num, op } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Program, Statement } from "../../dsl/tensor/ir.ts";
+import { namesIn, unused } from "../../dsl/tensor/program.ts";
 import { Refusal } from "../refusal.ts";
 
 type Split = Extract<Directive, { size: number }>;
@@ -16,7 +17,8 @@ export function split(program: Program, directives: readonly Directive[]): Progr
   const whole = program.statements.some((s) => s.kind === "define" && s.axes.length === 0 && s.value.kind === "reduce");
   if (splits.length === 0 && !whole) return program;
   const done = new Set<Split>();
-  const statements = program.statements.flatMap((s) => cut(s, splits, done));
+  const taken = namesIn(program);
+  const statements = program.statements.flatMap((s) => cut(s, splits, done, taken));
   for (const d of splits)
     if (!done.has(d))
       throw new Refusal(
@@ -27,13 +29,13 @@ export function split(program: Program, directives: readonly Directive[]): Progr
       );
   return { ...program, statements };
 }
-function cut(s: Statement, splits: readonly Split[], done: Set<Split>): Statement[] {
+function cut(s: Statement, splits: readonly Split[], done: Set<Split>, taken: Set<string>): Statement[] {
   if (s.kind !== "define") return [s];
   const parts: Define[] = [];
   const rewrite = (e: Expr, root: boolean): Expr => {
     if (e.kind !== "reduce") return mapChildren(e, (c) => rewrite(c, false));
     const axis = e.axes[0]!;
-    const wanted = splits.find((d) => d.index === axis.name && (d.definition === undefined || d.definition === s.name));
+    const wanted = splits.find((d) => d.index === baseName(axis.name) && (d.definition === undefined || d.definition === s.name));
     if (wanted === undefined) {
       // A result of one element would leave the device to one block.
       const alone =
@@ -43,7 +45,7 @@ function cut(s: Statement, splits: readonly Split[], done: Set<Split>): Statemen
         reassociates.has(e.op) &&
         axis.range === undefined &&
         axis.extent.kind !== "const";
-      return alone ? pieces(e, s, 64, parts) : e;
+      return alone ? pieces(e, s, 64, parts, taken) : e;
     }
     if (!reassociates.has(e.op) || e.axes.length !== 1)
       throw new Refusal(
@@ -53,12 +55,12 @@ function cut(s: Statement, splits: readonly Split[], done: Set<Split>): Statemen
         "split takes a sum, prod, max, min, all or any over one index",
       );
     done.add(wanted);
-    return pieces(e, s, wanted.size, parts);
+    return pieces(e, s, wanted.size, parts, taken);
   };
   const value = rewrite(s.value, true);
   return [...parts, { ...s, value }];
 }
-function pieces(e: Extract<Expr, { kind: "reduce" }>, s: Define, n: number, parts: Define[]): Expr {
+function pieces(e: Extract<Expr, { kind: "reduce" }>, s: Define, n: number, parts: Define[], taken: Set<string>): Expr {
   const axis = e.axes[0]!;
   const chunk: Axis = { name: `${axis.name}_chunk`, extent: num(n) };
   const length = op("div", [add(axis.extent, num(n - 1)), num(n)], "int");
@@ -70,7 +72,7 @@ function pieces(e: Extract<Expr, { kind: "reduce" }>, s: Define, n: number, part
     : { from: low, to: high };
   const own = freeIndices(e);
   const outer = s.axes.filter((a) => own.has(a.name));
-  const name = `${s.name}_part${parts.length === 0 ? "" : parts.length + 1}`;
+  const name = unused(`${s.name}_part`, taken);
   const { where, ...open } = e;
   parts.push({
     kind: "define",

@@ -9,7 +9,7 @@ import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/c
 import { combined } from "../../dsl/check/monoids.ts";
 import { Prover } from "../../dsl/check/prove.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
-import { and, compare, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, compare, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
@@ -362,15 +362,19 @@ export class Lowering {
   }
   /** All components of a reduction. */
   reduce(e: Reduce, env: Env): Value[] {
+    const needs = this.held(e, env);
+    // What does not change with the loops around it is folded once, before them.
+    return this.builder.hoisted(needs, () => this.fold(e, env, needs));
+  }
+  /** The values of the indices and vars that stand in an expression, and the condition under which it is wanted. */
+  private held(e: Expr, env: Env): Value[] {
     const names = new Set<string>();
     visit(e, (x) => {
       if ((x.kind === "index" || x.kind === "var") && env.values.has(x.name)) names.add(x.name);
     });
-    const needs = [...[...names].map((n) => env.values.get(n)!), ...(env.guard === undefined ? [] : [env.guard])];
-    // What does not change with the loops around it is folded once, before them.
-    return this.builder.hoisted(needs, () => this.fold(e, env));
+    return [...[...names].map((n) => env.values.get(n)!), ...(env.guard === undefined ? [] : [env.guard])];
   }
-  private fold(e: Reduce, env: Env): Value[] {
+  private fold(e: Reduce, env: Env, held: readonly Value[]): Value[] {
     const b = this.builder;
     const bodyType = e.bodies[0]!.type;
     const init = this.identity(e, bodyType);
@@ -378,11 +382,7 @@ export class Lowering {
     const last = e.axes.at(-1)!;
     const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : this.shape.spread(last.name);
     const unroll = e.monoid ? undefined : this.shape.unroll(last.name);
-    const outer = [
-      ...new Set([...freeIndices(e)].flatMap((n) => (env.values.has(n) ? b.axes(env.values.get(n)!) : []))),
-      ...(env.guard === undefined ? [] : b.axes(env.guard)),
-    ];
-    const carriedAxes = [...new Set([...outer, ...(spread ? [spread.axis] : [])])];
+    const carriedAxes = [...new Set([...held.flatMap((v) => b.axes(v)), ...(spread ? [spread.axis] : [])])];
     const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
       const axis = e.axes[k];
       if (axis === undefined) return this.accumulate(e, condition, at, acc, inner, init, unroll?.axis);
@@ -403,7 +403,7 @@ export class Lowering {
         width > 1 && b.constantOf(from) !== 0
           ? this.times(b.map("truncdiv", [b.map("max", [from, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width))
           : from;
-      return b.loop(axis.name.split("$")[0]!, start, end, width, acc, carriedAxes, (index, carried) => {
+      return b.loop(baseName(axis.name), start, end, width, acc, carriedAxes, (index, carried) => {
         let raw = index;
         if (lastAxis && spread) raw = b.map("add", [raw, b.coordinate(spread.axis)], "i32");
         if (lastAxis && unroll)
@@ -442,7 +442,8 @@ export class Lowering {
     if (e.op === "argmax" || e.op === "argmin") {
       let v = values[0]!;
       const type = b.elem(v);
-      if (e.op === "argmin") v = b.map("neg", [v], type);
+      // The order turned round; of integers the complement, since the least one has no negative.
+      if (e.op === "argmin") v = b.map(type === "f32" || type === "f64" ? "neg" : "not", [v], type);
       // NaN ranks below everything.
       if (type === "f32" || type === "f64") v = b.map("select", [b.map("eq", [v, v], "bool"), v, init[0]!], type);
       values = [v, at.values.get(e.axes[0]!.name)!];

@@ -1,7 +1,7 @@
 /** Jobs that walk a row in order: prefix sums and scans, topk, compact, group, accumulation. One thread to a row. */
 import { domainOf, rangeCondition } from "../../dsl/check/domain.ts";
 import { InternalError } from "../../dsl/diagnostics.ts";
-import { and, indexVar, isTrue } from "../../dsl/tensor/expr.ts";
+import { and, baseName, indexVar, isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, NewAxis, Write } from "../../dsl/tensor/ir.ts";
 import type { RowJob } from "../plan/plan.ts";
 import { type Env, elemOf, type Lowering, lowest, pointOf } from "./expression.ts";
@@ -30,7 +30,7 @@ function nest(
   const [first, ...rest] = axes;
   if (first === undefined) return body(env, inits);
   const extent = l.value(first.extent, env);
-  return l.builder.loop(first.name.split("$")[0]!, l.int(0), extent, 1, inits, carried, (index, values) => {
+  return l.builder.loop(baseName(first.name), l.int(0), extent, 1, inits, carried, (index, values) => {
     const inner: Env = {
       ...env,
       values: new Map(env.values).set(first.name, index),
@@ -58,7 +58,7 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
   const combine = e.op === "scan" ? { op: "monoid" as const, monoid: e.monoid!, type: e.type } : { op: "sum" as const, type: e.type };
   const init = l.identity(combine, e.bodies[0]!.type);
   const from = l.int(0);
-  b.loop(axis.name, from, extent, 1, init, rowAxes(env, l), (step, acc) => {
+  b.loop(baseName(axis.name), from, extent, 1, init, rowAxes(env, l), (step, acc) => {
     const index = e.reverse ? b.map("sub", [b.map("sub", [extent, l.int(1)], "i32"), step], "i32") : step;
     const at: Env = {
       ...env,

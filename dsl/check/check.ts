@@ -3,7 +3,7 @@ import type { Diagnostic, Diagnostics } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
 import { parse } from "../syntax/parser.ts";
 import { desugar } from "../tensor/desugar.ts";
-import { bool, resetFreshNames } from "../tensor/expr.ts";
+import { bool, continueFreshNames, freshNames } from "../tensor/expr.ts";
 import type { Program } from "../tensor/ir.ts";
 import { computeOf } from "../tensor/types.ts";
 import { verifyProgram } from "../tensor/verify.ts";
@@ -21,6 +21,8 @@ export interface CheckedInstance {
   /** False where types or static dimensions are stand-ins: it can be checked and interpreted, not compiled. */
   readonly complete: boolean;
   readonly program: Program;
+  /** Fresh names that the program may hold: those made later go on from here. */
+  readonly freshNames: number;
 }
 export interface Checked {
   readonly text: string;
@@ -31,7 +33,7 @@ export interface Checked {
 }
 
 export function check(text: string): Checked {
-  resetFreshNames();
+  continueFreshNames(0);
   const { file, diagnostics } = parse(text);
   const declarations = declare(file, diagnostics);
   const instances: CheckedInstance[] = [];
@@ -46,7 +48,7 @@ export function check(text: string): Checked {
     for (const { binding, complete } of bindingsOf(kernel, own, declarations, diagnostics)) {
       const program = checkKernel(kernel, binding, declarations, diagnostics);
       if (!diagnostics.hasErrors) verifyProgram(program, "check");
-      instances.push({ kernel: kernel.name.text, name: bindingName(binding), complete, program });
+      instances.push({ kernel: kernel.name.text, name: bindingName(binding), complete, program, freshNames: freshNames() });
       // Schedules may name what softmax and its like stand for, as `weft explain` prints it.
       if (!scheduled.has(kernel.name.text)) scheduled.set(kernel.name.text, desugar(program));
     }
@@ -56,6 +58,13 @@ export function check(text: string): Checked {
     const checked = s.kind === "schedule" ? checkSchedule(s, scheduled.get(s.kernel.text), diagnostics) : undefined;
     return checked ? [checked] : [];
   });
+  const places = new Set<string>();
+  for (const s of schedules) {
+    const place = `${s.name ?? s.kernel} on ${[s.target, s.arch, ...s.features].filter(Boolean).join(" ")}`;
+    const key = `${s.kernel} ${place}`;
+    if (places.has(key)) diagnostics.add("W102", s.span, `schedule \`${place}\` is declared twice`);
+    places.add(key);
+  }
   return { text, instances, schedules, diagnostics: diagnostics.sorted(), ok: !diagnostics.hasErrors };
 }
 

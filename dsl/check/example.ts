@@ -8,6 +8,9 @@ import { conjuncts, type Facts, type Formula, unfold } from "./prove.ts";
 
 class Undecided extends Error {}
 
+/** Evaluations of one search: what it finds depends on the program alone, not on the machine's speed. */
+const mostSteps = 150_000;
+
 export interface Example {
   /** Dimensions, indices and table cells, in the order in which they were chosen. */
   readonly values: ReadonlyMap<string, number>;
@@ -38,15 +41,15 @@ export function findExample(facts: Facts, goal: Expr, budget = 4000): Example | 
 
 function tryAll(facts: Facts, goal: Expr, sizes: readonly number[], budget: number): Example | undefined {
   const tape: { at: number; of: number }[] = [];
-  const end = performance.now() + 60;
-  for (let run = 0; run < budget && performance.now() < end; run++) {
+  const work = { steps: 0 };
+  for (let run = 0; run < budget && work.steps < mostSteps; run++) {
     let head = 0;
     const choose = (of: number): number => {
       if (of <= 0) throw new Undecided();
       if (head === tape.length) tape.push({ at: 0, of });
       return tape[head++]!.at;
     };
-    const found = attempt(facts, goal, sizes, choose);
+    const found = attempt(facts, goal, sizes, choose, work);
     if (found) return found;
     tape.length = head;
     while (tape.length > 0 && tape.at(-1)!.at + 1 >= tape.at(-1)!.of) tape.pop();
@@ -56,10 +59,17 @@ function tryAll(facts: Facts, goal: Expr, sizes: readonly number[], budget: numb
   return undefined;
 }
 
-function attempt(facts: Facts, goal: Expr, sizes: readonly number[], choose: (of: number) => number): Example | undefined {
+function attempt(
+  facts: Facts,
+  goal: Expr,
+  sizes: readonly number[],
+  choose: (of: number) => number,
+  work: { steps: number },
+): Example | undefined {
   const values = new Map<string, number>();
   const cells = new Map<string, number>();
   const env: Environment = {
+    work,
     values,
     formulas: facts.formulas ?? new Map(),
     cell(tensor, args) {
@@ -138,6 +148,7 @@ function quietly(e: Expr, env: Environment): number | undefined {
 }
 
 interface Environment {
+  readonly work: { steps: number };
   readonly values: Map<string, number>;
   readonly formulas: ReadonlyMap<string, Formula>;
   cell(tensor: string, args: readonly number[]): number;
@@ -146,6 +157,7 @@ interface Environment {
 
 /** Integer and bool expressions over exact integers; true is 1. Throws where a value cannot be had. */
 function evaluate(e: Expr, env: Environment): number {
+  env.work.steps++;
   switch (e.kind) {
     case "const":
       return Number(e.value);

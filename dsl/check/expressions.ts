@@ -164,7 +164,8 @@ export class ExpressionChecker {
   private name(e: Extract<ast.Expr, { kind: "name" }>, scope: Scope, want?: Compute): Expr {
     const bound = scope.vars.get(e.name);
     if (bound) return bound.kind === "const" ? bound : { ...bound, span: e.span };
-    if (scope.indices.has(e.name)) return indexVar(e.name, e.span);
+    const index = scope.indices.get(e.name);
+    if (index) return indexVar(index.axis.name, e.span);
     const view = scope.views.get(e.name);
     if (view) return this.readView(view, [], e.name, scope, e.span);
     const fnDim = scope.dims.get(e.name);
@@ -539,7 +540,8 @@ export class ExpressionChecker {
         : undefined;
       const later = list.slice(list.indexOf(b) + 1).flatMap((x) => (x.range ? [x.range.from, x.range.to] : []));
       const extent = b.extent ? this.integer(b.extent, inner, "an extent") : inferExtent(this, b.name, [...uses, ...later], inner, range);
-      const axis: Axis = { name: b.name.text, extent, ...(range ? { range } : {}) };
+      // What a fn binds must not capture an index of the caller, which its arguments may hold.
+      const axis: Axis = { name: scope.closed ? freshName(b.name.text) : b.name.text, extent, ...(range ? { range } : {}) };
       axes.push(axis);
       inner = withIndices(inner, [axis]);
     }

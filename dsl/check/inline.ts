@@ -3,6 +3,7 @@ import type * as ast from "../syntax/ast.ts";
 import { and, freeIndices, freshName, indexVar, isTrue, mapAxis, op, substitute } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
 import { printExpr } from "../tensor/print.ts";
+import { unused } from "../tensor/program.ts";
 import { isInteger } from "../tensor/types.ts";
 import type { ExpressionChecker } from "./expressions.ts";
 import { emptyScope, type Scope, type View, withVar } from "./scope.ts";
@@ -125,19 +126,13 @@ function tensorIn(
     context.report("W404", p.expr.span, "the left-hand side of a definition lists indices, not expressions");
     return [];
   });
-  const { axes: own, where, inner } = checker.binders(binders, [valueSyntax, ...(lhs.where ? [lhs.where] : [])], body, lhs.where);
-  const raw = checker.expr(valueSyntax, inner);
-  const named = new Map(own.map((a) => [a.name, indexVar(freshName(a.name))] as const));
-  const by = new Map<string, Expr>([...locals, ...named]);
-  const axes = own.map((a) => ({ ...mapAxis(a, (x) => substitute(x, by)), name: (named.get(a.name) as { name: string }).name }));
-  const value = substitute(raw, by);
+  const { axes, where, inner } = checker.binders(binders, [valueSyntax, ...(lhs.where ? [lhs.where] : [])], body, lhs.where);
+  const value = substitute(checker.expr(valueSyntax, inner), locals);
   const used = freeIndices(value);
   const outer = [...caller.indices.values()].filter((i) => used.has(i.axis.name) && !axes.some((a) => a.name === i.axis.name));
-  const condition = and(...outer.map((i) => i.where), where ? substitute(where, by) : undefined);
-  const base = `${fn.name.text}_${lhs.name!.text}`;
-  let name = base;
-  for (let k = 2; context.tensors.has(name); k++) name = `${base}${k}`;
-  const all = [...outer.map((i) => i.axis), ...axes];
+  const condition = and(...outer.map((i) => i.where), where ? substitute(where, locals) : undefined);
+  const name = unused(`${fn.name.text}_${lhs.name!.text}`, context.taken);
+  const all = [...outer.map((i) => i.axis), ...axes.map((a) => mapAxis(a, (x) => substitute(x, locals)))];
   context.hoist({
     kind: "define",
     name,

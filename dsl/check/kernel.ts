@@ -14,11 +14,19 @@ export function checkKernel(kernel: ast.Kernel, binding: Binding, declarations: 
   return new KernelChecker(kernel, new Context(binding, declarations, diagnostics)).run();
 }
 
+/** The names that a kernel gives to tensors: parameters, outputs, and what its statements define. */
+function tensorNames(k: ast.Kernel): string[] {
+  const of = (s: ast.Statement): ast.Lhs[] =>
+    s.kind === "fold" ? [...s.states.map((x) => x.lhs), ...s.body.flatMap(of), ...s.emits.map((x) => x.lhs)] : [...s.results];
+  return [...k.params, ...k.outputs, ...k.body.flatMap(of)].flatMap((x) => (x.name ? [x.name.text] : []));
+}
+
 class KernelChecker extends StatementChecker {
   run(): Program {
     const k = this.kernel;
     const { binding } = this.context;
     for (const name of k.broken ?? []) this.context.poisoned.add(name);
+    for (const name of tensorNames(k)) this.context.taken.add(name);
     for (const d of k.dims) {
       if (this.context.dims.has(d.name.text)) this.context.report("W102", d.name.span, `dimension \`${d.name.text}\` is declared twice`);
       const value = binding.dims.get(d.name.text);
@@ -222,7 +230,7 @@ class KernelChecker extends StatementChecker {
         this.context.report("W102", name.span, `\`${name.text}\` is already defined`);
       const type: Compute = output ? computeOf(elem) : computeOf(m.elem);
       this.context.define({ name: name.text, kind: output ? "output" : "definition", type, elem, axes: m.axes, span: name.span }, m.domain);
-      if (value.kind !== "group" ? k === 1 : k === 1) this.distinct.add(name.text);
+      if (k === 1) this.distinct.set(name.text, value.kind === "group" && m.domain === undefined ? "permutation" : "distinct");
       return { name: name.text, axes: m.axes, elem, output: output !== undefined };
     });
     // Declared domains of outputs are resolved once all results exist.

@@ -207,9 +207,21 @@ export class Atoms {
     return this.atom({ kind, a, b });
   }
 
-  /** floor(a / b), b > 0: multiples of b leave the numerator, common factors cancel, nested divisions merge. */
+  /** Positive for all values, where it is not 0: a sum of products of natural symbols. */
+  private positive(p: Poly): boolean {
+    return [...p].every(
+      ([m, c]) =>
+        c > 0 &&
+        idsOf(m).every((id) => {
+          const a = this.list[id]!;
+          return a.kind === "symbol" && a.natural;
+        }),
+    );
+  }
+  /** floor(a / b), b not 0: multiples of b leave the numerator; for a positive b common factors cancel and nested divisions merge. */
   divide(a: Poly, b: Poly): Poly {
     const c = constantOf(b);
+    if (c !== undefined && c < 0) return this.divide(negate(a), negate(b));
     if (c === 1) return a;
     let whole = constant(0);
     let rest = a;
@@ -247,7 +259,7 @@ export class Atoms {
     }
     const only = rest.size === 1 ? [...rest][0]! : undefined;
     const inner = only?.[1] === 1 && idsOf(only[0]).length === 1 ? this.list[Number(only[0])] : undefined;
-    if (inner?.kind === "quotient") return plus(whole, this.divide(inner.numerator, times(inner.divisor, b)));
+    if (inner?.kind === "quotient" && this.positive(b)) return plus(whole, this.divide(inner.numerator, times(inner.divisor, b)));
     return plus(whole, this.atom({ kind: "quotient", numerator: rest, divisor: b }));
   }
 }

@@ -1,7 +1,7 @@
 /** Schedules as checked data: every directive of the language is known, its names resolved, its form checked (docs/language.md, "Schedules"). */
 import type { Diagnostics, Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
-import { visit } from "../tensor/expr.ts";
+import { baseName, visit } from "../tensor/expr.ts";
 import type { Expr, Program, Statement } from "../tensor/ir.ts";
 import { nearest } from "./functions.ts";
 
@@ -81,6 +81,13 @@ export function checkSchedule(s: ast.Schedule, program: Program | undefined, dia
   if (s.where) diagnostics.add("W604", s.where.span, "schedules chosen at launch by a condition are not built yet: drop the `where`");
   const names = namesOf(program);
   const list = s.directives.flatMap((d) => directive(d, names, diagnostics));
+  const said = new Set<string>();
+  for (const d of list) {
+    const what =
+      "index" in d ? `${d.kind} ${d.definition ? `${d.definition}.` : ""}${d.index}` : "name" in d ? `${d.kind} ${d.name}` : d.kind;
+    if (said.has(what)) diagnostics.add("W603", d.span, `\`${what}\` is said twice`);
+    said.add(what);
+  }
   return {
     ...(s.name ? { name: s.name.text } : {}),
     kernel: s.kernel.text,
@@ -102,7 +109,7 @@ function namesOf(program: Program): Names {
   const expr = (e: Expr | undefined): void => {
     if (e)
       visit(e, (x) => {
-        if (x.kind === "reduce") for (const a of x.axes) indices.add(a.name);
+        if (x.kind === "reduce") for (const a of x.axes) indices.add(baseName(a.name));
       });
   };
   const statement = (s: Statement): void => {
@@ -170,10 +177,15 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
       wrong = true;
       continue;
     }
-    if (name === undefined && known.later === undefined) {
-      diagnostics.add("W603", item.expr.span, `\`${d.name.text}\` takes names`, { help: form[known.takes](d.name.text) });
-      wrong = true;
-      continue;
+    if (known.later === undefined) {
+      const extra =
+        item.in ?? item.by ?? (known.takes === "sizes" ? undefined : (item.values?.[0] ?? (definition ? item.expr : undefined)));
+      if (name === undefined || extra) {
+        const text = name === undefined ? "takes names" : `takes ${known.takes} alone`;
+        diagnostics.add("W603", extra?.span ?? item.expr.span, `\`${d.name.text}\` ${text}`, { help: form[known.takes](d.name.text) });
+        wrong = true;
+        continue;
+      }
     }
     if (name === undefined || name === "buffers" || d.name.text === "group") continue;
     const scope = known.takes === "definitions" ? names.definitions : names.indices;

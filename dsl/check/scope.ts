@@ -1,7 +1,7 @@
 /** What names mean while a kernel is checked. */
 import type { Code, Diagnostics, Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
-import { and, isTrue } from "../tensor/expr.ts";
+import { and, baseName, isTrue } from "../tensor/expr.ts";
 import type { Axis, Define, Expr, Monoid } from "../tensor/ir.ts";
 import type { Compute, ElemType, Storage } from "../tensor/types.ts";
 import { domainOf, rangeCondition, type TensorDomain } from "./domain.ts";
@@ -32,6 +32,7 @@ export interface BoundIndex {
 }
 
 export interface Scope {
+  /** By the name in the text; inside a fn the axis has a name of its own. */
   readonly indices: ReadonlyMap<string, BoundIndex>;
   /** `let` names, fn parameters and monoid operands. */
   readonly vars: ReadonlyMap<string, Expr>;
@@ -45,7 +46,7 @@ export const emptyScope: Scope = { indices: new Map(), vars: new Map(), views: n
 
 export function withIndices(scope: Scope, axes: readonly Axis[], where?: Expr): Scope {
   const indices = new Map(scope.indices);
-  for (const axis of axes) indices.set(axis.name, { axis, ...(where ? { where } : {}) });
+  for (const axis of axes) indices.set(baseName(axis.name), { axis, ...(where ? { where } : {}) });
   return { ...scope, indices };
 }
 export const withVar = (scope: Scope, name: string, value: Expr): Scope => ({ ...scope, vars: new Map(scope.vars).set(name, value) });
@@ -73,6 +74,8 @@ export class Context {
   readonly tensors = new Map<string, TensorInfo>();
   readonly domains = new Map<string, TensorDomain>();
   readonly tables = new Map<string, TableType>();
+  /** Every name that the text of the kernel gives to a tensor: what fns make must not take one. */
+  readonly taken = new Set<string>();
   /** Names of parameters that this instance leaves out (`b: f32[N] if bias`). */
   readonly absent = new Set<string>();
   readonly monoids = new Map<string, Monoid>();

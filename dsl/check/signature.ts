@@ -19,8 +19,8 @@ export class SignatureChecker {
   protected readonly outputs = new Map<string, Output>();
   protected readonly unique: Unique[] = [];
   protected readonly written = new Map<string, Span>();
-  /** Results of topk, compact and group, whose elements are distinct. */
-  protected readonly distinct = new Set<string>();
+  /** Index results of topk, compact and group: distinct along their last axis; those of a total group are all indices. */
+  protected readonly distinct = new Map<string, "distinct" | "permutation">();
 
   constructor(kernel: ast.Kernel, context: Context) {
     this.kernel = kernel;

@@ -1,7 +1,7 @@
 /** Definitions and writes: indices and their extents, stored types, totality, places that differ. */
 import type { Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
-import { and, compare, indexVar, num, op, some, substitute } from "../tensor/expr.ts";
+import { and, compare, freeIndices, indexVar, num, op, some, substitute } from "../tensor/expr.ts";
 import type { Axis, Define, Expr, Output, Statement, Write } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { computeOf, type ElemType, isFloat, isInteger } from "../tensor/types.ts";
@@ -296,7 +296,24 @@ export abstract class StatementChecker extends SignatureChecker {
       span: lhs.name!.span,
     };
     if (write.mode === "set") this.injective(write, inside, output);
+    if (output)
+      this.obligations.total(
+        `${target.name}[${subscripts.map((x) => printExpr(x)).join(", ")}]`,
+        and(where, domainOf(value, this.context.domains)),
+        point,
+        lhs.span,
+        value,
+      );
     return [write];
+  }
+  /** What is known of a subscript that reads an index result at `axis` itself and nowhere else. */
+  private distinctAlong(s: Expr, axis: Axis): "distinct" | "permutation" | undefined {
+    if (s.kind !== "read") return undefined;
+    const last = s.subscripts.at(-1);
+    const own = last?.kind === "index" && last.name === axis.name && s.subscripts.slice(0, -1).every((x) => !freeIndices(x).has(axis.name));
+    const whole = own && printExpr(axis.extent) === printExpr(this.context.tensors.get(s.tensor)!.axes.at(-1)!.extent);
+    const known = own ? this.distinct.get(s.tensor) : undefined;
+    return known === "permutation" && !whole ? "distinct" : known;
   }
   /** Different points write different places: rules 30 and 31. */
   protected injective(w: Write, at: Point, output: Output | undefined): void {
@@ -304,17 +321,18 @@ export abstract class StatementChecker extends SignatureChecker {
     const open = w.axes.filter((a) => !direct.has(a.name));
     const computed = w.subscripts.filter((s) => s.kind !== "index");
     const places = `${w.tensor}[${w.subscripts.map((s) => printExpr(s)).join(", ")}]`;
-    if (output && !(open.length === 1 && computed.length === 1 && computed[0]!.kind === "read" && this.distinct.has(computed[0]!.tensor)))
+    // `order[t]` for every t, with what stands before t held.
+    const through = open.length === 1 && computed.length === 1 ? this.distinctAlong(computed[0]!, open[0]!) : undefined;
+    if (output && through !== "permutation")
       this.context.report(
         "W306",
         w.span,
         `\`${places}\`: an output is written at its own indices, or through a permutation from \`group\``,
         { help: "make it an inout parameter, or write it at plain indices" },
       );
-    if (open.length === 0) return;
+    if (open.length === 0 || through) return;
     if (computed.length === 1 && open.length === 1) {
       const s = computed[0]!;
-      if (s.kind === "read" && this.distinct.has(s.tensor)) return;
       const other = indexVar(`${open[0]!.name}'`);
       const moved = substitute(s, new Map([[open[0]!.name, other]]));
       const prover = this.context.prover(

@@ -5,22 +5,14 @@
 import { and, compare, freeIndices, indexVar, isTrue, mapChildren, num, op } from "./expr.ts";
 import type { Axis, Define, Expr, Program, Statement } from "./ir.ts";
 import { printAxis, printExpr } from "./print.ts";
+import { namesIn, namesOf, unused } from "./program.ts";
 import type { Compute } from "./types.ts";
 
 export function desugar(program: Program): Program {
-  const taken = new Set([...program.params, ...program.outputs, ...program.dims].map((x) => x.name));
-  for (const s of program.statements) for (const name of namesOf(s)) taken.add(name);
+  const taken = namesIn(program);
   const known = new Map<string, string>();
   return { ...program, statements: program.statements.flatMap((s) => statement(s, taken, known)) };
 }
-const namesOf = (s: Statement): string[] =>
-  s.kind === "define"
-    ? [s.name]
-    : s.kind === "fold"
-      ? [...s.states.map((x) => x.name), ...s.body.flatMap(namesOf)]
-      : s.kind === "write"
-        ? [s.tensor]
-        : s.results.flatMap((r) => (r.name ? [r.name] : []));
 
 /** Definitions made so far, by what they say: a maximum that two statements need is one. */
 class Made {
@@ -38,9 +30,7 @@ class Made {
     const text = `${axes.map(printAxis).join()} ${where ? printExpr(where) : ""} ${printExpr(value)}`;
     const old = this.known.get(text);
     if (old) return old;
-    let name = `${this.owner}_${part}`;
-    for (let n = 2; this.taken.has(name); n++) name = `${this.owner}_${part}${n}`;
-    this.taken.add(name);
+    const name = unused(`${this.owner}_${part}`, this.taken);
     this.known.set(text, name);
     this.list.push({ kind: "define", name, axes, ...(where ? { where } : {}), value, output: false, span: value.span });
     return name;

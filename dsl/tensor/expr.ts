@@ -139,11 +139,15 @@ export function some(e: Expr, test: (e: Expr) => boolean): boolean {
 }
 
 let fresh = 0;
+/** The user's part of a name. */
+export const baseName = (name: string): string => name.split("$")[0]!;
 /** A name that no program has: the part before `$` is the user's. */
-export const freshName = (base: string): string => `${base.split("$")[0]}$${++fresh}`;
-/** Makes names made from here on the same for the same input. */
-export const resetFreshNames = (): void => {
-  fresh = 0;
+export const freshName = (base: string): string => `${baseName(base)}$${++fresh}`;
+/** How many fresh names there are so far. */
+export const freshNames = (): number => fresh;
+/** Fresh names go on after `count`: the same for the same input, and none that a program of so many has already. */
+export const continueFreshNames = (count: number): void => {
+  fresh = count;
 };
 
 /** Replaces indices and vars by expressions; what a reduction or `let` binds inside is renamed, so that nothing is captured. */

@@ -2,6 +2,25 @@
 import { mapAxis, mapChildren, substitute, visit } from "./expr.ts";
 import type { Axis, Define, Expr, Program, Statement } from "./ir.ts";
 
+/** The tensors that a statement makes or writes. */
+export const namesOf = (s: Statement): string[] =>
+  s.kind === "define"
+    ? [s.name]
+    : s.kind === "fold"
+      ? [...s.states.map((x) => x.name), ...s.body.flatMap(namesOf), ...s.emits.map((d) => d.name)]
+      : s.kind === "write"
+        ? [s.tensor]
+        : s.results.flatMap((r) => (r.name ? [r.name] : []));
+/** Every name of a program that a new definition must not take. */
+export const namesIn = (p: Program): Set<string> =>
+  new Set([...[...p.params, ...p.outputs, ...p.dims].map((x) => x.name), ...p.statements.flatMap(namesOf)]);
+/** `base`, or with a number after it where that is taken; taken from now on. */
+export function unused(base: string, taken: Set<string>): string {
+  let name = base;
+  for (let n = 2; taken.has(name); n++) name = `${base}${n}`;
+  taken.add(name);
+  return name;
+}
 /** Applies `f` to every expression of a statement; axes included. */
 export function mapStatement(s: Statement, f: (e: Expr) => Expr): Statement {
   const axes = (list: readonly Axis[]) => list.map((a) => mapAxis(a, f));

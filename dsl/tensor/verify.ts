@@ -1,7 +1,7 @@
 /**
  * What every tensor program guarantees, after checking and after each rewriting:
  * 1. a tensor is defined before it is read, once, and read with as many subscripts as it has axes;
- * 2. an index or var is bound where it stands: by its statement, an enclosing reduction, a fold or a `let`;
+ * 2. an index or var is bound where it stands: by its statement, an enclosing reduction, a fold or a `let`; none hides another;
  * 3. operands have the types that their operation takes; conditions are bools, subscripts and ranges integers;
  * 4. a reduction has a body for each component, a sweep stands at the indices it sweeps;
  * 5. after desugaring (`plain`) no softmax, logsumexp or mean is left.
@@ -46,6 +46,7 @@ class Verifier {
         this.expr(e, inner);
         this.check(isInteger(e.type), () => `the axis ${a.name} has a bound of type ${e.type}`);
       }
+      this.check(!inner.has(a.name), () => `the index ${a.name} hides another`);
       inner.add(a.name);
     }
     return inner;

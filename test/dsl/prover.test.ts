@@ -53,6 +53,13 @@ describe("goals", () => {
     ["start[segment(start, i)] <= i", true, facts(over(N)), compare("le", read("start", seg(i)), i)],
     ["i % 3 < 3", true, facts(over(N)), compare("lt", op("mod", [i, num(3)], "int"), num(3))],
     ["i % 3 < 2 is not proven", false, facts(over(N)), compare("lt", op("mod", [i, num(3)], "int"), num(2))],
+    [
+      "(2 i + 3) / -4 == (i - 1) / -2 - 1 is false",
+      false,
+      facts(over(N)),
+      compare("eq", div(add(mul(num(2), i), num(3)), num(-4)), sub(div(sub(i, num(1)), num(-2)), num(1))),
+    ],
+    ["i / -4 <= 0", true, facts(over(N)), compare("le", div(i, num(-4)), num(0))],
     ["min(M, N) <= N", true, facts([]), compare("le", op("min", [M, N], "int"), N)],
     ["max(M, N) <= N is not proven", false, facts([]), compare("le", op("max", [M, N], "int"), N)],
   ];
@@ -75,7 +82,8 @@ test("nothing that is proved has a counterexample", () => {
       fc.tuple(tie("t"), tie("t")).map(([a, b]) => add(a, b)),
       fc.tuple(tie("t"), tie("t")).map(([a, b]) => sub(a, b)),
       fc.tuple(tie("t"), leaf).map(([a, b]) => mul(a, b)),
-      fc.tuple(tie("t"), fc.integer({ min: 1, max: 5 })).map(([a, b]) => div(a, num(b))),
+      fc.tuple(tie("t"), fc.constantFrom(1, 2, 3, 4, 5, -1, -2, -3, -4)).map(([a, b]) => div(a, num(b))),
+      fc.tuple(tie("t"), fc.constantFrom(M, G)).map(([a, b]) => div(a, b)),
       fc.tuple(tie("t"), tie("t")).map(([a, b]) => op("min", [a, b], "int")),
     ),
   })).t;

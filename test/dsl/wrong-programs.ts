@@ -128,6 +128,21 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W401", "an output written twice", kernel(`${total}\n  ${total}`)],
   ["W401", "an inout never written", "kernel f[N](inout x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n"],
   ["W402", "an inout written twice", "kernel f[N](inout x: f32[N]) {\n  x[i] := 1.0\n  x[i] := 2.0\n}\n"],
+  [
+    "W306",
+    "an output written at the places of topk alone",
+    "kernel f[N](x: f32[N]) -> (y: f32[N]) where N >= 2 {\n  let (v[r], at[r]) = topk(j, 2) x[j]\n  y[at[r]] = v[r]\n}\n",
+  ],
+  [
+    "W305",
+    "an output through a permutation, with holes",
+    "kernel f[T, E](ex: index<E>[T], x: f32[T]) -> (y: f32[T]) {\n  let (_, order[t]) = group(u by ex[u], E)\n  y[order[t]] where t >= 1 = x[t]\n}\n",
+  ],
+  [
+    "W403",
+    "an order read twice at each place",
+    "kernel f[T, E](ex: index<E>[T], v: f32[T], inout c: f32[T]) {\n  let (_, order[t]) = group(u by ex[u], E)\n  c[order[t / 2]] := v[t]\n}\n",
+  ],
   ["W403", "a scatter without unique", "kernel f[N, S](v: f32[N], slot: index<S>[N], inout c: f32[S]) { c[slot[t]] := v[t] }\n"],
   [
     "W403",
@@ -177,6 +192,11 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W602", "a definition that does not exist", `${kernel(total)}schedule f on cuda { materialize s }\n`],
   ["W602", "an index where a definition belongs", `${kernel(total)}schedule f on cuda { materialize i }\n`],
   ["W603", "a tile without a size", `${kernel(total)}schedule f on cuda { tile i }\n`],
+  ["W603", "a grid with sizes", `${kernel(total)}schedule f on cuda { grid i: 4 }\n`],
+  ["W603", "a tile with a place", `${kernel(total)}schedule f on cuda { tile i: 32 in shared }\n`],
+  ["W603", "a grid of a definition's index", `${kernel(total)}schedule f on cuda { grid y.i }\n`],
+  ["W603", "a directive twice", `${kernel(total)}schedule f on cuda { warps 2; warps 4 }\n`],
+  ["W102", "a schedule twice", `${kernel(total)}schedule f on cuda { warps 2 }\nschedule f on cuda { warps 4 }\n`],
   ["W603", "a tile that is no power of two", `${kernel(total)}schedule f on cuda { tile i: 48 }\n`],
   ["W603", "three warps", `${kernel(total)}schedule f on cuda { warps 3 }\n`],
   ["W604", "stream", `${kernel(total)}schedule f on cuda { stream j }\n`],

@@ -1,0 +1,70 @@
+/** Programs that were once compiled wrongly, or not at all: on the tile level and on all threads, against the reference. */
+import { expect, test } from "vitest";
+import { compile } from "../../compiler/index.ts";
+import { check } from "../../dsl/index.ts";
+import { prepare } from "../../runtime/index.ts";
+import { agree, describe } from "../../verify/agree.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { runThreads, runTiles } from "../../verify/levels.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
+
+const least = (): number => (random() < 0.3 ? -(2 ** 31) : Math.floor(random() * 5));
+const random = seeded(6);
+const programs: [name: string, text: string, data?: () => number][] = [
+  ["argmin of u32, 0 among them", "kernel f[M, N](x: u32[M, N]) -> (y: index<N>[M]) where N >= 1 { y[i] = argmin(j) x[i, j] }\n"],
+  [
+    "argmin of i32, the least one among them",
+    "kernel f[M, N](x: i32[M, N]) -> (y: index<N>[M]) where N >= 1 { y[i] = argmin(j) x[i, j] }\n",
+    least,
+  ],
+  [
+    "an output with the name of the copy that an update in place needs",
+    "kernel f[N](inout x: f32[N]) -> (x_new: f32[N]) {\n  x_new[i] = 3.0\n  x[i] := x[N - 1 - i]\n}\n",
+  ],
+  [
+    "an output with the name of the parts of a sum",
+    "kernel f[N](x: f32[N]) -> (y: f32[], y_part: f32[3]) {\n  y = sum(i) x[i]\n  y_part[i] = 1.0\n}\n",
+  ],
+  [
+    "a definition with the name of the next state of a fold",
+    "kernel f[N, K: static](x: f32[N]) -> (y: f32[N], u_next: f32[N]) {\n  fold s: K {\n    state u[i] = x[i]\n    next u[i] = 0.5 * u[i]\n  }\n  y[i] = u[i]\n  u_next[i] = x[i]\n}\ninstance f { K: 3 }\n",
+  ],
+  [
+    "a value bound around a reduction, different for each element",
+    "kernel f[N](x: f32[N], w: f32[N]) -> (y: f32[N]) { y[i] = let a = w[i] * 2.0 in sum(j) x[j] * a }\n",
+  ],
+  [
+    "a definition fused into a fn that reduces by an index of the same name",
+    "fn total[N](v: f32[N]) -> f32 = sum(k) v[k] * 2.0\nkernel f[A, M, N](x: f32[M, N]) -> (y: f32[A]) {\n  let d[i] = sum(k) x[i, k]\n  y[a] = total(d)\n}\nschedule f on cuda { fuse d }\nschedule f on wgsl { fuse d }\n",
+  ],
+  [
+    "a split of a reduction that stands in a fn",
+    "fn total[N](v: f32[N]) -> f32 = sum(k) v[k]\nkernel f[M, N](x: f32[M, N]) -> (y: f32[M]) { y[k] = total(x[k, _]) }\nschedule f on cuda { split y.k: 3 }\nschedule f on wgsl { split y.k: 3 }\n",
+  ],
+];
+test.each(programs.flatMap(([name, text, data]) => (["cuda", "wgsl"] as const).map((target) => ({ name, text, data, target }))))(
+  "$name, $target",
+  ({ text, data, target }) => {
+    const checked = check(text);
+    expect(checked.diagnostics.filter((d) => d.severity === "error")).toEqual([]);
+    const schedule = checked.schedules.find((s) => s.target === target);
+    const compiled = compile(checked.instances[0]!, text, { target, schedule });
+    const numbers = seeded(3);
+    let compared = 0;
+    for (const level of ["tile", "thread"] as const)
+      for (let k = 0; k < 6; k++) {
+        const options = data
+          ? { data: { x: (shape: readonly number[]) => Array.from({ length: shape.reduce((a, b) => a * b, 1) }, data) } }
+          : {};
+        const made = generate(compiled.artifact, numbers, { sizes: [1, 2, 3, 5, 9, 17], most: 5000, ...options })!;
+        const call = prepare(compiled.artifact, made.args, { dims: made.dims });
+        const machine = interpreterFor(call, target);
+        const { result, faults } = level === "tile" ? { result: runTiles(compiled, call), faults: [] } : runThreads(compiled, call);
+        expect(faults).toEqual([]);
+        const a = agree(call, result, machine);
+        expect(a.disagreements.map(describe), `${level} ${JSON.stringify(made.dims)}`).toEqual([]);
+        compared += a.compared;
+      }
+    expect(compared).toBeGreaterThan(10);
+  },
+);
