@@ -7,7 +7,10 @@ import { library } from "../kernels/index.ts";
 
 const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
 
-/** Text in, CUDA and WGSL out, for one instance; the file around the kernel is read and checked each time. */
+/**
+ * Text in, CUDA and WGSL out, for the first instance of each kernel, in its first form: check, both compilations, no bindings. The other
+ * kernels of the file are blanked out.
+ */
 function compileBench(options: { readonly json?: boolean; readonly runs: string }): void {
   const runs = Number(options.runs);
   for (const file of Object.values(library)) {
@@ -17,7 +20,6 @@ function compileBench(options: { readonly json?: boolean; readonly runs: string 
       const times: number[] = [];
       for (let k = 0; k <= runs; k++) {
         const started = performance.now();
-        // What a build of this kernel alone does: its own instances, one of them compiled for both targets.
         const instance = check(onlyKernel(text, kernel)).instances.find((i) => i.kernel === kernel)!;
         for (const target of ["cuda", "wgsl"] as const) compile(instance, text, { target });
         if (k > 0) times.push(performance.now() - started);

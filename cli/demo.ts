@@ -11,7 +11,7 @@ import { type Agreement, agree, describe } from "../verify/agree.ts";
 import { tensorOf } from "../verify/convert.ts";
 import { seeded } from "../verify/generate.ts";
 import { interpreterFor } from "../verify/reference-device.ts";
-import { progress } from "./fail.ts";
+import { progress } from "./render.ts";
 
 interface Case {
   readonly file: string;
@@ -21,6 +21,8 @@ interface Case {
   /** One set of arguments for each launch; several launches count as one case. */
   readonly args: (random: () => number) => Arguments[];
   readonly sample: number;
+  /** Dimensions that no shape has. */
+  readonly dims?: Readonly<Record<string, number>>;
 }
 const floats = (n: number, random: () => number, scale = 1): Float32Array<ArrayBuffer> =>
   Float32Array.from({ length: n }, () => (random() * 2 - 1) * scale);
@@ -91,6 +93,8 @@ const cases: readonly Case[] = [
     instance: "",
     shape: "64 prompts of 16 to 512 tokens, rows of 512",
     sample: 200,
+    // Tables of a row are padded to the row.
+    dims: { C: 512 },
     args: (r) =>
       planRows(
         Array.from({ length: 64 }, () => 16 + Math.floor(r() * 497)),
@@ -154,10 +158,8 @@ async function runCase(c: Case, target: "wgsl" | "cuda", device: Device): Promis
   const random = seeded(20_26);
   let timeMs = 0;
   const all: Agreement[] = [];
-  // Tables of a row are padded to the row: C is passed where no shape has it.
-  const dims: Record<string, number> = c.kernel === "tables" ? { C: 512 } : {};
   for (const args of c.args(random)) {
-    const call = prepare(artifact, args, { dims });
+    const call = prepare(artifact, args, c.dims ? { dims: c.dims } : {});
     const machine = interpreterFor(call, target);
     const result = await device.run(call, { timeoutMs: 100_000 });
     timeMs += result.timeMs;
@@ -179,8 +181,22 @@ for (const { target, device, why } of await devices()) {
   }
   for (const c of cases) {
     if (!json) progress(`running ${c.kernel} on ${device.name} and holding it against the reference …`);
-    const { timeMs, result } = await runCase(c, target, device);
+    const outcome = await runCase(c, target, device).catch((e: unknown) => {
+      if (e instanceof WeftError) return e;
+      throw e;
+    });
     progress("");
+    if (outcome instanceof WeftError) {
+      failed = true;
+      const { kernel, shape } = c;
+      if (json)
+        console.log(
+          JSON.stringify({ kernel, target, device: device.name, shape, errorOverBound: null, ok: false, error: outcome.message }),
+        );
+      else console.log(`${pc.red("FAIL")}  ${kernel.padEnd(17)} ${target.padEnd(5)} ${device.name}  ${outcome.message}`);
+      continue;
+    }
+    const { timeMs, result } = outcome;
     const ok = result.disagreements.length === 0 && result.compared > 0;
     failed ||= !ok;
     if (json)

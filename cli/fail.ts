@@ -1,6 +1,4 @@
 /** How a command ends: 0 done, 1 the user's error, 2 ours. */
-import fs from "node:fs";
-import path from "node:path";
 
 /** Something the user can mend: one message, no stack trace, exit code 1. */
 export class UserError extends Error {
@@ -12,77 +10,3 @@ export class UserError extends Error {
     this.code = code;
   }
 }
-const reasons: Record<string, string> = {
-  ENOENT: "no such file or folder",
-  EACCES: "permission denied",
-  EISDIR: "it is a folder",
-  ENOTDIR: "part of the path is not a folder",
-  EROFS: "the file system is read-only",
-  ENOSPC: "no space left",
-};
-export const reasonOf = (e: unknown): string => reasons[(e as NodeJS.ErrnoException).code ?? ""] ?? (e as Error).message;
-
-export function readSource(file: string): string {
-  try {
-    return fs.readFileSync(file, "utf8");
-  } catch (e) {
-    throw new UserError(`cannot read ${file}: ${reasonOf(e)}`);
-  }
-}
-/** Files as given; folders stand for the `.weft` files below them. */
-export function sourcesOf(paths: readonly string[]): string[] {
-  const out: string[] = [];
-  for (const p of paths) {
-    let stat: fs.Stats;
-    try {
-      stat = fs.statSync(p);
-    } catch (e) {
-      throw new UserError(`cannot read ${p}: ${reasonOf(e)}`);
-    }
-    if (!stat.isDirectory()) out.push(p);
-    else {
-      const found = walk(p);
-      if (found.length === 0) throw new UserError(`no .weft files in ${p}`);
-      out.push(...found);
-    }
-  }
-  return out;
-}
-export function walk(dir: string, depth = 6): string[] {
-  if (depth < 0) return [];
-  return fs
-    .readdirSync(dir, { withFileTypes: true })
-    .sort((a, b) => (a.name < b.name ? -1 : 1))
-    .flatMap((e) => {
-      const p = path.join(dir, e.name);
-      if (e.isDirectory()) return e.name === "node_modules" || e.name.startsWith(".") ? [] : walk(p, depth - 1);
-      return e.name.endsWith(".weft") ? [p] : [];
-    });
-}
-/** Replaces a file whole: a reader sees the old text or the new, never half of either. */
-export function writeWhole(file: string, text: string): void {
-  const fresh = `${file}.${process.pid}.tmp`;
-  try {
-    makeFolder(path.dirname(file));
-    fs.writeFileSync(fresh, text);
-    fs.renameSync(fresh, file);
-  } catch (e) {
-    try {
-      fs.rmSync(fresh, { force: true });
-    } catch {
-      // the place it would be in does not exist
-    }
-    throw new UserError(`cannot write ${file}: ${reasonOf(e)}`);
-  }
-}
-/** Folders one by one: in a file system that refuses them, Node's recursive form may try for ever. */
-function makeFolder(dir: string): void {
-  if (fs.existsSync(dir)) return;
-  makeFolder(path.dirname(dir));
-  fs.mkdirSync(dir);
-}
-/** One line that replaces itself, for a person who watches; nothing otherwise. */
-export function progress(text: string): void {
-  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
-}
-export const lineOf = (text: string, offset: number): number => text.slice(0, offset).split("\n").length;

@@ -48,3 +48,7 @@ export const asJson = (d: Diagnostic, file: string, text: string): string => {
     ...(d.help ? { help: d.help } : {}),
   });
 };
+/** One line that replaces itself, for a person who watches; nothing otherwise. */
+export function progress(text: string): void {
+  if (process.stderr.isTTY) process.stderr.write(`\r\u001b[K${text}`);
+}

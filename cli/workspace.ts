@@ -3,7 +3,8 @@ import fs from "node:fs";
 import pc from "picocolors";
 import { type Checked, type CheckedInstance, check, type Schedule, type TargetName } from "../dsl/index.ts";
 import { library } from "../kernels/index.ts";
-import { readSource, UserError, walk } from "./fail.ts";
+import { UserError } from "./fail.ts";
+import { readSource, walk } from "./files.ts";
 import { asJson, render } from "./render.ts";
 
 export interface Found {

@@ -189,10 +189,20 @@ function leastOf(name: string, p: Program): { least?: number } {
     const body = r.kind === "reduce" && r.op === "all" && r.where === undefined ? r.bodies[0]! : undefined;
     if (body?.kind !== "op" || (body.op !== "ge" && body.op !== "gt")) continue;
     const [x, c] = body.args as [Expr, Expr];
-    if (x.kind === "read" && x.tensor === name && x.subscripts.every((s) => s.kind === "index") && c.kind === "const")
-      return { least: Number(c.value) };
+    if (x.kind !== "read" || x.tensor !== name || !x.subscripts.every((s) => s.kind === "index") || c.kind !== "const") continue;
+    if (body.op === "ge") return { least: Number(c.value) };
+    if (x.type !== "f64") return { least: x.type === "f32" ? floatAfter(Number(c.value)) : Number(c.value) + 1 };
   }
   return {};
+}
+/** The least f32 above x. */
+function floatAfter(x: number): number {
+  const view = new DataView(new ArrayBuffer(4));
+  view.setFloat32(0, x);
+  if (view.getFloat32(0) > x) return view.getFloat32(0);
+  if (x === 0) return 2 ** -149;
+  view.setInt32(0, view.getInt32(0) + (x > 0 ? 1 : -1));
+  return view.getFloat32(0);
 }
 function uniformsOf(p: Program, steps: readonly Step[]): UniformAbi[] {
   const out: UniformAbi[] = p.dims.filter((d) => d.value === undefined).map((d) => ({ name: d.name, kind: "dim", type: "i32" }));

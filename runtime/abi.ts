@@ -113,7 +113,7 @@ export interface Artifact {
   readonly params: readonly Param[];
   /** Preconditions on dimensions and scalars, with the text that states them. */
   readonly requires: readonly { readonly condition: Condition; readonly text: string }[];
-  /** Preconditions on data, checked on request: `unique` keys and `all` facts, as text for messages. */
+  /** Preconditions on data, as text. `least` and `distinct` of a parameter are checked on request; others are the caller's promise. */
   readonly dataRequires: readonly string[];
   readonly temps: readonly { readonly name: string; readonly elem: ElementType; readonly count: SizeExpr }[];
   readonly uniforms: readonly UniformAbi[];
@@ -177,6 +177,18 @@ export function holds(c: Condition, values: Readonly<Record<string, number>>): b
                 : a !== b;
     }
   }
+}
+/** Launches in order, repeated groups written out, with the step counters of each. */
+export function unroll(
+  steps: readonly StepAbi[],
+  values: Readonly<Record<string, number>>,
+  counters: Readonly<Record<string, number>> = {},
+): { launch: LaunchAbi; steps: Readonly<Record<string, number>> }[] {
+  return steps.flatMap((s) => {
+    if (s.kind === "launch") return [{ launch: s.launch, steps: counters }];
+    const count = evaluateSize(s.count, values);
+    return Array.from({ length: Math.max(0, count) }, (_, k) => unroll(s.steps, values, { ...counters, [s.name]: k })).flat();
+  });
 }
 export function sizeText(e: SizeExpr): string {
   if (!Array.isArray(e)) return String(e);

@@ -94,7 +94,18 @@ export function prepare(artifact: Artifact, args: Arguments, options: CallOption
   for (const name of Object.keys(args))
     if (!inputs.some((p) => p.name === name))
       throw new WeftError("R101", `${kernel} has no argument \`${name}\`; it takes ${inputs.map((x) => x.name).join(", ")}`);
-  const values: Record<string, number> = { ...fixedDims(artifact), ...options.dims };
+  const fixed = fixedDims(artifact);
+  for (const [name, n] of Object.entries(options.dims ?? {})) {
+    if (!artifact.dims.some((d) => d.name === name))
+      throw new WeftError(
+        "R101",
+        `${kernel} has no dimension \`${name}\`; it has ${artifact.dims.map((d) => d.name).join(", ") || "none"}`,
+      );
+    if (!Number.isInteger(n) || n < 0) throw new WeftError("R103", `${kernel}: dimension ${name} must be a natural number, found ${n}`);
+    if (fixed[name] !== undefined && fixed[name] !== n)
+      throw new WeftError("R103", `${kernel}: dimension ${name} is ${fixed[name]} in the instance ${artifact.instance}, found ${n}`);
+  }
+  const values: Record<string, number> = { ...fixed, ...options.dims };
   for (const p of inputs) {
     if (p.kind !== "scalar") continue;
     const v = args[p.name];

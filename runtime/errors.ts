@@ -1,6 +1,6 @@
 /** What a caller of a kernel can do wrong, or a device can do to them. Codes are stable; docs/language.md lists them. */
 export const runtimeCodes = {
-  R101: "a missing or unknown argument",
+  R101: "a missing or unknown argument or dimension",
   R102: "an argument of the wrong element type",
   R103: "a shape that does not fit the signature, or dimensions that do not agree",
   R104: "a precondition that does not hold",

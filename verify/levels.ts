@@ -2,24 +2,12 @@
 import type { Compiled } from "../compiler/index.ts";
 import { type Fault, type Memory, simulate } from "../compiler/thread/simulate.ts";
 import { interpretLaunch, type TileMemory } from "../compiler/tile/interpret.ts";
-import type { Step } from "../compiler/tile/ir.ts";
+import { launchesOf } from "../compiler/tile/ir.ts";
 import { type Storage, storage } from "../dsl/tensor/types.ts";
-import { evaluateSize, type SizeExpr, type TensorParam } from "../runtime/abi.ts";
+import { evaluateSize, type SizeExpr, type TensorParam, unroll } from "../runtime/abi.ts";
 import type { CallResult, PreparedCall } from "../runtime/call.ts";
 import { readElement, writeElement } from "./convert.ts";
 
-interface StepCall {
-  readonly name: string;
-  readonly values: Readonly<Record<string, number>>;
-}
-/** Launches in order with the values each sees, repeated groups written out. */
-function order(steps: readonly Step[], values: Readonly<Record<string, number>>): StepCall[] {
-  return steps.flatMap((s) =>
-    s.kind === "launch"
-      ? [{ name: s.launch.name, values }]
-      : Array.from({ length: evaluateSize(s.count, values) }, (_, k) => order(s.steps, { ...values, [s.name]: k })).flat(),
-  );
-}
 const tensors = (call: PreparedCall): TensorParam[] => call.artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
 const outputs = (call: PreparedCall): CallResult => ({
   outputs: Object.fromEntries(tensors(call).flatMap((p) => (p.role === "in" ? [] : [[p.name, call.tensors.get(p.name)!]]))),
@@ -38,15 +26,9 @@ export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
     );
   }
   for (const t of compiled.tiles.temps) memory.set(t.name, new Float64Array(evaluateSize(t.count, call.values)).fill(Number.NaN));
-  const launches = new Map<string, Extract<Step, { kind: "launch" }>["launch"]>();
-  const collect = (list: readonly Step[]): void => {
-    for (const s of list) {
-      if (s.kind === "launch") launches.set(s.launch.name, s.launch);
-      else collect(s.steps);
-    }
-  };
-  collect(compiled.tiles.steps);
-  for (const s of order(compiled.tiles.steps, call.values)) interpretLaunch(launches.get(s.name)!, memory, s.values);
+  const launches = new Map(launchesOf(compiled.tiles.steps).map((l) => [l.name, l]));
+  for (const { launch, steps } of unroll(compiled.artifact.steps, call.values))
+    interpretLaunch(launches.get(launch.entry)!, memory, { ...call.values, ...steps });
   for (const p of tensors(call))
     if (p.role !== "in") memory.get(p.name)!.forEach((v, i) => writeElement(p.elem, call.tensors.get(p.name)!.data, i, v));
   return outputs(call);
@@ -68,10 +50,10 @@ export function runThreads(compiled: Compiled, call: PreparedCall): { result: Ca
   }
   const kernels = new Map(compiled.kernels.map((k) => [k.name, k]));
   const faults: Fault[] = [];
-  for (const s of order(compiled.tiles.steps, call.values)) {
-    const k = kernels.get(s.name)!;
+  for (const { launch, steps } of unroll(compiled.artifact.steps, call.values)) {
+    const k = kernels.get(launch.entry)!;
     const memory: Memory = new Map(k.buffers.map((b) => [b.name, new units[b.unit](bytes.get(b.name)!)]));
-    faults.push(...simulate(k, memory, s.values));
+    faults.push(...simulate(k, memory, { ...call.values, ...steps }));
   }
   for (const p of tensors(call)) {
     if (p.role === "in") continue;

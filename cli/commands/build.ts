@@ -7,8 +7,9 @@ import { bindingsFor } from "../../compiler/bindings/bindings.ts";
 import { compile, Refusal } from "../../compiler/index.ts";
 import { check, type TargetName } from "../../dsl/index.ts";
 import type { Artifact } from "../../runtime/abi.ts";
-import { progress, readSource, sourcesOf, UserError, writeWhole } from "../fail.ts";
-import { asJson, render } from "../render.ts";
+import { UserError } from "../fail.ts";
+import { readSource, sourcesOf, writeWhole } from "../files.ts";
+import { asJson, progress, render } from "../render.ts";
 import { version } from "../version.ts";
 import { report, targetOf } from "../workspace.ts";
 
@@ -20,15 +21,16 @@ export interface BuildOptions {
   readonly force?: boolean;
   readonly runtime: string;
 }
+/** What was made of a source, and what its kernels take. */
 interface ManifestEntry {
-  readonly source: string;
   readonly hash: string;
   readonly files: readonly string[];
+  readonly kernels: Record<string, readonly object[]>;
 }
 interface Manifest {
   readonly weft: string;
+  /** By path, from the output folder. */
   readonly sources: Record<string, ManifestEntry>;
-  readonly kernels: Record<string, readonly object[]>;
 }
 
 export async function build(paths: readonly string[], options: BuildOptions): Promise<void> {
@@ -79,10 +81,18 @@ function buildOnce(files: readonly string[], targets: readonly TargetName[], opt
       failed = true;
       return;
     }
+    const rival = Object.entries(manifest.sources).find(([other, e]) => other !== key && e.files.some((f) => made.files.has(f)));
+    if (rival) {
+      const both = rival[1].files.filter((f) => made.files.has(f)).join(", ");
+      console.error(
+        `weft: ${file}: ${path.join(options.out, rival[0])} already makes ${both} in ${options.out}; build them into folders of their own`,
+      );
+      failed = true;
+      return;
+    }
     for (const [name, content] of made.files) writeWhole(path.join(options.out, name), content);
     for (const stale of old?.files ?? []) if (!made.files.has(stale)) fs.rmSync(path.join(options.out, stale), { force: true });
-    manifest.sources[key] = { source: key, hash, files: [...made.files.keys()] };
-    Object.assign(manifest.kernels, made.kernels);
+    manifest.sources[key] = { hash, files: [...made.files.keys()], kernels: made.kernels };
     changed = true;
     say(options, { file, status: "built", files: [...made.files.keys()] });
   });
@@ -101,7 +111,7 @@ function readManifest(file: string): Manifest {
   } catch {
     // none yet, or not ours: everything is built anew
   }
-  return { weft: version, sources: {}, kernels: {} };
+  return { weft: version, sources: {} };
 }
 
 /** All outputs of one file, or undefined where it has errors: then nothing of it is written. */

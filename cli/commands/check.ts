@@ -1,6 +1,7 @@
 /** `weft check`: all diagnostics of the given files. */
 import { check } from "../../dsl/index.ts";
-import { readSource, sourcesOf, UserError } from "../fail.ts";
+import { UserError } from "../fail.ts";
+import { readSource, sourcesOf } from "../files.ts";
 import { report } from "../workspace.ts";
 
 export function checkFiles(paths: readonly string[], options: { readonly json?: boolean }): void {

@@ -2,7 +2,8 @@
 import pc from "picocolors";
 import { format } from "../../dsl/format.ts";
 import { check } from "../../dsl/index.ts";
-import { readSource, sourcesOf, UserError, writeWhole } from "../fail.ts";
+import { UserError } from "../fail.ts";
+import { readSource, sourcesOf, writeWhole } from "../files.ts";
 import { report } from "../workspace.ts";
 
 export function formatFiles(paths: readonly string[], options: { readonly check?: boolean; readonly json?: boolean }): void {

@@ -66,7 +66,14 @@ function addFunction(file: SourceFile, kernel: string, instances: readonly Artif
     statements: ["const { outputs } = await call(device, artifacts, args as unknown as Arguments, options);", "return outputs as never;"],
   });
 }
-const identifier = (name: string): string => (/^[A-Za-z_$][\w$]*$/.test(name) ? name : `_${name}`);
+/** What a generated module cannot export a function as: words of TypeScript, and what the module itself names. */
+const reserved = new Set(
+  (
+    "await break case catch class const continue debugger default delete do else enum export extends false finally for function if implements import in instanceof interface let new null package private " +
+    "protected public return static super switch this throw true try typeof var void while with yield arguments eval artifacts call Artifact Arguments CallOptions Device Tensor"
+  ).split(" "),
+);
+const identifier = (name: string): string => (reserved.has(name) ? `${name}_` : name);
 const fixed = (a: Artifact): ReadonlyMap<string, number> =>
   new Map(a.dims.flatMap((d) => (d.value === undefined ? [] : [[d.name, d.value] as const])));
 

@@ -1,4 +1,4 @@
-/** Loop bounds from conditions: what `a <= j + b` says about j, by undoing additions from outside in (docs/architecture.md, "Domains"). */
+/** Loop bounds from conditions: what `a <= j + b` says about j, by undoing additions from outside in. */
 import { conjuncts } from "../../dsl/check/prove.ts";
 import { add, freeIndices, num, sub } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";

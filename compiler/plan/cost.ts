@@ -1,26 +1,8 @@
 /** Rough costs of expressions: what is worth storing rather than computing again. */
 import { some } from "../../dsl/tensor/expr.ts";
-import type { Expr, Op } from "../../dsl/tensor/ir.ts";
+import { type Expr, type Op, specialFunctions } from "../../dsl/tensor/ir.ts";
 
-const dear = new Set<Op>([
-  "exp",
-  "exp2",
-  "expm1",
-  "log",
-  "log2",
-  "log1p",
-  "sqrt",
-  "rsqrt",
-  "tanh",
-  "sigmoid",
-  "sin",
-  "cos",
-  "erf",
-  "pow",
-  "random",
-  "uniform",
-  "normal",
-]);
+const dear = new Set<Op>([...specialFunctions, "pow", "random", "uniform", "normal"]);
 
 /** Contains a special function, a division of floats, or a search. */
 export const isExpensive = (e: Expr): boolean =>

@@ -28,6 +28,7 @@ function sizeOrNone(e: Expr): SizeExpr | undefined {
   if (typeof a === "number" && typeof b === "number" && e.op === "mul") return a * b;
   return [arithmetic[e.op as keyof typeof arithmetic], a, b];
 }
+export const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
 export const times = (a: SizeExpr, b: SizeExpr): SizeExpr =>
   a === 1 ? b : b === 1 ? a : typeof a === "number" && typeof b === "number" ? a * b : ["*", a, b];
 export const countOf = (axes: readonly Axis[]): SizeExpr => axes.map((a) => sizeExpr(a.extent)).reduce(times, 1);

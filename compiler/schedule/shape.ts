@@ -2,6 +2,7 @@
 import { baseName } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { Layout } from "../layout/layout.ts";
+import { gcd } from "../plan/size.ts";
 import type { TileAxis } from "../tile/ir.ts";
 
 export interface AxisShape {
@@ -85,4 +86,3 @@ export function multipleOf(e: Expr): number {
   if (e.op === "add" || e.op === "sub" || e.op === "min" || e.op === "max") return gcd(multipleOf(a!), multipleOf(b!));
   return 1;
 }
-const gcd = (a: number, b: number): number => (b === 0 ? a : gcd(b, a % b));

@@ -1,7 +1,7 @@
 /** CUDA C++ that nvcc and NVRTC compile with no other header: sm_80 and later. Built with -fmad=false: what is contracted is written. */
 import { floatText } from "../../dsl/tensor/print.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
-import { atom, call, infixText, prefixText, tight, unsupported } from "./spelling.ts";
+import { atom, call, commonText, infixText, tight, unsupported } from "./spelling.ts";
 import type { Target, Text, Unit } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "float", f64: "double", i32: "int", u32: "unsigned", bool: "bool" };
@@ -56,15 +56,8 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
         ? atom(String(Number.parseInt(b.text, 10) & 31))
         : { text: `${b.level === tight ? b.text : `(${b.text})`} & 31`, level: 5 },
     ])!;
-  if ((name === "div" || name === "truncdiv") && float) return infixText("truncdiv", args)!;
-  if ((name === "div" || name === "mod") && elem === "i32") return call(name === "div" ? "weft_floordiv" : "weft_floormod", args);
-  if (name === "mod" && float) return call("weft_fmod", args);
-  if (name === "div" || name === "mod") return infixText(name === "div" ? "truncdiv" : "truncmod", args)!;
-  const text = infixText(name, args);
-  if (text) return text;
-  if (name === "neg") return prefixText("-", a);
-  if (name === "lnot") return prefixText("!", a);
-  if (name === "not") return prefixText("~", a);
+  const common = commonText(name, elem, args);
+  if (common) return common;
   if (name === "select")
     return {
       text: [a, b, c].map((t) => (t.level > 0 ? t.text : `(${t.text})`)).reduce((x, y, k) => x + (k === 1 ? " ? " : " : ") + y),
@@ -94,7 +87,6 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   if ((name === "min" || name === "max" || name === "abs") && !float) return call(name, args);
   const f = math[name];
   if (f) return name === "rsqrt" && elem === "f64" ? call("rsqrt", args) : call(elem === "f64" ? f.slice(0, -1) : f, args);
-  if (/^(round|chop|stochastic|encode|decode)_/.test(name)) return call(`weft_${name}`, args);
   return unsupported(name, elem, "cuda");
 }
 

@@ -1,6 +1,6 @@
 /** What CUDA C++ and WGSL spell alike: infix operators and their precedence, and brackets where an operand binds more loosely. */
 import { InternalError } from "../../dsl/diagnostics.ts";
-import type { MapOp } from "../tile/ir.ts";
+import type { Elem, MapOp } from "../tile/ir.ts";
 import type { Text } from "./target.ts";
 
 /** Binds tighter than any operator: names, calls, subscripts. */
@@ -54,6 +54,19 @@ export const prefixText = (symbol: string, a: Text): Text => ({
   level: 15,
 });
 export const call = (name: string, args: readonly Text[]): Text => atom(`${name}(${args.map((a) => a.text).join(", ")})`);
+/** Operations that both languages spell alike; undefined for the others. */
+export function commonText(op: MapOp, elem: Elem, args: readonly Text[]): Text | undefined {
+  const float = elem === "f32" || elem === "f64";
+  if (op === "div" && float) return infixText("truncdiv", args);
+  if (op === "mod" && float) return call("weft_fmod", args);
+  if ((op === "div" || op === "mod") && elem === "i32") return call(op === "div" ? "weft_floordiv" : "weft_floormod", args);
+  if (op === "div" || op === "mod") return infixText(op === "div" ? "truncdiv" : "truncmod", args);
+  if (op === "neg") return prefixText("-", args[0]!);
+  if (op === "lnot") return prefixText("!", args[0]!);
+  if (op === "not") return prefixText("~", args[0]!);
+  if (/^(round|chop|stochastic|encode|decode)_/.test(op)) return call(`weft_${op}`, args);
+  return infixText(op, args);
+}
 export function unsupported(op: MapOp, elem: string, target: string): never {
   throw new InternalError(`${target} has no spelling for ${op} on ${elem}`);
 }

@@ -1,7 +1,7 @@
 /** WGSL for core WebGPU: no f16, no subgroups. Narrow types lie in u32 words and are decoded by bit operations. (WGSL, W3C Candidate Recommendation.) */
 import { floatText } from "../../dsl/tensor/print.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
-import { atom, call, infixText, prefixText, unsupported } from "./spelling.ts";
+import { atom, call, commonText, infixText, unsupported } from "./spelling.ts";
 import type { Target, Text } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "f32", i32: "i32", u32: "u32", bool: "bool" };
@@ -44,15 +44,8 @@ function literal(value: number | boolean, elem: Elem): string {
 function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
   const [a, b, c] = args as [Text, Text, Text];
   if (name === "shl" || name === "shr") return shift(name, a, b);
-  if (name === "div" && (elem === "f32" || elem === "f64")) return infixText("truncdiv", args)!;
-  if ((name === "div" || name === "mod") && elem === "i32") return call(name === "div" ? "weft_floordiv" : "weft_floormod", args);
-  if (name === "mod" && elem === "f32") return call("weft_fmod", args);
-  if (name === "div" || name === "mod") return infixText(name === "div" ? "truncdiv" : "truncmod", args)!;
-  const text = infixText(name, args);
-  if (text) return text;
-  if (name === "neg") return prefixText("-", a);
-  if (name === "lnot") return prefixText("!", a);
-  if (name === "not") return prefixText("~", a);
+  const common = commonText(name, elem, args);
+  if (common) return common;
   if (name === "select") return call("select", [c, b, a]);
   if (name === "bitcast") return call(`bitcast<${types[elem]}>`, [a]);
   if (name === "to_f32" || name === "to_i32" || name === "to_u32") return call(types[elem]!, [a]);
@@ -65,7 +58,6 @@ function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
           ? args.map(asWord)
           : args,
     );
-  if (/^(round|chop|stochastic|encode|decode)_/.test(name)) return call(`weft_${name}`, args);
   return unsupported(name, elem, "wgsl");
 }
 const asWord = (t: Text): Text => (/u$|^u32\(/.test(t.text) ? t : call("u32", [t]));
@@ -79,9 +71,6 @@ function shift(name: "shl" | "shr", a: Text, b: Text): Text {
       : `u32(${b.text}) & 31u`;
   return infixText(name, [a, constant ? atom(count) : { text: count, level: 5 }])!;
 }
-/** A position as an index; what is known to be natural needs no more. */
-const index = (t: Text): string => t.text;
-
 export const wgsl: Target = {
   name: "wgsl",
   profile: { name: "wgsl", warp: 32, rowsByThreads: true },
@@ -96,9 +85,9 @@ export const wgsl: Target = {
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count) => `var<workgroup> ${name}: array<${elem === "bool" ? "u32" : types[elem]}, ${count}>;`,
   unitBits: 32,
-  load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${index(at)}])` : `${buffer}[${index(at)}]`),
+  load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${at.text}])` : `${buffer}[${at.text}]`),
   store: (buffer, _unit, at, value, atomic) =>
-    atomic ? `atomicStore(&${buffer}[${index(at)}], ${value.text});` : `${buffer}[${index(at)}] = ${value.text};`,
+    atomic ? `atomicStore(&${buffer}[${at.text}], ${value.text});` : `${buffer}[${at.text}] = ${value.text};`,
   merge: (buffer, word, mask, bits) => [
     `atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`,
     `atomicOr(&${buffer}[${word.text}], ${bits.text});`,

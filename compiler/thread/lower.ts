@@ -2,7 +2,7 @@
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
-import { times } from "../plan/size.ts";
+import { gcd, times } from "../plan/size.ts";
 import type { Target, Unit } from "../targets/target.ts";
 import { type BufferUse, type Combine, type Elem, type Launch, type MapOp, type Op, threadsOf, type Value } from "../tile/ir.ts";
 import type { SharedArray, ThreadKernel } from "./ir.ts";
@@ -430,7 +430,6 @@ class ThreadLowering {
     return by.results.map(get);
   }
 }
-const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
 
 /** What one position of a buffer holds, and how many there are: whole elements, or words of packed ones. */
 function unitsOf(b: BufferUse, unitBits: 8 | 32): { unit: Unit; units: SizeExpr } {

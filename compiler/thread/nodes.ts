@@ -3,6 +3,7 @@
  * addresses of neighbouring elements share their parts. Floats are never rewritten.
  */
 import { invariant } from "../../dsl/diagnostics.ts";
+import { gcd } from "../plan/size.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 
 export type NodeId = number;
@@ -53,7 +54,6 @@ interface Scope {
   readonly effects: Effect[];
   readonly known: Map<string, NodeId>;
 }
-const gcd = (a: number, b: number): number => (b === 0 ? Math.abs(a) : gcd(b, a % b));
 
 export class Nodes {
   readonly list: Node[] = [];

@@ -10,7 +10,7 @@ import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
 export interface Fault {
-  readonly kind: "out-of-bounds" | "race" | "uninitialised" | "divergent-barrier" | "read-only";
+  readonly kind: "out-of-bounds" | "race" | "uninitialised" | "divergent-barrier";
   readonly text: string;
 }
 interface Thread {
@@ -27,6 +27,9 @@ class Shadow {
   readonly writeEpoch: Int32Array;
   readonly reader: Int32Array;
   readonly readEpoch: Int32Array;
+  /** A second reader, not ordered with the first: whoever writes, one of the two is another thread. */
+  readonly other: Int32Array;
+  readonly otherEpoch: Int32Array;
   /** Bits of the word that merges have written. */
   readonly merged: Uint32Array;
 
@@ -35,6 +38,8 @@ class Shadow {
     this.writeEpoch = new Int32Array(size);
     this.reader = new Int32Array(size);
     this.readEpoch = new Int32Array(size);
+    this.other = new Int32Array(size);
+    this.otherEpoch = new Int32Array(size);
     this.merged = new Uint32Array(size);
   }
 }
@@ -109,13 +114,18 @@ class Simulator {
   private read(what: string, shadow: Shadow, at: number, t: Thread): void {
     if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!))
       this.fault("race", `${what}[${at}] is read by thread ${t.index} of block ${t.block} while another writes it`);
-    shadow.reader[at] = this.owner(t);
-    shadow.readEpoch[at] = this.epoch;
+    if (this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!)) {
+      shadow.reader[at] = this.owner(t);
+      shadow.readEpoch[at] = this.epoch;
+    } else {
+      shadow.other[at] = this.owner(t);
+      shadow.otherEpoch[at] = this.epoch;
+    }
   }
   private write(what: string, shadow: Shadow, at: number, t: Thread): void {
     if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!) || shadow.merged[at] !== 0)
       this.fault("race", `${what}[${at}] is written by two threads`);
-    if (!this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!))
+    if (!this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!) || !this.ordered(t, shadow.other[at]!, shadow.otherEpoch[at]!))
       this.fault("race", `${what}[${at}] is written by thread ${t.index} of block ${t.block} while another reads it`);
     shadow.writer[at] = this.owner(t);
     shadow.writeEpoch[at] = this.epoch;

@@ -7,7 +7,7 @@
  * 5. every buffer is declared, and written only where it says so; temporaries are written before they are read;
  * 6. the layout covers the tile, and a block has no more threads than the target allows.
  */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
 import { type Launch, launchesOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
 
@@ -24,12 +24,9 @@ export function verifyTileProgram(p: TileProgram, target: Target): void {
 }
 
 function verifyLaunch(l: Launch, target: Target): void {
-  const fail = (text: string): never => {
-    throw new Error(`${l.name}: ${text}`);
-  };
   /** The text is made only for a failure: this runs after every lowering. */
   const check = (ok: boolean, text: () => string): void => {
-    if (!ok) fail(text());
+    if (!ok) throw new InternalError(`${l.name}: ${text()}`);
   };
   check(threadsOf(l) <= target.limits.threads, () => `${threadsOf(l)} threads a block, the target allows ${target.limits.threads}`);
   check(l.layout.rank === l.layout.size, () => "the layout does not cover the tile");

@@ -1,4 +1,4 @@
-/** Where an expression is defined: the formula D(e) of docs/language.md, "Domains", as a bool expression that is itself always defined. */
+/** Where an expression is defined: the formula D(e) of docs/language.md, "Partial tensors", as a bool expression that is itself always defined. */
 import { and, bool, compare, mapAxis, not, num, or, substitute } from "../tensor/expr.ts";
 import type { Axis, Expr } from "../tensor/ir.ts";
 

@@ -1,5 +1,5 @@
 /** The functions of the language: how many arguments of which class, and what they give. */
-import type { Op } from "../tensor/ir.ts";
+import { type Op, specialFunctions } from "../tensor/ir.ts";
 import type { Compute } from "../tensor/types.ts";
 
 export interface FunctionInfo {
@@ -12,27 +12,7 @@ const float = (op: Op, arity = 1): FunctionInfo => ({ op, arity: [arity], takes:
 const number = (op: Op, arity: number): FunctionInfo => ({ op, arity: [arity], takes: "number", gives: "same" });
 
 export const functions: ReadonlyMap<string, FunctionInfo> = new Map<string, FunctionInfo>([
-  ...(
-    [
-      "exp",
-      "exp2",
-      "expm1",
-      "log",
-      "log2",
-      "log1p",
-      "sqrt",
-      "rsqrt",
-      "tanh",
-      "sigmoid",
-      "sin",
-      "cos",
-      "erf",
-      "floor",
-      "ceil",
-      "trunc",
-      "round",
-    ] as const
-  ).map((name) => [name, float(name)] as const),
+  ...[...specialFunctions, "floor", "ceil", "trunc", "round"].map((name) => [name, float(name as Op)] as const),
   ["pow", float("pow", 2)],
   ["abs", number("abs", 1)],
   ["sign", number("sign", 1)],

@@ -1,4 +1,4 @@
-/** Reductions: over exactly the defined elements, with the promise bound, which holds for any order of accumulation (error-bounds rules, docs/verification.md). */
+/** Reductions: over exactly the defined elements, with the promise bound, which holds for any order of accumulation (monoids: for the order in which the text walks). */
 import { invariant } from "../diagnostics.ts";
 import type { Expr } from "../tensor/ir.ts";
 import type { Interpreter, Tuple } from "./interpreter.ts";
@@ -52,7 +52,6 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
   const each = iterate(machine, e.axes, e.where);
   const bodies = e.bodies.map((b) => machine.compile(b));
   const body = bodies[0]!;
-  /** The element, or NaN with `state.undefined` cleared and false returned where it is a hole. */
   const u = e.type === "f32" ? machine.accuracy.unit : 0;
   switch (e.op) {
     case "sum":

@@ -186,7 +186,7 @@ export function compileWrite(machine: Interpreter, w: Write): void {
     const before = { ...state };
     memo = new Memo(sizeOf(shape));
     const subscripts = w.subscripts.map((s) => machine.compile(s));
-    const sums = new Map<number, { value: number; error: number; magnitude: number; count: number }>();
+    const sums = new Map<number, { value: number; error: number }>();
     const f = machine.frame();
     const inner = memo;
     const cell = new Float64Array(2);
@@ -217,7 +217,7 @@ export function compileWrite(machine: Interpreter, w: Write): void {
       let s = sums.get(flat);
       if (s === undefined) {
         const at = old(flat);
-        s = { value: at, error: state.error, magnitude: Math.abs(at), count: 0 };
+        s = { value: at, error: state.error };
         sums.set(flat, s);
       }
       s.value = w.value.type === "i32" ? (s.value + v) | 0 : w.value.type === "u32" ? (s.value + v) >>> 0 : s.value + v;

@@ -10,8 +10,8 @@ const sweeps = new Set(["softmax", "cumsum", "scan"]);
 const newAxes = new Set(["topk", "compact", "group"]);
 const scalarWords = new Set("f64 f32 f16 bf16 f8e4m3 f8e5m2 i32 u32 i16 u16 i8 u8 i4 u4 u3 u2 bool int".split(" "));
 
-export const nothing: Span = { start: 0, end: 0 };
-export const missing = (): ast.Expr => ({ kind: "missing", span: nothing });
+const nothing: Span = { start: 0, end: 0 };
+const missing = (): ast.Expr => ({ kind: "missing", span: nothing });
 
 export class ExpressionParser extends EmbeddedActionsParser {
   // ---- places
@@ -51,21 +51,15 @@ export class ExpressionParser extends EmbeddedActionsParser {
       const start = this.here();
       return this.choose<ast.ScalarType>(0, [
         {
-          ALT: () => {
-            this.CONSUME(t.IndexWord);
-            this.CONSUME(t.Less);
-            const bound = this.SUBRULE(this.sum);
-            this.CONSUME(t.Greater);
-            return { name: "index", bound, span: this.from(start) };
-          },
+          ALT: () => this.SUBRULE(this.indexType),
         },
         {
           ALT: () => {
             this.CONSUME(t.OffsetsWord);
-            this.CONSUME2(t.Less);
+            this.CONSUME(t.Less);
             const open = this.OPTION(() => this.CONSUME(t.DotDot)) !== undefined;
-            const bound = this.SUBRULE2(this.sum);
-            this.CONSUME2(t.Greater);
+            const bound = this.SUBRULE(this.sum);
+            this.CONSUME(t.Greater);
             return { name: "offsets", bound, open, span: this.from(start) };
           },
         },
@@ -97,7 +91,7 @@ export class ExpressionParser extends EmbeddedActionsParser {
                 return n;
               },
             });
-            const extent = this.SUBRULE(this.extent);
+            const extent = this.SUBRULE(this.sum);
             axes.push({ ...(name ? { name } : {}), extent });
             this.OPTION3(() => this.CONSUME(t.Comma));
           },
@@ -108,9 +102,6 @@ export class ExpressionParser extends EmbeddedActionsParser {
     },
     { recoveryValueFunc: () => ({ scalar: { name: "f32", span: nothing }, span: nothing }) },
   );
-  /** An extent, or `_` where a view leaves an axis open. */
-  protected readonly extent = this.RULE("extent", (): ast.Expr => this.SUBRULE(this.sum));
-
   protected readonly range = this.RULE("range", () => {
     this.CONSUME(t.In);
     const from = this.SUBRULE(this.sum);
@@ -132,16 +123,13 @@ export class ExpressionParser extends EmbeddedActionsParser {
     (): ast.Expr =>
       this.choose<ast.Expr>(0, [
         {
-          GATE: () => newAxes.has(this.LA(1).image) && this.is(2, t.LParen) && this.startsNewAxis(),
+          GATE: () => newAxes.has(this.LA(1).image) && this.is(1, t.Identifier) && this.is(2, t.LParen),
           ALT: () => this.SUBRULE(this.newAxis),
         },
         { ALT: () => this.SUBRULE(this.expression) },
       ]),
     { recoveryValueFunc: missing },
   );
-  protected startsNewAxis(): boolean {
-    return this.is(1, t.Identifier);
-  }
   protected readonly newAxis = this.RULE("newAxis", (): ast.Expr => {
     const start = this.here();
     const op = this.CONSUME(t.Identifier).image;

@@ -107,47 +107,12 @@ export const Tilde = token("Tilde", "~");
 export const vocabulary: TokenType[] = [...all, Operator, Comparison, ShiftOp, Multiplicative, Additive, Bitwise];
 const lexer = new Lexer(vocabulary, { ensureOptimizations: false, positionTracking: "onlyOffset" });
 
+/** A line goes on after one of these, and one that starts with it continues the one before. */
+const joins = [Equals, Assign, PlusAssign, Arrow, Colon, DotDot, AndAnd, OrOr, Where, Then, Else, In, Dot, Comma];
 /** After one of these a line goes on. */
-const opens = new Set<TokenType>([
-  Comma,
-  Equals,
-  Assign,
-  PlusAssign,
-  Arrow,
-  Colon,
-  DotDot,
-  AndAnd,
-  OrOr,
-  Bang,
-  Tilde,
-  Where,
-  Then,
-  Else,
-  If,
-  In,
-  Let,
-  Dot,
-]);
+const opens = new Set<TokenType>([...joins, Bang, Tilde, If, Let]);
 /** A line that starts with one of these continues the one before. */
-const continues = new Set<TokenType>([
-  Equals,
-  Assign,
-  PlusAssign,
-  Arrow,
-  Colon,
-  DotDot,
-  AndAnd,
-  OrOr,
-  Where,
-  Then,
-  Else,
-  In,
-  LCurly,
-  Comma,
-  RParen,
-  RSquare,
-  Dot,
-]);
+const continues = new Set<TokenType>([...joins, LCurly, RParen, RSquare]);
 const isOperator = (t: IToken): boolean => t.tokenType.CATEGORIES?.includes(Operator) ?? false;
 
 export interface Comment {

@@ -65,7 +65,7 @@ export type Expr =
     })
   /**
    * At the point where it stands: softmax, inclusive prefix sum or prefix combine of `bodies` along the indices in `over`, the others held.
-   * Defined where the bodies are. `domain` are the axes as their definition or reduction gave them, `where` its condition.
+   * Defined where the bodies are. `over` has the axes as their definition or reduction gave them, `where` its condition.
    */
   | (Node & {
       readonly kind: "sweep";
@@ -84,7 +84,7 @@ export type Expr =
 
 export type ReduceOp = "sum" | "prod" | "max" | "min" | "mean" | "argmax" | "argmin" | "logsumexp" | "all" | "any" | "monoid";
 
-/** Scalar operations; their meaning for each compute type is in `ops.ts`. */
+/** Scalar operations; their meaning for each compute type is in `interpret/scalar.ts`. */
 export type Op =
   | "add"
   | "sub"
@@ -262,3 +262,20 @@ export interface Program {
   readonly statements: readonly Statement[];
   readonly span: Span;
 }
+
+/** Functions of one float that a machine approximates. */
+export const specialFunctions = [
+  "exp",
+  "exp2",
+  "expm1",
+  "log",
+  "log2",
+  "log1p",
+  "sqrt",
+  "rsqrt",
+  "tanh",
+  "sigmoid",
+  "sin",
+  "cos",
+  "erf",
+] as const satisfies readonly Op[];

@@ -1,9 +1,8 @@
 /** Runs artifacts on an NVIDIA GPU. */
-import { evaluateSize } from "../abi.ts";
+import { evaluateSize, unroll } from "../abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
-import { unroll } from "../webgpu/device.ts";
 import { loadCuda, notReady } from "./driver.ts";
 
 type Api = Awaited<ReturnType<typeof loadCuda>>;

@@ -17,7 +17,6 @@ const driver = {
   cuDevicePrimaryCtxRetain: "int cuDevicePrimaryCtxRetain(_Out_ void **, int)",
   cuDevicePrimaryCtxRelease: "int cuDevicePrimaryCtxRelease_v2(int)",
   cuCtxSetCurrent: "int cuCtxSetCurrent(void *)",
-  cuCtxSynchronize: "int cuCtxSynchronize()",
   cuModuleLoadData: "int cuModuleLoadData(_Out_ void **, const uint8_t *)",
   cuModuleUnload: "int cuModuleUnload(void *)",
   cuModuleGetFunction: "int cuModuleGetFunction(_Out_ void **, void *, const char *)",
@@ -25,7 +24,6 @@ const driver = {
   cuMemFree: "int cuMemFree_v2(uint64_t)",
   cuMemcpyHtoD: "int cuMemcpyHtoD_v2(uint64_t, const uint8_t *, size_t)",
   cuMemcpyDtoH: "int cuMemcpyDtoH_v2(_Out_ uint8_t *, uint64_t, size_t)",
-  cuMemsetD8: "int cuMemsetD8_v2(uint64_t, uint8_t, size_t)",
   cuLaunchKernel:
     "int cuLaunchKernel(void *, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, void *, void **, void **)",
   cuEventCreate: "int cuEventCreate(_Out_ void **, unsigned int)",

@@ -1,5 +1,5 @@
 /** Runs artifacts on a GPUDevice: the same code in Node (Dawn) and in a browser. */
-import { evaluateSize, type LaunchAbi, type StepAbi } from "../abi.ts";
+import { evaluateSize, type LaunchAbi, unroll } from "../abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
@@ -182,18 +182,6 @@ function entryText(source: string, entry: string): string {
   const start = source.indexOf(`fn ${entry}(`);
   const end = source.indexOf("@compute", start);
   return source.slice(start, end < 0 ? undefined : end);
-}
-/** Launches in order, repeated groups written out, with the step counters of each. */
-export function unroll(
-  steps: readonly StepAbi[],
-  values: Readonly<Record<string, number>>,
-  counters: Readonly<Record<string, number>> = {},
-): { launch: LaunchAbi; steps: Readonly<Record<string, number>> }[] {
-  return steps.flatMap((s) => {
-    if (s.kind === "launch") return [{ launch: s.launch, steps: counters }];
-    const count = evaluateSize(s.count, values);
-    return Array.from({ length: Math.max(0, count) }, (_, k) => unroll(s.steps, values, { ...counters, [s.name]: k })).flat();
-  });
 }
 function uniformBytes(call: PreparedCall, steps: Readonly<Record<string, number>>): ArrayBuffer {
   const view = new DataView(new ArrayBuffer(Math.max(4, call.artifact.uniforms.length * 4)));

@@ -60,6 +60,24 @@ describe("weft", () => {
     expect(weft("build", good, "-o", "made").out).toContain("built");
     expect(fs.readFileSync(path.join(dir, "made/good.cu"), "utf8")).toBe(before);
   });
+  test("two sources that would write the same file, and a kernel that is gone", () => {
+    const twin = file("twin.weft", "kernel good[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = 3.0 * x[i]\n}\n");
+    const r = weft("build", good, twin, "-o", "twins");
+    expect(r.code).toBe(1);
+    expect(r.err).toContain("already makes good.cu, good.wgsl, good.ts");
+    expect(fs.readFileSync(path.join(dir, "twins/good.wgsl"), "utf8")).toContain("2.0");
+    const moving = file("moving.weft", "kernel first[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n}\n");
+    expect(weft("build", moving, "-o", "moved").code).toBe(0);
+    file("moving.weft", "kernel second[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n}\n");
+    expect(weft("build", moving, "-o", "moved").code).toBe(0);
+    expect(fs.readdirSync(path.join(dir, "moved")).sort()).toEqual(["manifest.json", "second.cu", "second.ts", "second.wgsl"]);
+    expect(fs.readFileSync(path.join(dir, "moved/manifest.json"), "utf8")).not.toContain("first");
+  });
+  test("f64 runs on the reference", () => {
+    const wide = file("wide.weft", "kernel wide[N](x: f64[N]) -> (y: f64[N]) {\n  y[i] = 2.0 * x[i]\n}\n");
+    expect(weft("run", wide, "--target", "reference", "--shape", "N=4").code).toBe(0);
+    expect(weft("run", wide, "--target", "wgsl", "--shape", "N=4")).toMatchObject({ code: 1, err: expect.stringContaining("W701") });
+  });
   test("build with errors writes nothing of that file", () => {
     const r = weft("build", bad, "-o", "none");
     expect(r.code).toBe(1);

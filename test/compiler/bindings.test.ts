@@ -7,9 +7,13 @@ import { bindingsFor } from "../../compiler/bindings/bindings.ts";
 import { compile } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
-import { prepare } from "../../runtime/index.ts";
+import { type Artifact, prepare } from "../../runtime/index.ts";
+import { agree } from "../../verify/agree.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
 import { webgpu } from "../support/devices.ts";
 
+const gpu = await webgpu();
+afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const root = path.resolve(import.meta.dirname, "../..");
 const dir = fs.mkdtempSync(path.join(root, "test/.bindings-"));
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
@@ -65,27 +69,31 @@ describe("bindings", () => {
     });
     expect(out.data[0]).toBe(3);
   });
-  test("and on WebGPU, to the same numbers", async () => {
-    const gpu = await webgpu();
-    if (gpu === undefined) return;
-    const { attention } = (await import(path.join(dir, "attention.ts"))) as {
-      attention: (d: unknown, a: object) => Promise<{ out: { data: Float32Array } }>;
-    };
+  test.skipIf(gpu === undefined)("and on WebGPU, to the same numbers", async () => {
+    const { artifacts: built } = (await import(path.join(dir, "attention.ts"))) as { artifacts: Artifact[] };
     const { tensor } = await import("../../runtime/index.ts");
-    const { interpreterFor } = await import("../../verify/reference-device.ts");
     const make = (k: number) =>
       tensor(
         "f32",
         [1, 1, 5, 32],
         Float32Array.from({ length: 160 }, (_, i) => Math.sin(i * k)),
       );
-    const args = { q: make(1), k: make(2), v: make(3), scale: 0.25 };
-    const machine = interpreterFor(prepare(artifacts.find((x) => x.instance.includes("f32"))!, args), "wgsl");
-    const { out } = await attention(gpu, args);
-    out.data.forEach((x, i) => {
-      const e = machine.elementAt("out", i);
-      expect(Math.abs(x - e.value)).toBeLessThanOrEqual(e.bound);
-    });
+    const prepared = prepare(built.find((x) => x.instance.includes("f32"))!, { q: make(1), k: make(2), v: make(3), scale: 0.25 });
+    const machine = interpreterFor(prepared, "wgsl");
+    const a = agree(prepared, await gpu!.run(prepared), machine);
+    expect(a.disagreements).toEqual([]);
+    expect(a.compared).toBe(165);
+  });
+  test("a kernel whose name is a word of TypeScript, or one that the module uses", () => {
+    for (const name of ["call", "delete", "Tensor"]) {
+      const source = `kernel ${name}[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n`;
+      fs.writeFileSync(
+        path.join(dir, `named_${name}.ts`),
+        bindingsFor([compile(check(source).instances[0]!, source, { target: "wgsl" }).artifact], "../../runtime/index.ts"),
+      );
+    }
+    const imports = ["call", "delete", "Tensor"].map((n) => `export { ${n}_ } from "./named_${n}.ts";`);
+    expect(errors(`${imports.join("\n")}\n`)).toBe("");
   });
   test("the same input gives the same bytes", () => expect(bindingsFor(artifacts)).toBe(bindingsFor(artifacts)));
 });

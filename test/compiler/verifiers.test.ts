@@ -83,6 +83,21 @@ describe("the thread verifier and the simulator", () => {
     const at = sum.body.findIndex((s) => s.kind === "share");
     expect(run({ ...sum, body: sum.body.filter((_, k) => k !== at) })).toContain("uninitialised");
   });
+  test("a write that only an earlier reader contradicts is a race", () => {
+    const int = (value: number): Expr => ({ kind: "const", value, elem: "i32" });
+    const last: Expr = { kind: "op", op: "eq", args: [{ kind: "thread", elem: "i32" }, int(sum.threads - 1)], elem: "bool" };
+    const all: ThreadKernel = {
+      ...sum,
+      shared: [],
+      buffers: [{ ...sum.buffers.find((b) => b.access !== "read")!, name: "a", access: "read_write" }],
+      body: [
+        { kind: "let", name: "old", value: { kind: "load", buffer: "a", at: int(0), elem: "f32" } },
+        // The thread that writes reads last: the readers before it must be remembered.
+        { kind: "if", test: last, then: [{ kind: "store", buffer: "a", at: int(0), value: { kind: "name", name: "old", elem: "f32" } }] },
+      ],
+    };
+    expect(run(all, 1, 4)).toContain("race");
+  });
   test("a lost guard writes twice or outside", () => {
     const bare: ThreadKernel = { ...sum, body: sum.body.flatMap((s) => (s.kind === "if" ? s.then : [s])) };
     expect(run(bare)).toContain("race");

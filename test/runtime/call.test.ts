@@ -69,6 +69,8 @@ describe("arguments", () => {
     const free = "kernel g[N](s: f32) -> (y: f32[N]) { y[i] = s }\n";
     const { artifact: a } = compile(check(free).instances[0]!, free, { target: "wgsl" });
     expect(() => prepare(a, { s: 1 })).toThrow("R105: g: no argument determines dimension N; pass it in `dims`");
+    expect(() => prepare(a, { s: 1 }, { dims: { M: 3 } })).toThrow("R101: g has no dimension `M`; it has N");
+    expect(() => prepare(a, { s: 1 }, { dims: { N: 1.5 } })).toThrow("R103: g: dimension N must be a natural number, found 1.5");
     const { outputs } = await call(new ReferenceDevice(), [a], { s: 2 }, { dims: { N: 3 } });
     expect(outputs["y"]!.data).toEqual(Float32Array.of(2, 2, 2));
   });
