@@ -52,8 +52,12 @@ export type Effect =
 
 interface Scope {
   readonly effects: Effect[];
-  readonly known: Map<string, NodeId>;
+  /** Nodes by what they compute: kind and operands, as a number where they fit in one. */
+  readonly known: Map<string | number, NodeId>;
 }
+
+const comparisons: ReadonlySet<MapOp> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
+const operandLimit = 2 ** 20;
 
 export class Nodes {
   readonly list: Node[] = [];
@@ -72,8 +76,13 @@ export class Nodes {
   effect(e: Effect): void {
     this.scopes.at(-1)!.effects.push(e);
   }
-  private node(n: Omit<Node, "depth" | "multiple"> & { multiple?: number }, key?: string): NodeId {
-    const depth = n.pinned === true ? this.depth : n.args.reduce((d, a) => Math.max(d, this.list[a]!.depth), 0);
+  private depthOf(args: readonly NodeId[]): number {
+    let depth = 0;
+    for (const a of args) depth = Math.max(depth, this.list[a]!.depth);
+    return depth;
+  }
+  private node(n: Omit<Node, "depth" | "multiple"> & { multiple?: number }, key?: string | number): NodeId {
+    const depth = n.pinned === true ? this.depth : this.depthOf(n.args);
     const scope = this.scopes[depth]!;
     const old = key === undefined ? undefined : scope.known.get(key);
     if (old !== undefined) return old;
@@ -155,21 +164,30 @@ export class Nodes {
       if (c !== undefined) return c ? args[1]! : args[2]!;
       if (args[1] === args[2]) return args[1]!;
     }
-    const comparison = ["lt", "le", "gt", "ge", "eq", "ne"].includes(op);
-    if (comparison && this.list[args[0]!]!.elem === "i32") {
+    if (comparisons.has(op) && this.list[args[0]!]!.elem === "i32") {
       const [x, y] = [this.value(args[0]!), this.value(args[1]!)];
       if (typeof x === "number" && typeof y === "number")
         return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
     }
+    const key = this.keyOf(op, args, elem);
+    const old = this.scopes[this.depthOf(args)]!.known.get(key);
+    if (old !== undefined) return old;
     const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
-    return this.node(
-      { kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) },
-      args.length === 2
-        ? `${op}${elem} ${args[0]} ${args[1]}`
-        : args.length === 1
-          ? `${op}${elem} ${args[0]}`
-          : `${op}${elem} ${args[0]} ${args[1]} ${args[2]}`,
-    );
+    return this.node({ kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) }, key);
+  }
+  /** Numbers of the operations that occurred. */
+  private readonly codes = new Map<string, number>();
+  private keyOf(op: MapOp, args: readonly NodeId[], elem: Elem): string | number {
+    const name = `${op}${elem}`;
+    let code = this.codes.get(name);
+    if (code === undefined) {
+      code = this.codes.size;
+      this.codes.set(name, code);
+    }
+    const [a, b, c] = args as [NodeId, NodeId?, NodeId?];
+    // Two operands of up to 20 bits and the code fill less than the 53 bits of an exact number.
+    if (c !== undefined || a >= operandLimit || (b ?? 0) + 1 >= operandLimit) return `${name} ${args.join(" ")}`;
+    return (code * operandLimit + a) * operandLimit + (b === undefined ? 0 : b + 1);
   }
   private multipleOf(op: MapOp, args: readonly NodeId[]): number {
     const [a, b] = args.map((x) => this.list[x]!.multiple) as [number, number];
