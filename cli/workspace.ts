@@ -71,10 +71,10 @@ export function pickInstance(found: Found, wanted: string | undefined, dims: Rea
     );
   return i;
 }
-/** The schedule for a target: the one asked for by name, else the first written for it. */
+/** The schedule for a target: the one asked for by name, else the first unnamed one that every launch may use. */
 export function scheduleFor(found: Found, target: TargetName, name?: string): Schedule | undefined {
   const own = found.checked.schedules.filter((s) => s.kernel === found.kernel && s.target === target);
-  if (name === undefined) return own.find((s) => s.features.length === 0);
+  if (name === undefined) return own.find((s) => s.name === undefined && s.features.length === 0 && s.where === undefined);
   const s = own.find((x) => x.name === name);
   if (s === undefined) throw new UserError(`${found.kernel} has no schedule \`${name}\` for ${target}`);
   return s;

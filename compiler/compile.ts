@@ -2,18 +2,19 @@
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { continueFreshNames, freshNames } from "../dsl/tensor/expr.ts";
-import type { Expr, Program } from "../dsl/tensor/ir.ts";
+import type { Program } from "../dsl/tensor/ir.ts";
 import { printExpr, printProgram } from "../dsl/tensor/print.ts";
 import { specialize } from "../dsl/tensor/program.ts";
 import { computeOf } from "../dsl/tensor/types.ts";
 import { verifyProgram } from "../dsl/tensor/verify.ts";
-import type { Artifact, LaunchAbi, Param, StepAbi, UniformAbi } from "../runtime/abi.ts";
+import type { Artifact, LaunchAbi, StepAbi, UniformAbi } from "../runtime/abi.ts";
 import { emitModule } from "./emit/module.ts";
 import { type Plan, plan } from "./plan/plan.ts";
-import { sizeCondition, sizeExpr } from "./plan/size.ts";
+import { sizeCondition } from "./plan/size.ts";
 import { Refusal } from "./refusal.ts";
 import { type JobDirectives, printDirectives } from "./schedule/default.ts";
 import { split } from "./schedule/split.ts";
+import { paramsOf } from "./signature.ts";
 import { cuda } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
 import { wgsl } from "./targets/wgsl.ts";
@@ -92,7 +93,7 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
     kernel: instance.kernel,
     instance: instance.name,
     target: options.target,
-    ...(options.schedule?.arch ? { arch: options.schedule.arch } : {}),
+    ...placeOf(options.schedule),
     dims: instance.program.dims,
     params: paramsOf(program),
     requires: program.requires.flatMap((r) => {
@@ -111,6 +112,19 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
     weft,
   };
   return { artifact, tiles, kernels };
+}
+
+/** What a schedule asks of device and launch. */
+function placeOf(s: Schedule | undefined): Pick<Artifact, "schedule" | "arch" | "features" | "when"> {
+  const when = s?.where && sizeCondition(s.where);
+  if (s?.where && when === undefined)
+    throw new Refusal("W606", s.where.span, "a schedule is chosen by dimensions alone", "compare dimensions and numbers");
+  return {
+    ...(s?.name ? { schedule: s.name } : {}),
+    ...(s?.arch ? { arch: s.arch } : {}),
+    ...(s?.features.length ? { features: s.features } : {}),
+    ...(when ? { when } : {}),
+  };
 }
 
 interface Front {
@@ -143,67 +157,6 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
 }
 const lineStarts = (text: string): number[] => [0, ...[...text.matchAll(/\n/g)].map((m) => m.index + 1)];
 
-/** The signature as the ABI has it: what a launch takes and gives. */
-export function paramsOf(p: Program): Param[] {
-  const params = p.params.map((x): Param => {
-    if (x.axes === undefined) return { name: x.name, kind: "scalar", elem: x.elem.name };
-    return {
-      name: x.name,
-      kind: "tensor",
-      role: x.role,
-      elem: x.elem.name,
-      shape: x.axes.map((a) => sizeExpr(a.extent)),
-      ...(x.elem.bound ? { bound: sizeExpr(x.elem.bound) } : {}),
-      ...(x.elem.open ? { open: true } : {}),
-      ...leastOf(x.name, p),
-      ...(p.unique.some(
-        (u) =>
-          u.outer.length === 0 &&
-          u.where === undefined &&
-          u.keys.length === 1 &&
-          u.keys[0]!.kind === "read" &&
-          u.keys[0]!.tensor === x.name,
-      )
-        ? { distinct: true }
-        : {}),
-      ...(x.layout
-        ? { layout: { name: x.layout.name, indices: x.layout.indices, word: sizeExpr(x.layout.word), bit: sizeExpr(x.layout.bit) } }
-        : {}),
-    };
-  });
-  const outputs = p.outputs.map(
-    (o): Param => ({
-      name: o.name,
-      kind: "tensor",
-      role: "out",
-      elem: o.elem.name,
-      shape: o.axes.map((a) => sizeExpr(a.extent)),
-      ...(o.elem.bound ? { bound: sizeExpr(o.elem.bound) } : {}),
-    }),
-  );
-  return [...params, ...outputs];
-}
-/** `where all(i) x[i] >= c`: what a generator of data and a check of it can use. */
-function leastOf(name: string, p: Program): { least?: number } {
-  for (const r of p.requires) {
-    const body = r.kind === "reduce" && r.op === "all" && r.where === undefined ? r.bodies[0]! : undefined;
-    if (body?.kind !== "op" || (body.op !== "ge" && body.op !== "gt")) continue;
-    const [x, c] = body.args as [Expr, Expr];
-    if (x.kind !== "read" || x.tensor !== name || !x.subscripts.every((s) => s.kind === "index") || c.kind !== "const") continue;
-    if (body.op === "ge") return { least: Number(c.value) };
-    if (x.type !== "f64") return { least: x.type === "f32" ? floatAfter(Number(c.value)) : Number(c.value) + 1 };
-  }
-  return {};
-}
-/** The least f32 above x. */
-function floatAfter(x: number): number {
-  const view = new DataView(new ArrayBuffer(4));
-  view.setFloat32(0, x);
-  if (view.getFloat32(0) > x) return view.getFloat32(0);
-  if (x === 0) return 2 ** -149;
-  view.setInt32(0, view.getInt32(0) + (x > 0 ? 1 : -1));
-  return view.getFloat32(0);
-}
 function uniformsOf(p: Program, steps: readonly Step[]): UniformAbi[] {
   const out: UniformAbi[] = p.dims.filter((d) => d.value === undefined).map((d) => ({ name: d.name, kind: "dim", type: "i32" }));
   for (const x of p.params) {

@@ -60,6 +60,17 @@ export interface ScalarParam {
   readonly kind: "scalar";
   readonly elem: ElementType;
 }
+export interface LayoutAbi {
+  readonly name: string;
+  /** What `place` calls the subscripts. */
+  readonly indices: readonly string[];
+  /** The element's position in memory, counted in elements. */
+  readonly place: SizeExpr;
+  /** Element positions in all. */
+  readonly places: SizeExpr;
+  /** `place` also speaks of an element of this parameter, by its name. */
+  readonly table?: { readonly param: string; readonly at: readonly SizeExpr[] };
+}
 export interface TensorParam {
   readonly name: string;
   readonly kind: "tensor";
@@ -74,8 +85,8 @@ export interface TensorParam {
   readonly distinct?: boolean;
   /** Offsets that may end before `bound`. */
   readonly open?: boolean;
-  /** A declared memory layout: u32 word and bit of an element, over the subscripts named in `indices`. */
-  readonly layout?: { readonly name: string; readonly indices: readonly string[]; readonly word: SizeExpr; readonly bit: SizeExpr };
+  /** Where an element lies; row-major without one. */
+  readonly layout?: LayoutAbi;
 }
 export type Param = ScalarParam | TensorParam;
 
@@ -108,7 +119,12 @@ export interface Artifact {
   /** `T=f16, D=64`; empty where the kernel has one form. */
   readonly instance: string;
   readonly target: "cuda" | "wgsl";
+  /** Name of its schedule, where it has one: chosen by name alone. */
+  readonly schedule?: string;
+  /** What the schedule asks of a device, and of the dimensions of a launch. */
   readonly arch?: string;
+  readonly features?: readonly string[];
+  readonly when?: Condition;
   readonly dims: readonly { readonly name: string; readonly value?: number }[];
   readonly params: readonly Param[];
   /** Preconditions on dimensions and scalars, with the text that states them. */
@@ -125,11 +141,19 @@ export interface Artifact {
   readonly weft: string;
 }
 
+/** A size that depends on a name without a value. */
+export class UnknownSize extends Error {
+  readonly size: string;
+  constructor(size: string) {
+    super(`no value for ${size}`);
+    this.size = size;
+  }
+}
 export function evaluateSize(e: SizeExpr, values: Readonly<Record<string, number>>): number {
   if (typeof e === "number") return e;
   if (typeof e === "string") {
     const v = values[e];
-    if (v === undefined) throw new Error(`no value for ${e}`);
+    if (v === undefined) throw new UnknownSize(e);
     return v;
   }
   const a = evaluateSize(e[1], values);

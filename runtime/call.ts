@@ -1,12 +1,16 @@
 /** What happens before any device is asked: arguments against the signature, dimensions solved, preconditions held, outputs sized. */
-import { type Artifact, evaluateSize, holds, type Param, type SizeExpr, sizeText, type TensorParam } from "./abi.ts";
+import { type Artifact, evaluateSize, holds, type Param, sizeText, type TensorParam } from "./abi.ts";
+import { fixedDims, known, solveDims } from "./dims.ts";
 import { WeftError } from "./errors.ts";
-import { type HostTensor, tensor, unitsFor } from "./tensor.ts";
+import { unitsOf, unpack } from "./layout.ts";
+import { type HostTensor, tensor, zeros } from "./tensor.ts";
 
 export type Argument = HostTensor | number | boolean;
 export type Arguments = Readonly<Record<string, Argument>>;
 
 export interface CallOptions {
+  /** A schedule by name; by default the unnamed ones are chosen among. */
+  readonly schedule?: string;
   /** Dimensions that no shape determines. */
   readonly dims?: Readonly<Record<string, number>>;
   /** Checks index ranges and offsets in the data before the launch. */
@@ -33,31 +37,71 @@ export interface Device {
   /** As the driver names it. */
   readonly name: string;
   readonly target: "wgsl" | "cuda" | "reference";
+  /** `sm_90`, of a CUDA device. */
+  readonly arch?: string;
+  /** What schedules may ask for, and this device has. */
+  readonly features?: ReadonlySet<string>;
   run(call: PreparedCall, options?: CallOptions): Promise<CallResult>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-/** Runs the variant of a kernel that fits the device, the element types and the static dimensions of the arguments. */
+/**
+ * Runs the variant of a kernel that fits the device, the element types and the static dimensions of the arguments; among its schedules the
+ * most specific one whose condition holds, or the one that `options.schedule` names.
+ */
 export async function call(
   device: Device,
   artifacts: readonly Artifact[],
   args: Arguments,
   options: CallOptions = {},
 ): Promise<CallResult> {
-  const own = artifacts.filter((a) => device.target === "reference" || a.target === device.target);
+  const built = artifacts.filter((a) => device.target === "reference" || a.target === device.target);
   const name = artifacts[0]?.kernel ?? "kernel";
-  if (own.length === 0) throw new WeftError("R206", `${name} was not built for ${device.target}`);
+  if (built.length === 0) throw new WeftError("R206", `${name} was not built for ${device.target}`);
+  const own = mostSpecific(built.filter((a) => a.schedule === options.schedule && suits(a, device)));
+  if (own.length === 0) throw new WeftError("R206", `${name} ${missing(built, device, options.schedule)}`);
   const fitting = own.filter((a) => fits(a, args));
   if (fitting.length === 0) {
     // With one candidate its own complaint says most.
     if (own.length === 1 || device.target === "reference") return device.run(prepare(own[0]!, args, options), options);
     const given = Object.entries(args).flatMap(([k, v]) => (typeof v === "object" ? [`${k}: ${v.elem}[${v.shape.join(", ")}]`] : []));
-    throw new WeftError(
-      "R206",
-      `${name} has no instance for ${given.join(", ")}; there are ${own.map((a) => a.instance || "(one form)").join("; ")}`,
-    );
+    const instances = [...new Set(own.map((a) => a.instance || "(one form)"))];
+    throw new WeftError("R206", `${name} has no instance for ${given.join(", ")}; there are ${instances.join("; ")}`);
   }
-  return device.run(prepare(fitting[0]!, args, options), options);
+  const calls = fitting.map((a) => () => prepare(a, args, options));
+  const first = calls[0]!();
+  const chosen = fitting.findIndex((a) => a.when === undefined || holds(a.when, first.values));
+  if (chosen < 0) throw new WeftError("R206", `${name}: no schedule was built for these dimensions`);
+  return device.run(chosen === 0 ? first : calls[chosen]!(), options);
+}
+/** Whether the device has what the schedule asks; the reference interpreter runs the text, whatever the schedule. */
+function suits(a: Artifact, device: Device): boolean {
+  if (device.target === "reference") return true;
+  if (!(a.features ?? []).every((f) => device.features?.has(f))) return false;
+  if (a.arch === undefined || device.arch === undefined) return true;
+  // `sm_90a` is of that chip alone.
+  return a.arch.endsWith("a") ? a.arch === `${device.arch}a` : archNumber(a.arch) <= archNumber(device.arch);
+}
+const archNumber = (arch: string): number => Number(/\d+/.exec(arch)?.[0] ?? 0);
+/** Newest architecture first, then most features, then conditions; first in text among equals. */
+function mostSpecific(list: readonly Artifact[]): Artifact[] {
+  const rank = (a: Artifact): number[] => [
+    archNumber(a.arch ?? ""),
+    a.arch?.endsWith("a") ? 1 : 0,
+    a.features?.length ?? 0,
+    a.when ? 1 : 0,
+  ];
+  return [...list].sort((x, y) => {
+    const [p, q] = [rank(x), rank(y)];
+    const k = p.findIndex((v, i) => v !== q[i]);
+    return k < 0 ? 0 : q[k]! - p[k]!;
+  });
+}
+function missing(built: readonly Artifact[], device: Device, schedule: string | undefined): string {
+  const names = [...new Set(built.flatMap((a) => (a.schedule ? [a.schedule] : [])))];
+  if (schedule !== undefined && !names.includes(schedule))
+    return `has no schedule \`${schedule}\` for ${device.target}${names.length ? `; there are ${names.join(", ")}` : ""}`;
+  return `has no variant for ${device.name}: it was built for ${[...new Set(built.map((a) => [a.arch, ...(a.features ?? [])].filter(Boolean).join(" with ")))].join("; ")}`;
 }
 function fits(a: Artifact, args: Arguments): boolean {
   const values = fixedDims(a);
@@ -71,16 +115,6 @@ function fits(a: Artifact, args: Arguments): boolean {
     );
   });
 }
-const fixedDims = (a: Artifact): Record<string, number> =>
-  Object.fromEntries(a.dims.flatMap((d) => (d.value === undefined ? [] : [[d.name, d.value]])));
-function known(e: SizeExpr, values: Readonly<Record<string, number>>): number | undefined {
-  try {
-    return evaluateSize(e, values);
-  } catch {
-    return undefined;
-  }
-}
-
 /**
  * Checks arguments and sizes outputs.
  * @throws WeftError R101 to R107, naming the argument and what was expected of it
@@ -136,7 +170,7 @@ export function prepare(artifact: Artifact, args: Arguments, options: CallOption
       throw new WeftError("R104", `${kernel}: \`where ${r.text}\` does not hold for ${valuesText(r.condition, values)}`);
   for (const p of artifact.params) {
     if (p.kind !== "tensor") continue;
-    const count = p.shape.reduce<number>((n, e) => n * evaluateSize(e, values), 1);
+    const count = p.layout ? evaluateSize(p.layout.places, values) : p.shape.reduce<number>((n, e) => n * evaluateSize(e, values), 1);
     if (count >= 2 ** 31) throw new WeftError("R103", `${kernel}: \`${p.name}\` has ${count} elements; positions are 32 bits wide`);
     if (p.role === "out")
       tensors.set(
@@ -144,9 +178,11 @@ export function prepare(artifact: Artifact, args: Arguments, options: CallOption
         tensor(
           p.elem,
           p.shape.map((e) => evaluateSize(e, values)),
+          zeros(p.elem, unitsOf(p, values)),
         ),
       );
-    else if (options.checkData) checkData(artifact, p, tensors.get(p.name)!, values);
+    else if (options.checkData)
+      checkData(artifact, p, p.layout ? unpack(p, tensors.get(p.name)!, values, tensors) : tensors.get(p.name)!, values);
   }
   return { artifact, values, tensors };
 }
@@ -161,50 +197,6 @@ function valuesText(c: unknown, values: Readonly<Record<string, number>>): strin
   return [...names].map((n) => `${n} = ${values[n]}`).join(", ");
 }
 
-/** A dimension follows where it stands alone in a shape, or is the one unknown of a product or sum, the others solved first (rule 5). */
-function solveDims(artifact: Artifact, tensors: ReadonlyMap<string, HostTensor>, values: Record<string, number>): void {
-  const equations: { e: SizeExpr; size: number; name: string; axis: number }[] = [];
-  for (const p of artifact.params) {
-    const t = tensors.get(p.name);
-    if (p.kind === "tensor" && t) p.shape.forEach((e, k) => equations.push({ e, size: t.shape[k]!, name: p.name, axis: k }));
-  }
-  const fail = (q: (typeof equations)[number], why: string): never => {
-    throw new WeftError("R103", `${artifact.kernel}: axis ${q.axis} of \`${q.name}\` is ${q.size}, which must be ${sizeText(q.e)}: ${why}`);
-  };
-  for (let progress = true; progress; ) {
-    progress = false;
-    for (const q of equations) {
-      const unknown = unknowns(q.e, values);
-      if (unknown.length !== 1) continue;
-      const v = solveFor(q.e, q.size, values);
-      if (v === undefined) continue;
-      if (!Number.isInteger(v) || v < 0) fail(q, `no whole ${unknown[0]} gives it`);
-      values[unknown[0]!] = v;
-      progress = true;
-    }
-  }
-}
-const unknowns = (e: SizeExpr, values: Readonly<Record<string, number>>): string[] =>
-  typeof e === "number"
-    ? []
-    : typeof e === "string"
-      ? values[e] === undefined
-        ? [e]
-        : []
-      : [...new Set([...unknowns(e[1], values), ...unknowns(e[2], values)])];
-function solveFor(e: SizeExpr, size: number, values: Readonly<Record<string, number>>): number | undefined {
-  if (typeof e === "string") return size;
-  if (typeof e === "number") return undefined;
-  const [op, a, b] = e;
-  const open = unknowns(a, values).length > 0;
-  if (open && unknowns(b, values).length > 0) return undefined;
-  const other = evaluateSize(open ? b : a, values);
-  const inner = open ? a : b;
-  if (op === "*") return other === 0 ? (size === 0 ? 1 : Number.NaN) : solveFor(inner, size / other, values);
-  if (op === "+") return solveFor(inner, size - other, values);
-  if (op === "-") return solveFor(inner, open ? size + other : other - size, values);
-  return undefined;
-}
 function checkShape(artifact: Artifact, name: string, t: HostTensor, values: Readonly<Record<string, number>>): void {
   const p = artifact.params.find((x): x is Extract<Param, { kind: "tensor" }> => x.name === name && x.kind === "tensor")!;
   p.shape.forEach((e, k) => {
@@ -212,22 +204,12 @@ function checkShape(artifact: Artifact, name: string, t: HostTensor, values: Rea
     if (want !== t.shape[k])
       throw new WeftError("R103", `${artifact.kernel}: axis ${k} of \`${name}\` is ${t.shape[k]}, and ${sizeText(e)} is ${want}`);
   });
-  const count = t.shape.reduce((a, b) => a * b, 1);
-  const units = unitsOfParam(p, count, values);
+  const units = unitsOf(p, values);
   if (t.data.length < units)
     throw new WeftError(
       "R103",
-      `${artifact.kernel}: \`${name}\` takes ${units} words in layout ${p.layout?.name ?? "row-major"}, the data has ${t.data.length}`,
+      `${artifact.kernel}: \`${name}\` takes ${units} units in layout ${p.layout?.name ?? "row-major"}, the data has ${t.data.length}`,
     );
-}
-/** Units of a tensor in memory: a declared layout says which word is the last. */
-export function unitsOfParam(p: TensorParam, count: number, values: Readonly<Record<string, number>>): number {
-  if (p.layout === undefined || count === 0) return unitsFor(p.elem, count);
-  const last = { ...values };
-  p.layout.indices.forEach((n, k) => {
-    last[n] = evaluateSize(p.shape[k]!, values) - 1;
-  });
-  return Math.max(0, evaluateSize(p.layout.word, last) + 1);
 }
 /** Index ranges and offsets, in the host's copy. */
 function checkData(artifact: Artifact, p: TensorParam, t: HostTensor, values: Readonly<Record<string, number>>): void {

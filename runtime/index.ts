@@ -3,4 +3,5 @@ export type * from "./abi.ts";
 export { elementBits, evaluateSize, sizeText } from "./abi.ts";
 export { type Argument, type Arguments, type CallOptions, type CallResult, call, type Device, type PreparedCall, prepare } from "./call.ts";
 export { type RuntimeCode, runtimeCodes, WeftError } from "./errors.ts";
+export { type PackOptions, packFor } from "./layout.ts";
 export { bytesOf, type DataOf, type HostTensor, type Tensor, tensor } from "./tensor.ts";

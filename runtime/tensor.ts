@@ -48,15 +48,18 @@ export interface Tensor<E extends ElementType, S extends readonly number[]> exte
 export const unitsFor = (elem: ElementType, count: number): number =>
   elementBits[elem] < 8 ? Math.ceil((count * elementBits[elem]) / 32) : count;
 
+/** Zeros for a number of units, in the array that holds the type. */
+export const zeros = <E extends ElementType>(elem: E, units: number): DataOf<E> => new arrays[elem](units) as DataOf<E>;
+
 /**
  * Wraps `data` (or zeros) as a tensor.
- * @throws WeftError R103 if the data does not have as many units as the shape asks; a tensor with a declared layout may have more
+ * @throws WeftError R103 if the data does not have as many units as the shape asks; a tensor with a layout may have more
  */
 export function tensor<E extends ElementType, const S extends readonly number[]>(elem: E, shape: S, data?: DataOf<E>): Tensor<E, S> {
   for (const n of shape) if (!Number.isInteger(n) || n < 0) throw new WeftError("R103", `an extent must be a natural number, found ${n}`);
   const count = shape.reduce((a, b) => a * b, 1);
   const units = unitsFor(elem, count);
-  const held = data ?? new arrays[elem](units);
+  const held = data ?? zeros(elem, units);
   if (held.length < units)
     throw new WeftError(
       "R103",

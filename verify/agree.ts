@@ -1,7 +1,8 @@
 /** Holds what a device computed against the reference, element by element, within the derived bound. */
 import type { Element, Interpreter } from "../dsl/index.ts";
 import type { CallResult, PreparedCall } from "../runtime/call.ts";
-import { positionOf, readElement } from "./convert.ts";
+import { placeOf } from "../runtime/layout.ts";
+import { readElement } from "./convert.ts";
 
 export interface Disagreement {
   readonly tensor: string;
@@ -40,7 +41,7 @@ export function agree(call: PreparedCall, result: CallResult, machine: Interpret
     if (p.kind !== "tensor" || p.role === "in") continue;
     const t = result.outputs[p.name]!;
     const count = t.shape.reduce((a, b) => a * b, 1);
-    const position = positionOf(p, call.values);
+    const position = placeOf(p, call.values, call.tensors);
     for (const flat of chosen(count, options.sample, random)) {
       const e = machine.elementAt(p.name, flat);
       if (!e.defined) continue;

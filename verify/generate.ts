@@ -2,8 +2,10 @@
 
 import { storage } from "../dsl/tensor/types.ts";
 import { type Artifact, evaluateSize, holds, type TensorParam } from "../runtime/abi.ts";
-import { type Arguments, unitsOfParam } from "../runtime/call.ts";
-import { positionOf, tensorOf } from "./convert.ts";
+import type { Arguments } from "../runtime/call.ts";
+import { pack } from "../runtime/layout.ts";
+import type { HostTensor } from "../runtime/tensor.ts";
+import { tensorOf } from "./convert.ts";
 
 /** A seeded generator: the same seed, the same numbers (mulberry32). */
 export function seeded(seed: number): () => number {
@@ -69,18 +71,18 @@ export function generate(
       continue;
     const args: Record<string, Arguments[string]> = {};
     for (const p of artifact.params) if (p.kind === "scalar") args[p.name] = values[p.name]!;
+    const made = new Map<string, HostTensor>();
     tensors.forEach((p, k) => {
       if (p.role === "out") return;
       const shape = shapes[k]!;
       const count = shape.reduce((a, b) => a * b, 1);
       const numbers = options.data?.[p.name]?.(shape, values, random) ?? numbersFor(p, count, values, random);
-      args[p.name] = tensorOf(
-        p.elem,
-        shape,
-        numbers,
-        p.layout ? { units: unitsOfParam(p, count, values), position: positionOf(p, values) } : undefined,
-      );
+      made.set(p.name, tensorOf(p.elem, shape, numbers));
     });
+    for (const p of tensors) {
+      const t = made.get(p.name);
+      if (t) args[p.name] = p.layout ? pack(p, t, values, made) : t;
+    }
     return { args, dims: Object.fromEntries(artifact.dims.map((d) => [d.name, values[d.name]!])) };
   }
   return undefined;

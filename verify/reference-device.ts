@@ -3,7 +3,8 @@ import { check, InternalError, Interpreter, profiles } from "../dsl/index.ts";
 import type { Program } from "../dsl/tensor/ir.ts";
 import type { Artifact, TensorParam } from "../runtime/abi.ts";
 import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
-import { positionOf, readElement, writeElement } from "./convert.ts";
+import { placeOf } from "../runtime/layout.ts";
+import { readElement, writeElement } from "./convert.ts";
 
 const programs = new WeakMap<Artifact, Program>();
 /** The typed program that an artifact was made from. */
@@ -26,7 +27,7 @@ export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpret
       const t = tensors.get(p.name)!;
       // What the call updates in place is kept as it was.
       const data = p.role === "inout" ? t.data.slice() : t.data;
-      const position = positionOf(p, values);
+      const position = placeOf(p, values, tensors);
       return [[p.name, { shape: t.shape, values: (flat: number) => readElement(p.elem, data, position(flat)) }]];
     }),
   );
@@ -49,7 +50,7 @@ export class ReferenceDevice implements Device {
     });
     const outputs: CallResult["outputs"] = Object.fromEntries(
       results.map(({ p, t, elements }) => {
-        const position = positionOf(p, call.values);
+        const position = placeOf(p, call.values, call.tensors);
         elements.forEach((e, i) => {
           if (e.defined) writeElement(p.elem, t.data, position(i), e.value);
         });

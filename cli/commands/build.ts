@@ -4,8 +4,8 @@ import fs from "node:fs";
 import path from "node:path";
 import pc from "picocolors";
 import { bindingsFor } from "../../compiler/bindings/bindings.ts";
-import { compile, Refusal } from "../../compiler/index.ts";
-import { check, type TargetName } from "../../dsl/index.ts";
+import { compile, packKernels, Refusal, variantsOf } from "../../compiler/index.ts";
+import { type Checked, check, InternalError, type TargetName } from "../../dsl/index.ts";
 import type { Artifact } from "../../runtime/abi.ts";
 import { UserError } from "../fail.ts";
 import { readSource, sourcesOf, writeWhole } from "../files.ts";
@@ -123,36 +123,50 @@ function compileFile(
 ): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
   const checked = check(text);
   if (report(checked, file, options.json ?? false)) return undefined;
+  const made = compileAll(checked, file, text, targets, options);
+  // Parameters with a layout get a kernel that brings them there.
+  const packing = packKernels(text);
+  const laid = made && packing !== undefined ? check(packing) : undefined;
+  if (laid && !laid.ok) throw new InternalError(`the pack kernels of ${file} do not check: ${laid.diagnostics[0]!.message}`);
+  const more = laid && packing !== undefined ? compileAll(laid, file, packing, targets, options) : undefined;
+  if (made === undefined || (packing !== undefined && more === undefined)) return undefined;
+  return { files: new Map([...made.files, ...(more?.files ?? [])]), kernels: { ...made.kernels, ...more?.kernels } };
+}
+function compileAll(
+  checked: Checked,
+  file: string,
+  text: string,
+  targets: readonly TargetName[],
+  options: BuildOptions,
+): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
   const files = new Map<string, string>();
   const kernels: Record<string, object[]> = {};
   const byKernel = new Map<string, Artifact[]>();
   let refused = false;
   for (const instance of checked.instances) {
     for (const target of targets) {
-      const schedule = checked.schedules.find(
-        (s) => s.kernel === instance.kernel && s.target === target && s.features.length === 0 && s.name === undefined,
-      );
-      try {
-        const { artifact } = compile(instance, text, { target, schedule });
-        const name = `${instance.kernel}${suffix(instance.name)}.${target === "cuda" ? "cu" : "wgsl"}`;
-        files.set(name, artifact.source);
-        byKernel.set(instance.kernel, [...(byKernel.get(instance.kernel) ?? []), artifact]);
-        const { source: _, weft: __, ...description } = artifact;
-        kernels[instance.kernel] = [...(kernels[instance.kernel] ?? []), { file: name, ...description }];
-      } catch (e) {
-        if (!(e instanceof Refusal)) throw e;
-        const d = {
-          code: e.code,
-          severity: "error" as const,
-          span: e.span,
-          message: e.message,
-          notes: [],
-          ...(e.help ? { help: e.help } : {}),
-        };
-        if (options.json) console.log(asJson(d, file, text));
-        else console.error(render(d, file, text));
-        refused = true;
-      }
+      for (const { schedule, label } of variantsOf(checked, instance.kernel, target))
+        try {
+          const { artifact } = compile(instance, text, { target, schedule });
+          const name = `${instance.kernel}${suffix(instance.name)}${label && `-${label}`}.${target === "cuda" ? "cu" : "wgsl"}`;
+          files.set(name, artifact.source);
+          byKernel.set(instance.kernel, [...(byKernel.get(instance.kernel) ?? []), artifact]);
+          const { source: _, weft: __, ...description } = artifact;
+          kernels[instance.kernel] = [...(kernels[instance.kernel] ?? []), { file: name, ...description }];
+        } catch (e) {
+          if (!(e instanceof Refusal)) throw e;
+          const d = {
+            code: e.code,
+            severity: "error" as const,
+            span: e.span,
+            message: e.message,
+            notes: [],
+            ...(e.help ? { help: e.help } : {}),
+          };
+          if (options.json) console.log(asJson(d, file, text));
+          else console.error(render(d, file, text));
+          refused = true;
+        }
     }
   }
   if (refused) return undefined;

@@ -2,7 +2,7 @@
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
 import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
 import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
-import type { Axis, Define, Expr, Fold, NewAxis, Param, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
+import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
 import { computeOf, type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
@@ -15,7 +15,7 @@ export interface Stored {
   readonly elem: Storage;
   readonly axes: readonly Axis[];
   readonly role: "param" | "output" | "temp";
-  readonly layout?: Param["layout"];
+  readonly layout?: MemoryLayout;
 }
 export interface StoreItem {
   readonly buffer: string;
@@ -65,6 +65,8 @@ export interface PlanOptions {
   readonly lineOf: (offset: number) => number;
 }
 
+const laid = (x: { readonly layout?: MemoryLayout } | undefined) => (x?.layout ? { layout: x.layout } : {});
+
 export function plan(program: Program, options: PlanOptions): Plan {
   return new Planner(program, options).run();
 }
@@ -95,11 +97,7 @@ class Planner {
   run(): Plan {
     for (const p of this.program.params) {
       if (p.axes === undefined) continue;
-      this.put(
-        { name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...(p.layout ? { layout: p.layout } : {}) },
-        p.elem,
-        p.where,
-      );
+      this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...laid(p) }, p.elem, p.where);
     }
     for (const s of this.program.statements) this.collectUses(s, false);
     const steps = this.merged(this.statements(this.program.statements));
@@ -228,7 +226,11 @@ class Planner {
       });
       visible = compare("ne", { kind: "read", tensor: flag, subscripts, type: "u32", span: d.span }, num(0, "u32"));
     }
-    this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, output ? undefined : visible);
+    this.put(
+      { name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laid(output) },
+      elem,
+      output ? undefined : visible,
+    );
     return [{ kind: "job", job: { kind: "map", name: d.name, axes, stores } }];
   }
   /** D of a definition, without what the facts prove. */
@@ -284,7 +286,8 @@ class Planner {
   /** A sweep is the whole value of a row job; what surrounds it is computed from the stored sweep. */
   private sweep(d: Define, line: number, elem: ElemType, output: boolean): PlannedStep[] {
     if (d.value.kind === "sweep") {
-      this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
+      const laidOut = output ? laid(this.program.outputs.find((o) => o.name === d.name)) : {};
+      this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laidOut }, elem, undefined);
       return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, sweep: true }, line } }];
     }
     const steps: PlannedStep[] = [];
@@ -315,7 +318,7 @@ class Planner {
       if (r.name === undefined) continue;
       const output = r.output ? this.program.outputs.find((o) => o.name === r.name) : undefined;
       const elem = output?.elem ?? r.elem;
-      this.put({ name: r.name, elem: elem.name, axes: r.axes, role: output ? "output" : "temp" }, elem, undefined);
+      this.put({ name: r.name, elem: elem.name, axes: r.axes, role: output ? "output" : "temp", ...laid(output) }, elem, undefined);
     }
     const size: Expr = {
       kind: "reduce",
@@ -389,7 +392,7 @@ class Planner {
     const output = this.program.outputs.find((o) => o.name === w.tensor);
     if (output) {
       const axes = output.axes;
-      this.put({ name: w.tensor, elem: output.elem.name, axes, role: "output" }, output.elem, undefined);
+      this.put({ name: w.tensor, elem: output.elem.name, axes, role: "output", ...laid(output) }, output.elem, undefined);
       return [{ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(w, w.tensor)] } }];
     }
     this.late.push(w);
@@ -546,7 +549,7 @@ class Planner {
   private emit(d: Define, s: Fold): PlannedStep[] {
     const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
     const elem = output?.elem ?? wide(d.value.type);
-    this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp" }, elem, undefined);
+    this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laid(output) }, elem, undefined);
     const axes = d.axes.filter((a) => a.name !== s.axis.name);
     const where = and(s.where, d.where, domainOf(d.value, this.domains));
     return [

@@ -1,9 +1,7 @@
 /** Expressions over dimensions alone, as the plain data of the ABI. */
 import { InternalError } from "../../dsl/diagnostics.ts";
-import { num, sub, substitute } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
-import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { Condition, SizeExpr } from "../../runtime/abi.ts";
 
 const arithmetic = { add: "+", sub: "-", mul: "*", div: "/", mod: "%", min: "min", max: "max" } as const;
@@ -33,17 +31,9 @@ export const times = (a: SizeExpr, b: SizeExpr): SizeExpr =>
   a === 1 ? b : b === 1 ? a : typeof a === "number" && typeof b === "number" ? a * b : ["*", a, b];
 export const countOf = (axes: readonly Axis[]): SizeExpr => axes.map((a) => sizeExpr(a.extent)).reduce(times, 1);
 
-/** Element positions that a tensor takes: those of a declared layout end after the word of its last element. */
-export function positionsOf(s: {
-  readonly elem: Storage;
-  readonly axes: readonly Axis[];
-  readonly layout?: MemoryLayout | undefined;
-}): SizeExpr {
-  if (s.layout === undefined) return countOf(s.axes);
-  const last = new Map(s.layout.indices.map((name, k): [string, Expr] => [name, sub(s.axes[k]!.extent, num(1))]));
-  const word = sizeExpr(substitute(s.layout.word, last));
-  return times(["max", ["+", word, 1], 0], 32 / storage[s.elem].bits);
-}
+/** Element positions that a tensor takes: more of them than elements where a layout pads. */
+export const positionsOf = (s: { readonly axes: readonly Axis[]; readonly layout?: MemoryLayout | undefined }): SizeExpr =>
+  s.layout === undefined ? countOf(s.axes) : sizeExpr(s.layout.places);
 /** A condition on dimensions and scalars; undefined where it also speaks of data. */
 export function sizeCondition(e: Expr): Condition | undefined {
   if (e.kind !== "op") return undefined;

@@ -157,12 +157,8 @@ export class Lowering {
     const t = this.plan.stored.get(tensor)!;
     const at = subscripts.map((s) => this.value(s, env));
     if (t.layout) {
-      // Element number within its word, words in order: the same position for every packed type.
-      const bits = storage[t.elem].bits;
       const inner: Env = { ...env, values: new Map(t.layout.indices.map((n, k) => [n, at[k]!])) };
-      const word = this.value(t.layout.word, inner);
-      const field = this.value({ kind: "op", op: "div", args: [t.layout.bit, num(bits)], type: "int", span: e0 }, inner);
-      return this.sum([this.times(word, this.int(32 / bits)), field]);
+      return this.value(t.layout.place, inner);
     }
     const terms: Value[] = [];
     let stride: Value = this.int(1);

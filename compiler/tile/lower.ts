@@ -127,7 +127,7 @@ function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | und
       s,
       guard: lowering.both(inside, where),
       value: lowering.value(s.value, at),
-      address: lowering.address(s.buffer, s.subscripts, env),
+      address: lowering.address(s.buffer, s.subscripts, at),
     };
   });
   for (const m of made) {

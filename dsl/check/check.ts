@@ -5,6 +5,7 @@ import { parse } from "../syntax/parser.ts";
 import { desugar } from "../tensor/desugar.ts";
 import { bool, continueFreshNames, freshNames } from "../tensor/expr.ts";
 import type { Program } from "../tensor/ir.ts";
+import { printExpr } from "../tensor/print.ts";
 import { computeOf } from "../tensor/types.ts";
 import { verifyProgram } from "../tensor/verify.ts";
 import { ExpressionChecker } from "./expressions.ts";
@@ -60,7 +61,7 @@ export function check(text: string): Checked {
   });
   const places = new Set<string>();
   for (const s of schedules) {
-    const place = `${s.name ?? s.kernel} on ${[s.target, s.arch, ...s.features].filter(Boolean).join(" ")}`;
+    const place = `${s.name ?? s.kernel} on ${[s.target, s.arch, ...s.features, s.where && `where ${printExpr(s.where)}`].filter(Boolean).join(" ")}`;
     const key = `${s.kernel} ${place}`;
     if (places.has(key)) diagnostics.add("W102", s.span, `schedule \`${place}\` is declared twice`);
     places.add(key);

@@ -36,6 +36,7 @@ class KernelChecker extends StatementChecker {
     for (const p of k.params) this.parameter(p);
     for (const o of k.outputs) this.output(o);
     for (const w of k.where) this.precondition(w);
+    this.layouts();
     const statements = k.body.flatMap((s) => this.statement(s, emptyScope, { axes: [], conditions: [] }));
     for (const o of this.outputs.values())
       if (!this.written.has(o.name) && !this.context.poisoned.has(o.name))

@@ -8,6 +8,7 @@ import type { Axis, Expr } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { type ElemType, isInteger, storage } from "../tensor/types.ts";
 import { domainOf, member } from "./domain.ts";
+import { evaluateInteger } from "./evaluate.ts";
 import { findExample } from "./example.ts";
 import { Prover } from "./prove.ts";
 import type { Context } from "./scope.ts";
@@ -248,30 +249,6 @@ function exampleText(values: ReadonlyMap<string, number>, about: readonly Expr[]
   const shown = [...values]
     .filter(([k]) => names.has(k.split("[")[0]!) || names.has(k))
     .map(([k, v]) => `${k.replace(/\$\d+$/, "")} = ${v}`);
-  const value = broken && broken.kind !== "index" ? evaluateSimple(broken, values) : undefined;
+  const value = broken && broken.kind !== "index" ? evaluateInteger(broken, values) : undefined;
   return `for example  ${shown.length ? shown.join(", ") : [...values].map(([k, v]) => `${k} = ${v}`).join(", ")}${value === undefined ? "" : `  gives ${value}`}`;
-}
-function evaluateSimple(e: Expr, values: ReadonlyMap<string, number>): number | undefined {
-  if (e.kind === "const") return Number(e.value);
-  if (e.kind === "dim" || e.kind === "index" || e.kind === "scalar") return values.get(e.name);
-  if (e.kind === "read") {
-    const subs = e.subscripts.map((s) => evaluateSimple(s, values));
-    return values.get(subs.length ? `${e.tensor}[${subs.join(", ")}]` : e.tensor);
-  }
-  if (e.kind !== "op") return undefined;
-  const [a, b] = e.args.map((x) => evaluateSimple(x, values));
-  if (a === undefined) return undefined;
-  if (e.op === "neg") return -a;
-  if (b === undefined) return undefined;
-  return e.op === "add"
-    ? a + b
-    : e.op === "sub"
-      ? a - b
-      : e.op === "mul"
-        ? a * b
-        : e.op === "div"
-          ? Math.floor(a / b)
-          : e.op === "mod"
-            ? a - b * Math.floor(a / b)
-            : undefined;
 }

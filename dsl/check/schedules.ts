@@ -3,7 +3,9 @@ import type { Diagnostics, Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
 import { baseName, visit } from "../tensor/expr.ts";
 import type { Expr, Program, Statement } from "../tensor/ir.ts";
+import { ExpressionChecker } from "./expressions.ts";
 import { nearest } from "./functions.ts";
+import { Context, emptyScope } from "./scope.ts";
 
 export type TargetName = "cuda" | "wgsl";
 
@@ -27,6 +29,8 @@ export interface Schedule {
   readonly target: TargetName;
   readonly arch?: string;
   readonly features: readonly string[];
+  /** A condition on dimensions: where it does not hold, another schedule is used. */
+  readonly where?: Expr;
   readonly directives: readonly Directive[];
   readonly span: Span;
 }
@@ -78,7 +82,7 @@ export function checkSchedule(s: ast.Schedule, program: Program | undefined, dia
         `\`${f.text}\` is not a feature of ${target}`,
         features[target].length ? { help: `known: ${features[target].join(", ")}` } : {},
       );
-  if (s.where) diagnostics.add("W604", s.where.span, "schedules chosen at launch by a condition are not built yet: drop the `where`");
+  const where = s.where && condition(s.where, program, diagnostics);
   const names = namesOf(program);
   const list = s.directives.flatMap((d) => directive(d, names, diagnostics));
   const said = new Set<string>();
@@ -94,9 +98,18 @@ export function checkSchedule(s: ast.Schedule, program: Program | undefined, dia
     target,
     ...(s.arch ? { arch: s.arch.text } : {}),
     features: s.features.map((f) => f.text),
+    ...(where ? { where } : {}),
     directives: list,
     span: s.span,
   };
+}
+
+/** What a schedule asks of the dimensions of a launch. */
+function condition(e: ast.Expr, program: Program, diagnostics: Diagnostics): Expr {
+  const none = { types: new Map(), dims: new Map(), consts: new Map(), fns: new Map() };
+  const context = new Context(none, { kernels: new Map(), fns: new Map(), monoids: new Map(), layouts: new Map() }, diagnostics);
+  for (const d of program.dims) context.dims.set(d.name, { span: program.span });
+  return new ExpressionChecker(context).condition(e, emptyScope);
 }
 
 interface Names {

@@ -2,11 +2,11 @@
 import type { Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
 import { bool, compare, num } from "../tensor/expr.ts";
-import type { Axis, Expr, MemoryLayout, Output, Param, Unique } from "../tensor/ir.ts";
+import type { Axis, Expr, Output, Param, Unique } from "../tensor/ir.ts";
 import { printElem } from "../tensor/print.ts";
-import { computeOf, type ElemType, storage } from "../tensor/types.ts";
+import { computeOf } from "../tensor/types.ts";
 import { ExpressionChecker } from "./expressions.ts";
-import { nearest } from "./functions.ts";
+import { LayoutChecker } from "./layouts.ts";
 import { Obligations } from "./obligations.ts";
 import { type Context, emptyScope, type Scope, withIndices } from "./scope.ts";
 
@@ -74,14 +74,12 @@ export class SignatureChecker {
     const { axes, where } = this.shape(p.name.text, p.type, p.where);
     if (elem.name === "offsets" && axes.length !== 1)
       this.context.report("W202", p.type.span, `offsets are a table of one axis, this has ${axes.length}`);
-    const layout = p.layout ? this.layout(p.layout, axes, elem) : undefined;
     this.params.push({
       name: p.name.text,
       role: p.inout ? "inout" : "in",
       elem,
       axes,
       ...(where ? { where } : {}),
-      ...(layout ? { layout } : {}),
       span: p.name.span,
     });
     this.context.define({ name: p.name.text, kind: "param", type: computeOf(elem), elem, axes, inout: p.inout, span: p.name.span }, where);
@@ -108,38 +106,24 @@ export class SignatureChecker {
     if (late) return { axes, where: bool(true) };
     return { axes, where: this.expressions.condition(where, withIndices(emptyScope, axes)) };
   }
-  protected layout(name: ast.Name, axes: readonly Axis[], elem: ElemType): MemoryLayout | undefined {
-    const l = this.context.declarations.layouts.get(name.text);
-    if (l === undefined) {
-      const near = nearest(name.text, this.context.declarations.layouts.keys());
-      this.context.report("W503", name.span, `there is no layout \`${name.text}\``, near ? { help: `did you mean \`${near}\`?` } : {});
-      return undefined;
+  /** Layouts may name tables and preconditions: they are resolved when all of the signature is known. */
+  protected layouts(): void {
+    const distinct = new Set(this.unique.flatMap(wholeTable));
+    const layouts = new LayoutChecker(this.context, this.expressions, this.obligations, distinct);
+    for (const x of [...this.kernel.params, ...this.kernel.outputs]) {
+      if (x.layout === undefined || this.context.absent.has(x.name.text)) continue;
+      const output = this.outputs.get(x.name.text);
+      const k = this.params.findIndex((p) => p.name === x.name.text);
+      const own = output ?? this.params[k];
+      if (own?.axes === undefined) {
+        if (own) this.context.report("W505", x.layout.span, `\`${x.name.text}\` is passed by value and has no layout`);
+        continue;
+      }
+      const layout = layouts.of(x.layout, { ...own, axes: own.axes, written: output !== undefined || this.params[k]!.role === "inout" });
+      if (layout === undefined) continue;
+      if (output) this.outputs.set(output.name, { ...output, layout });
+      else this.params[k] = { ...this.params[k]!, layout };
     }
-    if (l.indices.length !== axes.length || l.dims.length !== axes.length) {
-      this.context.report(
-        "W505",
-        name.span,
-        `layout \`${name.text}\` is of ${l.indices.length} indices, this tensor has ${axes.length} axes`,
-      );
-      return undefined;
-    }
-    if (storage[elem.name].bits >= 32)
-      this.context.report("W505", name.span, `a layout places elements in bits of a word; ${printElem(elem)} fills one`);
-    const dims = new Map(l.dims.map((d, k) => [d.text, axes[k]!.extent]));
-    const scope: Scope = {
-      ...withIndices(
-        emptyScope,
-        axes.map((a, k) => ({ name: l.indices[k]!.text, extent: a.extent })),
-      ),
-      dims,
-      closed: true,
-    };
-    return {
-      name: name.text,
-      indices: l.indices.map((i) => i.text),
-      word: this.expressions.integer(l.word, scope, "a word"),
-      bit: this.expressions.integer(l.bit, scope, "a bit"),
-    };
   }
   protected precondition(w: ast.Expr): void {
     const unique = this.uniqueness(w, emptyScope, []);
@@ -163,4 +147,16 @@ export class SignatureChecker {
     const keys = (w.body.kind === "tuple" ? w.body.items : [w.body]).map((k) => this.expressions.integer(k, inner, "a key of `unique`"));
     return { outer, axes, ...(where ? { where } : {}), keys, span: w.span };
   }
+}
+/** The table of which `unique(a, b) table[a, b]` speaks as a whole. */
+function wholeTable(u: Unique): string[] {
+  const [key] = u.keys;
+  const whole =
+    u.keys.length === 1 &&
+    key?.kind === "read" &&
+    u.outer.length === 0 &&
+    u.where === undefined &&
+    key.subscripts.length === u.axes.length &&
+    key.subscripts.every((s, k) => s.kind === "index" && s.name === u.axes[k]!.name);
+  return whole && key.kind === "read" ? [key.tensor] : [];
 }

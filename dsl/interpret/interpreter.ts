@@ -58,6 +58,8 @@ export class Interpreter {
   private readonly slots = new Map<string, number>();
   private frameSize = 0;
   private readonly pinned = new Map<number, number>();
+  /** Told of every combine of a user's monoid: the values on which its laws matter. */
+  onCombine: ((m: Monoid, x: Tuple, y: Tuple) => void) | undefined;
 
   /** @throws InternalError if an input is missing; shapes are the caller's to check */
   constructor(program: Program, inputs: Inputs, accuracy: Accuracy = ideal) {
@@ -527,12 +529,17 @@ export class Interpreter {
       return row.values[j]!;
     };
   }
+  identity(m: Monoid): Tuple {
+    const frame = this.frame();
+    return { values: m.identity.map((e) => this.compile(e)(frame)), errors: m.identity.map(() => 0) };
+  }
   /** combine(x, y) of a user's monoid, errors carried by the rules of its operations. */
   combine(m: Monoid): (x: Tuple, y: Tuple) => Tuple {
     const slots = (["x", "y"] as const).map((side) => m.fields.map((field) => this.slot(`${side}.${field.name}`)));
     const parts = m.combine.map((c) => this.compile(c));
     const frame = this.frame();
     return (x, y) => {
+      this.onCombine?.(m, x, y);
       [x, y].forEach((t, side) => {
         t.values.forEach((v, k) => {
           frame[slots[side]![k]!] = v;
@@ -549,6 +556,7 @@ export class Interpreter {
     };
   }
 }
+/** A value of a monoid, component by component, with error bounds. */
 export interface Tuple {
   readonly values: number[];
   readonly errors: number[];

@@ -138,13 +138,14 @@ export interface Parameter {
   readonly name: Name;
   readonly inout: boolean;
   readonly type: Type;
-  readonly layout?: Name;
+  readonly layout?: LayoutUse;
   readonly onlyIf?: Expr;
   readonly where?: Expr;
 }
 export interface Output {
   readonly name: Name;
   readonly type: Type;
+  readonly layout?: LayoutUse;
   readonly where?: Expr;
 }
 export interface Kernel {
@@ -211,6 +212,12 @@ export interface Schedule {
   readonly where?: Expr;
   readonly auto: boolean;
   readonly directives: readonly Directive[];
+  readonly span: Span;
+}
+/** A layout by name, or a built-in form with its arguments. */
+export interface LayoutUse {
+  readonly name: Name;
+  readonly items?: readonly DirectiveItem[];
   readonly span: Span;
 }
 export interface Layout {

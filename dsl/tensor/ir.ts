@@ -219,9 +219,12 @@ export interface Fold {
 /** Where an element of a packed tensor lies: u32 word and bit within it, over the vars named in `indices`. */
 export interface MemoryLayout {
   readonly name: string;
+  /** What `place` calls the subscripts. */
   readonly indices: readonly string[];
-  readonly word: Expr;
-  readonly bit: Expr;
+  /** The element's position in memory, counted in elements; it may read a table of pages. */
+  readonly place: Expr;
+  /** Element positions in all. */
+  readonly places: Expr;
 }
 export interface Param {
   readonly name: string;
@@ -238,6 +241,7 @@ export interface Output {
   readonly elem: ElemType;
   readonly axes: readonly Axis[];
   readonly where?: Expr;
+  readonly layout?: MemoryLayout;
   readonly span: Span;
 }
 /** `where unique(t where c) (a, b)`, possibly under `all(b)`: the tuples are distinct. */

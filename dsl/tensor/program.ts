@@ -1,6 +1,6 @@
 /** Walking and rewriting whole programs: each traversal of statements once. */
 import { mapAxis, mapChildren, substitute, visit } from "./expr.ts";
-import type { Axis, Define, Expr, Program, Statement } from "./ir.ts";
+import type { Axis, Define, Expr, MemoryLayout, Program, Statement } from "./ir.ts";
 
 /** The tensors that a statement makes or writes. */
 export const namesOf = (s: Statement): string[] =>
@@ -59,15 +59,16 @@ export function mapProgram(p: Program, f: (e: Expr) => Expr): Program {
     ...x,
     elem: x.elem.bound ? { ...x.elem, bound: f(x.elem.bound) } : x.elem,
   });
+  const layout = (l: MemoryLayout | undefined) => (l ? { layout: { ...l, place: f(l.place), places: f(l.places) } } : {});
   return {
     ...p,
     params: p.params.map((x) => ({
       ...elem(x),
       ...(x.axes ? { axes: axes(x.axes) } : {}),
       ...(x.where ? { where: f(x.where) } : {}),
-      ...(x.layout ? { layout: { ...x.layout, word: f(x.layout.word), bit: f(x.layout.bit) } } : {}),
+      ...layout(x.layout),
     })),
-    outputs: p.outputs.map((x) => ({ ...elem(x), axes: axes(x.axes), ...(x.where ? { where: f(x.where) } : {}) })),
+    outputs: p.outputs.map((x) => ({ ...elem(x), axes: axes(x.axes), ...(x.where ? { where: f(x.where) } : {}), ...layout(x.layout) })),
     requires: p.requires.map(f),
     statements: p.statements.map((s) => mapStatement(s, f)),
   };

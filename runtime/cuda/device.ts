@@ -3,9 +3,8 @@ import { evaluateSize, unroll } from "../abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
-import { loadCuda, notReady } from "./driver.ts";
+import { type Cuda, loadCuda, notReady } from "./driver.ts";
 
-type Api = Awaited<ReturnType<typeof loadCuda>>;
 const attribute = { major: 75, minor: 76 } as const;
 
 /** @throws WeftError R201 with what is missing */
@@ -39,12 +38,12 @@ export class CudaDevice implements Device {
   readonly target = "cuda" as const;
   readonly name: string;
   readonly arch: string;
-  private readonly cuda: Api;
+  private readonly cuda: Cuda;
   private readonly ordinal: number;
   private readonly context: unknown;
   private readonly modules = new Map<string, unknown>();
 
-  constructor(cuda: Api, ordinal: number, name: string, arch: string, context: unknown) {
+  constructor(cuda: Cuda, ordinal: number, name: string, arch: string, context: unknown) {
     this.cuda = cuda;
     this.ordinal = ordinal;
     this.name = name;
@@ -116,8 +115,8 @@ export class CudaDevice implements Device {
         throw new WeftError("R202", `${artifact.kernel}: ${e.message.replace(/^R202: /, "")}`);
       throw e;
     } finally {
-      for (const p of memory.values()) cuda.call("cuMemFree", p);
-      for (const e of events) cuda.call("cuEventDestroy", e);
+      for (const p of memory.values()) cuda.release("cuMemFree", p);
+      for (const e of events) cuda.release("cuEventDestroy", e);
     }
   }
   private async wait(kernel: string, event: unknown, timeoutMs: number): Promise<void> {

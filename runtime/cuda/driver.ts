@@ -5,6 +5,10 @@ type Fn = (...args: unknown[]) => number;
 export interface Cuda {
   /** Calls a driver function and throws if it does not return CUDA_SUCCESS. */
   readonly call: (name: DriverFunction, ...args: unknown[]) => void;
+  /** Calls one while cleaning up: what went wrong before says more than its result. */
+  readonly release: (name: DriverFunction, ...args: unknown[]) => void;
+  /** Whether the work before an event is done: 0, `notReady`, or an error. */
+  readonly query: (event: unknown) => number;
   /** Compiles CUDA C++ to a cubin for the architecture. */
   readonly compile: (source: string, arch: string, kernel: string) => Uint8Array;
 }
@@ -37,7 +41,7 @@ export type DriverFunction = keyof typeof driver;
 export const notReady = 600;
 
 /** @throws WeftError R201 naming the library that is missing */
-export async function loadCuda(): Promise<Cuda & { readonly query: (event: unknown) => number }> {
+export async function loadCuda(): Promise<Cuda> {
   let koffi: typeof import("koffi");
   try {
     koffi = (await import("koffi")).default as unknown as typeof import("koffi");
@@ -79,6 +83,9 @@ export async function loadCuda(): Promise<Cuda & { readonly query: (event: unkno
           name === "cuInit" ? "R201" : "R202",
           `${name} failed with CUDA error ${code}${code === 100 ? " (no device)" : ""}`,
         );
+    },
+    release(name, ...args) {
+      functions[name](...args);
     },
     query: (event) => functions.cuEventQuery(event),
     compile(source, arch, kernel) {

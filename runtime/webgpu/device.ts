@@ -18,6 +18,7 @@ export interface WebGpuOptions {
 export class WebGpuDevice implements Device {
   readonly target = "wgsl" as const;
   readonly name: string;
+  readonly features: ReadonlySet<string>;
   private readonly device: GPUDevice;
   private readonly options: WebGpuOptions;
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
@@ -29,6 +30,7 @@ export class WebGpuDevice implements Device {
   constructor(name: string, device: GPUDevice, options: WebGpuOptions = {}) {
     this.name = name;
     this.device = device;
+    this.features = new Set([...device.features].map((f) => (f === "shader-f16" ? "f16" : f)));
     this.options = options;
     this.whenLost = device.lost.then((info) => {
       this.lost = info.message || info.reason;

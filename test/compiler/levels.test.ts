@@ -1,7 +1,7 @@
 /** Every example of the language reference and every kernel of the library, on the tile interpreter, the thread simulator and WebGPU. */
 import fs from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
-import { compile } from "../../compiler/index.ts";
+import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
 import { prepare } from "../../runtime/index.ts";
@@ -16,7 +16,15 @@ const sources = [...examples(), ...Object.entries(library).map(([name, file]) =>
 const cases = sources.flatMap((s) => {
   const checked = check(s.text);
   return checked.instances.flatMap((i) =>
-    (["wgsl", "cuda"] as const).map((target) => ({ title: `${i.kernel} ${i.name} ${target}`, text: s.text, checked, i, target })),
+    (["wgsl", "cuda"] as const).flatMap((target) =>
+      variantsOf(checked, i.kernel, target).map(({ schedule, label }) => ({
+        title: [i.kernel, i.name, target, label].filter(Boolean).join(" "),
+        text: s.text,
+        i,
+        target,
+        schedule,
+      })),
+    ),
   );
 });
 const gpu = await webgpu();
@@ -26,8 +34,7 @@ describe("levels", () => {
   test("the reference has no errors", () => {
     for (const s of sources) expect(check(s.text).diagnostics.filter((d) => d.severity === "error")).toEqual([]);
   });
-  test.each(cases)("$title", async ({ text: source, checked, i, target }) => {
-    const schedule = checked.schedules.find((s) => s.kernel === i.kernel && s.target === target);
+  test.each(cases)("$title", async ({ text: source, i, target, schedule }) => {
     const compiled = compile(i, source, { target, schedule });
     const small = { sizes: [1, 2, 3, 5, 9, 17, 33], most: 12_000 };
     for (const level of target === "wgsl" && gpu ? (["tile", "thread", "device"] as const) : (["tile", "thread"] as const)) {

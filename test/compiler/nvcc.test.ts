@@ -5,7 +5,7 @@ import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
 import { afterAll, describe, expect, test } from "vitest";
-import { compile } from "../../compiler/index.ts";
+import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
 import { nvcc } from "../support/devices.ts";
@@ -24,15 +24,14 @@ describe.skipIf(version === undefined)("nvcc", () => {
       // Kernels of one name come from several instances: each in a namespace of its own file, all files of an architecture in a few processes.
       const files = sources.flatMap((text, k) => {
         const checked = check(text);
-        return checked.instances.map((i, n) => {
-          const { artifact } = compile(i, text, {
-            target: "cuda",
-            schedule: checked.schedules.find((s) => s.kernel === i.kernel && s.target === "cuda"),
-          });
-          const file = path.join(dir, `${arch}-${k}-${n}-${i.kernel}.cu`);
-          fs.writeFileSync(file, artifact.source);
-          return file;
-        });
+        return checked.instances.flatMap((i, n) =>
+          variantsOf(checked, i.kernel, "cuda").map(({ schedule, label }) => {
+            const { artifact } = compile(i, text, { target: "cuda", schedule });
+            const file = path.join(dir, `${arch}-${k}-${n}-${i.kernel}-${label}.cu`);
+            fs.writeFileSync(file, artifact.source);
+            return file;
+          }),
+        );
       });
       const queue = [...files];
       const worker = async (): Promise<void> => {

@@ -181,6 +181,21 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
     "a monoid with a component too many",
     "monoid m(a: f32) { identity 0.0; combine(x, y) = x.a + y.a }\nkernel f[N](x: f32[N]) -> (y: f32[]) { y = monoid m(j) (x[j], x[j]) }\n",
   ],
+  ["W503", "a layout form that does not exist", "kernel f[K](w: u4[k: K] layout pakced(k, 8)) -> (y: i32[K]) { y[k] = w[k] }\n"],
+  ["W505", "strides that overlap", "kernel f[M, N, LD](x: f32[M, N] layout strides(LD, 1)) -> (y: f32[M, N]) { y[i, j] = x[i, j] }\n"],
+  [
+    "W505",
+    "a declared layout that is no bijection",
+    "layout columns[K, N](k, n) = (word: (k / 8) * K + n, bit: 4 * (k % 8))\nkernel f[K, N](w: u4[K, N] layout columns) -> (y: i32[K, N]) { y[k, n] = w[k, n] }\n",
+  ],
+  [
+    "W505",
+    "a written tensor on pages that may be shared",
+    "kernel f[P, PG](page: index<PG>[P], inout x: f32[j: P * 16] layout paged(j, 16 by page)) { x[j] := 0.0 }\n",
+  ],
+  ["W505", "a word that does not hold so many", "kernel f[K](w: u4[k: K] layout packed(k, 4)) -> (y: i32[K]) { y[k] = w[k] }\n"],
+  ["W505", "packed along an axis without a name", "kernel f[K](w: u4[K] layout packed(k, 8)) -> (y: i32[K]) { y[k] = w[k] }\n"],
+  ["W505", "a layout of offsets", "kernel f[R, N](s: offsets<N>[R + 1] layout strides(2)) -> (y: i32[R]) { y[r] = i32(s[r]) }\n"],
   [
     "W505",
     "a layout of another rank",

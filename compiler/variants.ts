@@ -1,0 +1,33 @@
+/** The variants of a kernel on one target: one for each of its schedules, and one that fits every device and launch. */
+import type { Checked, Schedule } from "../dsl/index.ts";
+
+export interface Variant {
+  /** Undefined: derived. */
+  readonly schedule: Schedule | undefined;
+  /** Part of a file name: empty for the first unnamed one. */
+  readonly label: string;
+}
+
+/** In the order of the text; a derived one last where the others ask something of the device or the launch. */
+export function variantsOf(checked: Pick<Checked, "schedules">, kernel: string, target: "cuda" | "wgsl"): Variant[] {
+  const own = checked.schedules.filter((s) => s.kernel === kernel && s.target === target);
+  // sm_80 is the least that CUDA sources are written for.
+  const general = own.some(
+    (s) => s.name === undefined && s.features.length === 0 && s.where === undefined && (s.arch ?? "sm_80") === "sm_80",
+  );
+  const schedules: (Schedule | undefined)[] = general ? own : [...own, undefined];
+  const labels = new Set<string>();
+  let first = true;
+  return schedules.map((schedule) => {
+    const parts = schedule?.name
+      ? [schedule.name]
+      : first
+        ? []
+        : [schedule?.arch, ...(schedule?.features ?? [])].filter((x) => x !== undefined);
+    if (schedule?.name === undefined) first = false;
+    let label = parts.join("-") || (labels.has("") ? "any" : "");
+    for (let k = 2; labels.has(label); k++) label = `${parts.join("-")}-${k}`;
+    labels.add(label);
+    return { schedule, label };
+  });
+}
