@@ -5,9 +5,9 @@ import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, nu
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
-import { computeOf, type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
-import { Refusal } from "../refusal.ts";
+import { type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
 import { isExpensive } from "./cost.ts";
+import { inPlaceJobs, sameAxes, storeAt } from "./in-place.ts";
 
 /** A tensor in memory: parameter, output or temporary. */
 export interface Stored {
@@ -100,7 +100,7 @@ class Planner {
       this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...laid(p) }, p.elem, p.where);
     }
     for (const s of this.program.statements) this.collectUses(s, false);
-    const steps = this.merged(this.statements(this.program.statements));
+    const steps = merge(this.statements(this.program.statements));
     return {
       program: this.program,
       stored: this.stored,
@@ -407,96 +407,27 @@ class Planner {
       line: this.options.lineOf(w.span.start),
     };
   }
-  /** All reads see the tensors at entry: writes come last, at once where that is safe, else through a copy. */
   private lateWrites(): PlannedStep[] {
-    const first: PlannedStep[] = [];
-    const last: PlannedStep[] = [];
-    const written = new Set(this.late.map((l) => l.tensor));
-    const readsElsewhere = (w: Write): boolean => {
-      let elsewhere = false;
-      for (const write of this.late)
-        for (const e of [write.value, ...write.subscripts, ...(write.where ? [write.where] : [])])
-          visit(this.expand(e), (x) => {
-            if ((x.kind === "read" && x.tensor === w.tensor) || (x.kind === "segment" && x.table === w.tensor)) {
-              const same =
-                x.kind === "read" && write.mode === "set" && identicalPlaces(x.subscripts, w, write) && sameAxes(w.axes, write.axes);
-              if (!same) elsewhere = true;
-            }
-          });
-      return elsewhere;
-    };
-    for (const w of this.late) {
-      const target = this.stored.get(w.tensor)!;
-      const line = this.options.lineOf(w.span.start);
-      if (w.mode === "add") {
-        const narrow = isNarrow({ name: target.elem }) || ["i8", "u8", "i4", "u4", "u2", "u3", "i16", "u16"].includes(target.elem);
-        const reads = readsElsewhere(w) || some(this.expand(w.value), (x) => x.kind === "read" && written.has(x.tensor));
-        if (!narrow && !reads) {
-          last.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: w, line } });
-          continue;
-        }
-        const temp = this.unused(`${w.tensor}_new`);
-        const type = computeOf({ name: target.elem });
-        const read: Expr = { kind: "read", tensor: w.tensor, subscripts: target.axes.map((a) => indexVar(a.name)), type, span: w.span };
-        this.put({ name: temp, elem: wide(type).name, axes: target.axes, role: "temp" }, wide(type), undefined);
-        first.push({
-          kind: "job",
-          job: {
-            kind: "map",
-            name: temp,
-            axes: target.axes,
-            stores: [{ buffer: temp, subscripts: target.axes.map((a) => indexVar(a.name)), ...this.valued(read), where: trueExpr, line }],
-          },
-        });
-        first.push({ kind: "job", job: { kind: "row", name: w.tensor, statement: { ...w, tensor: temp }, line } });
-        last.push(this.copy(temp, target, line, type));
-        continue;
-      }
-      if (!readsElsewhere(w)) {
-        last.push({ kind: "job", job: { kind: "map", name: w.tensor, axes: w.axes, stores: [this.storeOf(w, w.tensor)] } });
-        continue;
-      }
-      const temp = this.unused(`${w.tensor}_new`);
-      this.put({ name: temp, elem: wide(w.value.type).name, axes: w.axes, role: "temp" }, wide(w.value.type), undefined);
-      const store = this.storeOf(w, temp);
-      first.push({
-        kind: "job",
-        job: { kind: "map", name: temp, axes: w.axes, stores: [{ ...store, subscripts: w.axes.map((a) => indexVar(a.name)) }] },
-      });
-      // Where the value or the place is read from what this launch overwrites, the condition is kept as well.
-      const value: Expr = { kind: "read", tensor: temp, subscripts: w.axes.map((a) => indexVar(a.name)), type: w.value.type, span: w.span };
-      const fragile =
-        some(this.expand(store.where), (x) => x.kind === "read" && written.has(x.tensor)) ||
-        w.subscripts.some((s) => some(this.expand(s), (x) => x.kind === "read" && written.has(x.tensor)));
-      if (fragile)
-        throw new Refusal(
-          "W606",
-          w.span,
-          `\`${w.tensor}\` is written at a place, or under a condition, that is read from what this kernel writes`,
-          "write it in a kernel of its own",
-        );
-      last.push({
-        kind: "job",
-        job: { kind: "map", name: w.tensor, axes: w.axes, stores: [{ ...store, buffer: w.tensor, ...this.valued(value) }] },
-      });
-    }
-    return [...this.merged(first), ...this.merged(last)];
+    const { first, last } = inPlaceJobs(this.late, {
+      stored: this.stored,
+      temporary: (base, elem, axes) => {
+        const name = this.unused(base);
+        this.put({ name, elem: elem.name, axes, role: "temp" }, elem, undefined);
+        return name;
+      },
+      expand: (e) => this.expand(e),
+      storeOf: (w, buffer) => this.storeOf(w, buffer),
+      lineOf: this.options.lineOf,
+    });
+    const steps = (jobs: readonly Job[]): PlannedStep[] => merge(jobs.map((job) => ({ kind: "job", job })));
+    return [...steps(first), ...steps(last)];
   }
-  private merged(steps: readonly PlannedStep[]): PlannedStep[] {
-    return merge(steps, (tensor) => this.stored.get(tensor)?.role === "param");
-  }
+
   private copy(from: string, target: Stored, line: number, type: Expr["type"]): PlannedStep {
     const subscripts = target.axes.map((a) => indexVar(a.name));
     const value: Expr = { kind: "read", tensor: from, subscripts, type, span: { start: 0, end: 0 } };
-    return {
-      kind: "job",
-      job: {
-        kind: "map",
-        name: target.name,
-        axes: target.axes,
-        stores: [{ buffer: target.name, subscripts, ...this.valued(value), where: trueExpr, line }],
-      },
-    };
+    const store = { buffer: target.name, subscripts, ...this.valued(value), where: trueExpr, line };
+    return { kind: "job", job: { kind: "map", name: target.name, axes: target.axes, stores: [store] } };
   }
 
   // ---- fold: launches repeated by the host
@@ -544,7 +475,7 @@ class Planner {
       });
       copies.push(this.copy(name, this.stored.get(n.state)!, line, state.type));
     }
-    return [...this.merged(before), { kind: "repeat", fold: s, steps: [...this.merged([...body, ...emits]), ...nexts, ...copies] }];
+    return [...merge(before), { kind: "repeat", fold: s, steps: [...merge([...body, ...emits]), ...nexts, ...copies] }];
   }
   private emit(d: Define, s: Fold): PlannedStep[] {
     const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
@@ -585,31 +516,13 @@ interface Use {
 const trueExpr: Expr = { kind: "const", value: true, type: "bool", span: { start: 0, end: 0 } };
 const identical = (subscripts: readonly Expr[], axes: readonly Axis[]): boolean =>
   subscripts.length === axes.length && subscripts.every((s, k) => s.kind === "index" && s.name === axes[k]!.name);
-/** Whether `write` reads at the very element that `w` writes at the same point. */
-const identicalPlaces = (subscripts: readonly Expr[], w: Write, write: Write): boolean =>
-  subscripts.length === w.subscripts.length &&
-  subscripts.every((s, k) => printExpr(renamed(s, write.axes, w.axes)) === printExpr(w.subscripts[k]!));
-const renamed = (e: Expr, from: readonly Axis[], to: readonly Axis[]): Expr =>
-  from.length === to.length
-    ? atSubscripts(
-        e,
-        from,
-        to.map((a) => indexVar(a.name)),
-      )
-    : e;
-const sameAxes = (a: readonly Axis[], b: readonly Axis[]): boolean =>
-  a.length === b.length &&
-  a.every((x, k) => printExpr(x.extent) === printExpr(b[k]!.extent) && x.range === undefined && b[k]!.range === undefined);
 const wide = (type: Expr["type"]): ElemType => ({ name: type === "int" ? "i32" : type === "bool" ? "u32" : type });
 /** A definition with a storage type rounds as a conversion does. */
 const narrowed = (e: Expr, storage: ElemType | undefined): Expr =>
   storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e;
 
-/**
- * Neighbouring jobs over the same axes, none of which reads what another writes, become one. A parameter that one updates in place and the
- * other reads must be shared: the read means the value at entry.
- */
-function merge(steps: readonly PlannedStep[], isParam: (tensor: string) => boolean): PlannedStep[] {
+/** Neighbouring jobs over the same axes, none of which reads what another writes, become one. */
+function merge(steps: readonly PlannedStep[]): PlannedStep[] {
   const out: PlannedStep[] = [];
   for (const step of steps) {
     const last = out.at(-1);
@@ -619,34 +532,18 @@ function merge(steps: readonly PlannedStep[], isParam: (tensor: string) => boole
     }
     const [a, b] = [last.job, step.job];
     const writes = new Set(a.stores.map((s) => s.buffer));
-    const inPlace = (job: MapJob) => job.stores.flatMap((s) => reads(s.expanded).filter(isParam));
     const depends = b.stores.some((s) =>
       [s.expanded, s.where, ...s.subscripts].some((e) =>
-        some(e, (x) => (x.kind === "read" && writes.has(x.tensor) && !isParam(x.tensor)) || (x.kind === "segment" && writes.has(x.table))),
+        some(e, (x) => (x.kind === "read" && writes.has(x.tensor)) || (x.kind === "segment" && writes.has(x.table))),
       ),
     );
     const simple = [...a.stores, ...b.stores].every((s) => !some(s.expanded, (x) => x.kind === "reduce"));
-    const together = inPlace(b).some((t) => writes.has(t)) || inPlace(a).some((t) => b.stores.some((s) => s.buffer === t));
-    if (!sameAxes(a.axes, b.axes) || (depends && !together) || (!simple && !together)) {
+    if (!sameAxes(a.axes, b.axes) || depends || !simple) {
       out.push(step);
       continue;
     }
-    const to = a.axes.map((x) => indexVar(x.name));
-    const moved = b.stores.map((s) => ({
-      ...s,
-      value: atSubscripts(s.value, b.axes, to),
-      expanded: atSubscripts(s.expanded, b.axes, to),
-      where: atSubscripts(s.where, b.axes, to),
-      subscripts: s.subscripts.map((x) => atSubscripts(x, b.axes, to)),
-    }));
+    const moved = b.stores.map((s) => storeAt(s, b.axes, a.axes));
     out[out.length - 1] = { kind: "job", job: { ...a, stores: [...a.stores, ...moved] } };
   }
-  return out;
-}
-function reads(e: Expr): string[] {
-  const out: string[] = [];
-  visit(e, (x) => {
-    if (x.kind === "read") out.push(x.tensor);
-  });
   return out;
 }

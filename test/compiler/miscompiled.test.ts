@@ -41,6 +41,48 @@ const programs: [name: string, text: string, data?: () => number][] = [
     "a split of a reduction that stands in a fn",
     "fn total[N](v: f32[N]) -> f32 = sum(k) v[k]\nkernel f[M, N](x: f32[M, N]) -> (y: f32[M]) { y[k] = total(x[k, _]) }\nschedule f on cuda { split y.k: 3 }\nschedule f on wgsl { split y.k: 3 }\n",
   ],
+  [
+    "updates in place around a reduction over lanes",
+    "kernel f[N, M](x: f32[N, M], inout y: f32[N], inout z: f32[N]) { y[i] := z[i] + sum(j) x[i, j]\n z[i] := y[i] * 2.0 }\nschedule f on cuda { tile i: 2, j: 16 }\nschedule f on wgsl { tile i: 1, j: 64 }\n",
+  ],
+  [
+    "an element updated in place and read inside the reduction that makes its new value",
+    "kernel f[N](x: f32[N], inout y: f32[]) { y := y + sum(j) x[j] * y }\n",
+  ],
+  [
+    "an update in place that another one, after one over other axes, reads",
+    "kernel f[N, M](inout a: f32[N], inout c: f32[M], inout b: f32[N]) { a[i] := 2.0 * a[i]\n c[j] := c[j] + 1.0\n b[i] := a[i] }\n",
+  ],
+  [
+    "a condition on a tensor that the same kernel overwrites with a reduction",
+    "kernel f[N, M](x: f32[N, M], inout a: f32[N], inout b: f32[N]) { a[i] := sum(j) x[i, j]\n b[i] where a[i] > 0.0 := 1.0 }\n",
+  ],
+  ["two tensors that swap", "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] := b[i]\n b[i] := a[i] }\n"],
+  ["two tensors that swap, one backwards", "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] := b[N - 1 - i]\n b[i] := a[i] }\n"],
+  [
+    "a chain of updates over different axes",
+    "kernel f[N, M](inout a: f32[N], inout b: f32[N, M], inout c: f32[N]) { a[i] := 2.0 * c[i]\n b[i, j] := b[i, j] + a[i]\n c[i] := a[i] }\n",
+  ],
+  [
+    "a condition read backwards from the tensor that it guards",
+    "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] where a[N - 1 - i] > 0.0 := b[i]\n b[i] := 1.0 }\n",
+  ],
+  [
+    "a write at a place that the kernel moves on",
+    "kernel f[N, S](k: f32[N], inout head: index<S>[N], inout c: f32[S]) where unique(i) head[i], S >= 1 { c[head[i]] := k[i]\n head[i] := index<S>((head[i] + 1) % S) }\n",
+  ],
+  [
+    "the same, the place moved first",
+    "kernel f[N, S](k: f32[N], inout head: index<S>[N], inout c: f32[S]) where unique(i) head[i], S >= 1 { head[i] := index<S>((head[i] + 1) % S)\n c[head[i]] where c[head[i]] > k[i] := k[i] + c[head[i]] }\n",
+  ],
+  [
+    "an accumulation at a place that the kernel moves on",
+    "kernel f[N, S](k: f32[N], inout head: index<S>[N], inout c: f32[S]) where S >= 1 { head[i] := index<S>((head[i] + 1) % S)\n c[head[i]] += k[i] }\n",
+  ],
+  [
+    "an accumulation under a condition that the kernel changes",
+    "kernel f[N, S](k: f32[N], inout head: f32[N], ix: index<S>[N], inout c: f32[S]) where S >= 1 { head[i] := head[i] * 2.0\n c[ix[i]] where head[i] > 0.0 += k[i] }\n",
+  ],
 ];
 test.each(programs.flatMap(([name, text, data]) => (["cuda", "wgsl"] as const).map((target) => ({ name, text, data, target }))))(
   "$name, $target",
