@@ -88,7 +88,7 @@ fn weft_narrow(x: f32, mantissa: u32, bias: i32, top: u32, over: u32, nan: u32, 
       bf16: "return bitcast<f32>(b << 16u);",
       f8e5m2: "return unpack2x16float((b & 0xffu) << 8u).x;",
       f8e4m3:
-        "let m = b & 7u; let e = (b >> 3u) & 15u; let s = select(1.0f, -1.0f, (b & 0x80u) != 0u); if (e == 0u) { return s * f32(m) * 0.001953125f; } return s * bitcast<f32>(((e + 120u) << 23u) | (m << 20u));",
+        "if ((b & 0x7fu) == 0x7fu) { return bitcast<f32>(b | 0x7fc00000u); } let m = b & 7u; let e = (b >> 3u) & 15u; let s = select(1.0f, -1.0f, (b & 0x80u) != 0u); if (e == 0u) { return s * f32(m) * 0.001953125f; } return s * bitcast<f32>(((e + 120u) << 23u) | (m << 20u));",
     },
     { f32: "f32", u32: "u32" },
   ),

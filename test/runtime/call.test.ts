@@ -98,6 +98,17 @@ describe.skipIf(gpu === undefined)("devices", () => {
     await new Promise((r) => setTimeout(r, 50));
     await expect(call(own, [artifact], good())).rejects.toThrow(/R202: f: the device was lost/);
   });
+  test("a device that is lost in the middle of a launch says so", async () => {
+    const { openWebGpu } = await import("../../runtime/webgpu/node.ts");
+    const own = await openWebGpu({ notice: () => undefined });
+    const product = "kernel p[N](a: f32[N, N]) -> (c: f32[N, N]) { c[i, j] = sum(k) a[i, k] * a[k, j] }\n";
+    const { artifact: a } = compile(check(product).instances[0]!, product, { target: "wgsl" });
+    const running = call(own, [a], { a: tensor("f32", [512, 512]) });
+    const ended = expect(running).rejects.toThrow(/R202: p: the device was lost/);
+    await new Promise((r) => setTimeout(r, 5));
+    await own[Symbol.asyncDispose]();
+    await ended;
+  });
 });
 test("no GPU: CUDA says what is missing", async () => {
   const opened = await openCuda().then(
