@@ -31,12 +31,8 @@ export function inPlaceJobs(writes: readonly Write[], context: InPlaceContext): 
   const written = new Map(writes.map((w) => [w.tensor, w]));
   const touches = new Map(writes.map((w) => [w, touchesOf(w, written, context)]));
   for (const group of groupsOf(writes, touches)) {
-    const own = new Set(group.map((w) => w.tensor));
     const local = group.every(
-      (w) =>
-        w.mode === "set" &&
-        sameAxes(w.axes, group[0]!.axes) &&
-        touches.get(w)!.every((t) => isOwnPlace(t, w, written.get(t.tensor)!)),
+      (w) => w.mode === "set" && sameAxes(w.axes, group[0]!.axes) && touches.get(w)!.every((t) => isOwnPlace(t, w, written.get(t.tensor)!)),
     );
     if (local) {
       last.push(fused(group, context));
