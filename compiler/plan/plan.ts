@@ -1,7 +1,7 @@
 /** What is stored and what is recomputed, and which launches there are: tensor IR to a list of jobs. */
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
 import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
-import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, op, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
@@ -184,7 +184,7 @@ class Planner {
   }
   private define(d: Define): PlannedStep[] {
     this.made.set(d.name, d);
-    const sweeps = some(d.value, (x) => x.kind === "sweep");
+    const sweeps = d.value.kind === "sweep";
     if (!d.output && !sweeps && !this.isStored(d)) {
       if ((this.uses.get(d.name) ?? []).length === 0) return [];
       this.inlined.set(d.name, { ...d, value: narrowed(d.value, d.storage) });
@@ -198,7 +198,7 @@ class Planner {
     const elem = output?.elem ?? wide(d.value.type);
     if (sweeps) {
       // The domain of a sweep is that of its operand: rows keep their holes.
-      const jobs = this.sweep({ ...d, value }, line, elem, output !== undefined);
+      const jobs = this.sweep(d, line, elem);
       this.domains.set(d.name, { axes: d.axes, domain: output ? undefined : domain });
       return jobs;
     }
@@ -283,34 +283,11 @@ class Planner {
     return mapChildren(e, (c) => this.expand(c));
   }
 
-  /** A sweep is the whole value of a row job; what surrounds it is computed from the stored sweep. */
-  private sweep(d: Define, line: number, elem: ElemType, output: boolean): PlannedStep[] {
-    if (d.value.kind === "sweep") {
-      const laidOut = output ? laid(this.program.outputs.find((o) => o.name === d.name)) : {};
-      this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laidOut }, elem, undefined);
-      return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, sweep: true }, line } }];
-    }
-    const steps: PlannedStep[] = [];
-    const lift = (e: Expr): Expr => {
-      if (e.kind !== "sweep") return mapChildren(e, lift);
-      const axes = [...d.axes, ...e.over.filter((a) => !d.axes.some((x) => x.name === a.name))].filter(
-        (a) => freeIndices(e).has(a.name) || e.over.some((o) => o.name === a.name),
-      );
-      const name = this.unused(`${d.name}_sweep`);
-      const inner: Define = {
-        kind: "define",
-        name,
-        axes,
-        ...(e.where ? { where: e.where } : {}),
-        value: { ...e, bodies: e.bodies.map(lift) },
-        output: false,
-        span: e.span,
-      };
-      steps.push(...this.define(inner));
-      return { kind: "read", tensor: name, subscripts: axes.map((a) => indexVar(a.name)), type: e.type, span: e.span };
-    };
-    const value = lift(d.value);
-    return [...steps, ...this.define({ ...d, value })];
+  /** A row that is walked in order: the whole value of a definition (desugar makes it so). */
+  private sweep(d: Define, line: number, elem: ElemType): PlannedStep[] {
+    const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
+    this.put({ name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laid(output) }, elem, undefined);
+    return [{ kind: "job", job: { kind: "row", name: d.name, statement: { ...d, sweep: true }, line } }];
   }
 
   private newAxis(s: NewAxis): PlannedStep[] {
@@ -372,7 +349,11 @@ class Planner {
     }
     if (s.kind === "compact" && second?.name) {
       const count: Expr = first?.name
-        ? { kind: "read", tensor: first.name, subscripts: s.outer.map((a) => indexVar(a.name)), type: "u32", span: s.span }
+        ? op(
+            "to_int",
+            [{ kind: "read", tensor: first.name, subscripts: s.outer.map((a) => indexVar(a.name)), type: "u32", span: s.span }],
+            "int",
+          )
         : size;
       this.domains.set(second.name, { axes: second.axes, domain: compare("lt", rank(second), count) });
     }

@@ -150,7 +150,9 @@ export class Lowering {
     const elem = elemOf(storage[t.elem].compute);
     // What this launch writes is read by the threads that write it, not by those beyond the tail.
     const tail = this.written.has(e.tensor) ? this.inside : undefined;
-    return this.builder.load(e.tensor, elem, at, this.both(safe ? undefined : env.guard, tail), this.ordered.has(e.tensor));
+    const loaded = this.builder.load(e.tensor, elem, at, this.both(safe ? undefined : env.guard, tail), this.ordered.has(e.tensor));
+    // A temporary holds truth values as words.
+    return e.type === "bool" && elem !== "bool" ? this.builder.map("ne", [loaded, this.builder.constant(0, elem)], "bool") : loaded;
   }
   /** The flat position of an element: row-major, or where a declared layout puts it. */
   address(tensor: string, subscripts: readonly Expr[], env: Env): Value {
@@ -249,6 +251,7 @@ export class Lowering {
       return b.map(e.op, [x, y], "bool");
     }
     const args = e.args.map((a) => this.value(a, env));
+    if (e.op === "to_int" && e.args[0]!.type === "u32") return this.builder.map("to_i32", args, "i32");
     if (e.op === "to_int" || (e.op.startsWith("to_") && elemOf(e.args[0]!.type) === type)) return args[0]!;
     if (
       (e.op === "div" || e.op === "mod") &&
@@ -393,8 +396,8 @@ export class Lowering {
       const to = upper.map(safe).reduce((x, y) => b.map("min", [x, y], "i32"), extent);
       const lastAxis = k === e.axes.length - 1;
       const width = lastAxis ? (spread?.extent ?? 1) * (unroll?.extent ?? 1) : 1;
-      // Nothing is summed for an element that is not wanted: its loop is empty.
-      const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, from], "i32") : to;
+      // Nothing is summed for an element that is not wanted: its loop is empty, and ends within the extent.
+      const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, b.map("min", [to, from], "i32")], "i32") : to;
       const start =
         width > 1 && b.constantOf(from) !== 0
           ? this.times(b.map("truncdiv", [b.map("max", [from, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width))

@@ -3,7 +3,7 @@
  * Each is proven for all sizes, or reported with a small counterexample where one exists, or reported as not proven.
  */
 import type { Code, Span } from "../diagnostics.ts";
-import { children, compare, indexVar, not, num, op, visit } from "../tensor/expr.ts";
+import { children, compare, freeIndices, indexVar, not, num, op, visit } from "../tensor/expr.ts";
 import type { Axis, Expr } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { type ElemType, isInteger, storage } from "../tensor/types.ts";
@@ -86,6 +86,15 @@ export class Obligations {
         if (e.where) this.value(e.where, inner);
         const body = { ...inner, conditions: [...inner.conditions, member(e, this.context.domains)] };
         for (const b of e.bodies) this.walk(b, body);
+        return;
+      }
+      case "sweep": {
+        // The row is walked with the other indices held: what is known of this point of it is not known of the others.
+        const swept = new Set(e.over.map((a) => a.name));
+        const held = at.conditions.filter((c) => ![...freeIndices(c)].some((n) => swept.has(n)));
+        if (e.where) this.value(e.where, { ...at, conditions: held });
+        const row = { ...at, conditions: [...held, member(e, this.context.domains)] };
+        for (const b of e.bodies) this.walk(b, row);
         return;
       }
       default:

@@ -69,7 +69,8 @@ function settle(z: number, inherited: number, rounding: number, accuracy: Accura
   // What is exact here was exact in f64 too.
   let e = inherited + rounding === 0 ? 0 : inherited + rounding + Math.abs(z) * own;
   const m = Math.abs(z);
-  if (rounding > 0 && m - inherited < accuracy.flush && m > 0) e += accuracy.flush;
+  // A subnormal result is flushed, or rounded to a step of 2^-149, of which no function is more than 6 off.
+  if (rounding > 0 && m - inherited < 2 ** -126 && m > 0) e += Math.max(accuracy.flush, 6 * 2 ** -149);
   if (m + e > maxFloat) e = Number.POSITIVE_INFINITY;
   state.error = e;
   return z;

@@ -2,11 +2,11 @@
  * softmax, logsumexp and mean as what they stand for: definitions of a maximum, a sum and a quotient (rule 40). What is left reduces by
  * sum, prod, max, min, argmax, argmin, all, any or a monoid, and sweeps by cumsum or scan.
  */
-import { and, compare, freeIndices, indexVar, isTrue, mapChildren, num, op } from "./expr.ts";
+import { and, compare, freeIndices, indexVar, isTrue, mapChildren, not, num, op } from "./expr.ts";
 import type { Axis, Define, Expr, Program, Statement } from "./ir.ts";
 import { printAxis, printExpr } from "./print.ts";
 import { namesIn, namesOf, unused } from "./program.ts";
-import type { Compute } from "./types.ts";
+import { type Compute, isNarrow } from "./types.ts";
 
 export function desugar(program: Program): Program {
   const taken = namesIn(program);
@@ -41,23 +41,38 @@ function statement(s: Statement, taken: Set<string>, known: Map<string, string>)
   const made = new Made(taken, known);
   made.owner = namesOf(s)[0] ?? "x";
   const rewrite = (e: Expr, axes: readonly Axis[], where?: Expr): Expr =>
-    expression(e, { axes, ...(where ? { where } : {}), whole: true }, made);
+    expression(e, { axes, ...(where ? { where } : {}), whole: s.kind === "define" && !(s.storage && isNarrow(s.storage)) }, made);
   switch (s.kind) {
     case "define":
-      return [...collect({ ...s, value: rewrite(s.value, s.axes, s.where) })];
-    case "write":
-      return [...collect({ ...s, value: rewrite(s.value, s.axes, s.where) })];
+      return [...collect({ ...s, value: rewrite(s.value, s.axes, s.where), ...test(s.where, s.axes) })];
+    case "write": {
+      const place: Place = { axes: s.axes, whole: false, ...condition(s.where) };
+      const part = (e: Expr): Expr => expression(e, place, made);
+      return [...collect({ ...s, value: part(s.value), subscripts: s.subscripts.map(part), ...test(s.where, s.axes) })];
+    }
     case "fold": {
-      const states = s.states.map((x) => ({ ...x, init: rewrite(x.init, x.axes) }));
+      // States are stored by launches of their own: what they hold is computed by definitions.
+      const part = (e: Expr, axes: readonly Axis[], where?: Expr): Expr =>
+        expression(e, { axes, ...(where ? { where } : {}), whole: false }, made);
+      const states = s.states.map((x) => ({ ...x, init: part(x.init, x.axes) }));
       const before = made.list.splice(0);
       const inner = new Map(known);
       const body = s.body.flatMap((b) => statement(b, taken, inner));
-      const nexts = s.nexts.map((n) => ({ ...n, value: rewrite(n.value, n.axes, n.where) }));
-      const emits = s.emits.map((d) => ({ ...d, value: rewrite(d.value, d.axes, d.where) }));
+      const nexts = s.nexts.map((n) => ({ ...n, value: part(n.value, n.axes, n.where), ...test(n.where, n.axes) }));
+      const emits = s.emits.map((d) => ({ ...d, value: part(d.value, d.axes, d.where), ...test(d.where, d.axes) }));
       return [...before, { ...s, states, body: [...body, ...made.list], nexts, emits }];
     }
     default:
-      return [...collect({ ...s, ...(s.body ? { body: rewrite(s.body, [...s.outer, ...s.over], s.where) } : {}) })];
+      return [
+        ...collect({
+          ...s,
+          ...(s.body ? { body: expression(s.body, { axes: [...s.outer, ...s.over], ...condition(s.where), whole: false }, made) } : {}),
+          ...test(s.where, [...s.outer, ...s.over]),
+        }),
+      ];
+  }
+  function test(where: Expr | undefined, axes: readonly Axis[]): { where?: Expr } {
+    return where ? { where: expression(where, { axes, whole: false }, made) } : {};
   }
   function* collect(last: Statement): Generator<Statement> {
     yield* made.list;
@@ -65,37 +80,70 @@ function statement(s: Statement, taken: Set<string>, known: Map<string, string>)
   }
 }
 
+const conjuncts = (e: Expr | undefined): Expr[] =>
+  e === undefined ? [] : e.kind === "op" && e.op === "land" ? e.args.flatMap(conjuncts) : [e];
 function condition(...parts: (Expr | undefined)[]): { where?: Expr } {
   const where = and(...parts);
   return isTrue(where) ? {} : { where };
 }
-/** The indices around an expression, and the condition under which it is evaluated. */
+/** The indices around an expression, and the conditions under which it is evaluated. */
 interface Place {
   readonly axes: readonly Axis[];
+  /** The domain of the indices: what a sweep along one of them runs over. */
   readonly where?: Expr;
+  /** The branch in which it stands. */
+  readonly guard?: Expr;
   /** The expression is the whole value of a definition. */
   readonly whole: boolean;
 }
+const within = (place: Place, test: Expr): Place => ({ ...place, guard: and(place.guard, test) });
 
-function expression(e: Expr, place: Place, made: Made): Expr {
+function expression(e: Expr, outer: Place, made: Made): Expr {
+  const place: Place = { ...outer, whole: false };
   if (e.kind === "reduce") {
-    const inner: Place = { axes: [...place.axes, ...e.axes], whole: false, ...condition(place.where, e.where) };
+    const inner: Place = { ...place, axes: [...place.axes, ...e.axes], ...condition(place.where, e.where) };
     const bodies = e.bodies.map((b) => expression(b, inner, made));
-    const reduced = { ...e, bodies };
+    const where = e.where && expression(e.where, { ...inner, ...condition(place.where) }, made);
+    const same = where === e.where && bodies.every((b, i) => b === e.bodies[i]);
+    const reduced = same ? e : { ...e, bodies, ...(where ? { where } : {}) };
     if (e.op === "logsumexp") return logSumExp(reduced, place, made);
     if (e.op === "mean") return mean(reduced, place, made);
-    return bodies.every((b, i) => b === e.bodies[i]) ? e : reduced;
+    return reduced;
   }
-  if (e.kind === "sweep" && e.op === "softmax")
-    return softmax({ ...e, bodies: e.bodies.map((b) => expression(b, { ...place, whole: false }, made)) }, place, made);
-  const part: Place = { ...place, whole: false };
-  return mapChildren(e, (c) => expression(c, part, made));
+  if (e.kind === "sweep") {
+    const swept = { ...e, bodies: e.bodies.map((b) => expression(b, place, made)) };
+    if (e.op === "softmax") return softmax(swept, outer, made);
+    return outer.whole ? swept : define("sweep", swept, alongRow(place, e.over), swept.where, made);
+  }
+  if (e.kind === "if") {
+    const cond = expression(e.cond, place, made);
+    const [then, other] = [expression(e.then, within(place, cond), made), expression(e.else, within(place, not(cond)), made)];
+    return cond === e.cond && then === e.then && other === e.else ? e : { ...e, cond, then, else: other };
+  }
+  if (e.kind === "op" && (e.op === "land" || e.op === "lor")) {
+    const [a, b] = e.args as [Expr, Expr];
+    const first = expression(a, place, made);
+    const second = expression(b, within(place, e.op === "land" ? first : not(first)), made);
+    return first === a && second === b ? e : { ...e, args: [first, second] };
+  }
+  return mapChildren(e, (c) => expression(c, place, made));
 }
 
-/** A definition of `value` over those of `axes` that it depends on. */
-function define(base: string, value: Expr, axes: readonly Axis[], where: Expr | undefined, made: Made): Expr {
-  const needed = dependsOn([value, ...(where ? [where] : [])], axes);
-  const name = made.define(base, needed, where, value);
+/** The row is walked whole, whichever of its points take the branch. */
+function alongRow(place: Place, over: readonly Axis[]): Place {
+  const swept = new Set(over.map((a) => a.name));
+  const guard = conjuncts(place.guard).filter((c) => ![...freeIndices(c)].some((n) => swept.has(n)));
+  return { ...place, guard: and(...guard) };
+}
+
+/** A definition of `value` over those of the axes that it depends on, where `where` holds and the branch around it is taken. */
+function define(base: string, value: Expr, place: Pick<Place, "axes" | "guard">, where: Expr | undefined, made: Made): Expr {
+  const needed = dependsOn([value, ...(where ? [where] : [])], place.axes);
+  const names = new Set(needed.map((a) => a.name));
+  // What a branch that depends on other indices guards is not evaluated here.
+  const guard = conjuncts(place.guard).filter((c) => [...freeIndices(c)].every((n) => names.has(n)));
+  const { where: whole } = condition(where, ...guard);
+  const name = made.define(base, needed, whole, value);
   return { kind: "read", tensor: name, subscripts: needed.map((a) => indexVar(a.name)), type: value.type, span: value.span };
 }
 /** The axes whose index occurs in the expressions, or in the range of one that does. */
@@ -126,14 +174,20 @@ function softmax(e: Extract<Expr, { kind: "sweep" }>, place: Place, made: Made):
   const outer = place.axes.filter((a) => !swept.has(a.name));
   const axes = place.axes.filter((a) => swept.has(a.name));
   const where = place.where ?? e.where;
-  const x = body.kind === "read" ? body : define("x", body, dependsOn([body], place.axes), undefined, made);
-  const { max, sum } = shifted(x, axes, where, outer, made);
+  const x = body.kind === "read" ? body : define("x", body, alongRow(place, e.over), undefined, made);
+  const { max, sum } = shifted(x, axes, where, { ...place, axes: outer }, made);
   const weight = op("exp", [op("sub", [x, max], e.type, e.span)], e.type, e.span);
   const share = op("div", [weight, sum], e.type, e.span);
   // Inside a larger expression the weights are a definition of their own, to be stored or not.
-  return place.whole ? share : define("weight", share, place.axes, where, made);
+  return place.whole ? share : define("weight", share, place, where, made);
 }
-function shifted(x: Expr, axes: readonly Axis[], where: Expr | undefined, outer: readonly Axis[], made: Made): { max: Expr; sum: Expr } {
+function shifted(
+  x: Expr,
+  axes: readonly Axis[],
+  where: Expr | undefined,
+  outer: Pick<Place, "axes" | "guard">,
+  made: Made,
+): { max: Expr; sum: Expr } {
   const max = define("max", reduceOver("max", axes, where, x, x.type), outer, undefined, made);
   const sum = define(
     "sum",
@@ -146,7 +200,7 @@ function shifted(x: Expr, axes: readonly Axis[], where: Expr | undefined, outer:
 }
 /** m + log l. */
 function logSumExp(e: Extract<Expr, { kind: "reduce" }>, place: Place, made: Made): Expr {
-  const { max, sum } = shifted(e.bodies[0]!, e.axes, e.where, place.axes, made);
+  const { max, sum } = shifted(e.bodies[0]!, e.axes, e.where, place, made);
   return op("add", [max, op("log", [sum], e.type, e.span)], e.type, e.span);
 }
 /** The sum over |S| divided by |S|, where S is not empty. */
@@ -160,7 +214,7 @@ function mean(e: Extract<Expr, { kind: "reduce" }>, place: Place, made: Made): E
     type: "int",
     span: e.span,
   };
-  const count = define("count", { ...total, bodies: [one], type: "int" }, place.axes, undefined, made);
+  const count = define("count", { ...total, bodies: [one], type: "int" }, place, undefined, made);
   const value = op("div", [total, op(e.type === "f64" ? "to_f64" : "to_f32", [count], e.type, e.span)], e.type, e.span);
-  return define("mean", value, place.axes, compare("gt", count, num(0)), made);
+  return define("mean", value, place, compare("gt", count, num(0)), made);
 }

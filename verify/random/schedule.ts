@@ -1,0 +1,43 @@
+/** Random schedules over the names of a program: legal in form; what cannot be honoured is refused by the compiler with a code. */
+import type { RandomProgram } from "./program.ts";
+import type { Tape } from "./tape.ts";
+
+/** The text of a schedule of kernel `f`, or nothing: the derived one. */
+export function randomSchedule(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definitions">, target: "cuda" | "wgsl"): string {
+  if (!tape.chance(70)) return "";
+  const said = new Set<string>();
+  const lines: string[] = [];
+  for (let k = 1 + tape.draw(4); k > 0; k--) {
+    const directive = one(tape, p);
+    if (directive === undefined) continue;
+    const what = directive.replace(/:.*| \d.*/, "");
+    if (said.has(what)) continue;
+    said.add(what);
+    lines.push(directive);
+  }
+  return lines.length === 0 ? "" : `schedule f on ${target} { ${lines.join("; ")} }\n`;
+}
+function one(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definitions">): string | undefined {
+  const from = (list: readonly string[]): string | undefined => (list.length > 0 ? tape.pick(list) : undefined);
+  const about = (word: string, list: readonly string[], rest = ""): string | undefined => {
+    const name = from(list);
+    return name && `${word} ${name}${rest}`;
+  };
+  const power = (most: number): number => 2 ** tape.draw(most + 1);
+  switch (tape.draw(7)) {
+    case 0:
+      return about("tile", p.indices, `: ${power(6)}`);
+    case 1:
+      return `warps ${power(3)}`;
+    case 2:
+      return about("unroll", p.reduced, `: ${power(3)}`);
+    case 3:
+      return tape.chance(40) ? about("split", p.reduced, `: ${1 + tape.draw(5)}`) : undefined;
+    case 4:
+      return about("materialize", p.definitions);
+    case 5:
+      return about("fuse", p.definitions);
+    default:
+      return about("grid", p.indices);
+  }
+}
