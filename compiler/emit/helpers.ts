@@ -152,6 +152,11 @@ const c = (name: string, params: string, result: string, body: string): string =
   return `static __device__ __forceinline__ ${result} ${name}(${list.join(", ")}) { ${body} }`;
 };
 export const cudaHelpers: readonly Helper[] = [
+  {
+    name: "weft_half_to_float",
+    // Another compiler of C++ brings a function of this name with it.
+    text: '#ifdef __CUDACC__\nstatic __device__ __forceinline__ float weft_half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }\n#endif',
+  },
   { name: "weft_infinity", text: "static __device__ __forceinline__ float weft_infinity() { return __int_as_float(0x7f800000); }" },
   {
     name: "weft_narrow",
@@ -185,9 +190,9 @@ static __device__ __forceinline__ unsigned weft_narrow(float x, unsigned mantiss
     c,
     "u",
     {
-      f16: 'float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"((unsigned short)b)); return f;',
+      f16: "return weft_half_to_float((unsigned short)b);",
       bf16: "return __uint_as_float(b << 16);",
-      f8e5m2: 'float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"((unsigned short)(b << 8))); return f;',
+      f8e5m2: "return weft_half_to_float((unsigned short)(b << 8));",
       f8e4m3:
         "const unsigned m = b & 7, e = (b >> 3) & 15; const float s = (b & 0x80) ? -1.0f : 1.0f; if ((b & 0x7f) == 0x7f) return __int_as_float(0x7fc00000); if (e == 0) return s * float(m) * 0.001953125f; return s * __uint_as_float(((e + 120) << 23) | (m << 20));",
     },

@@ -2,15 +2,16 @@
  * Writes to inout parameters. All reads of a kernel mean the values at entry, so writes come last; those that touch what others read are
  * fused into one launch where each point reads only what it writes itself, or go through memory of their own.
  */
-import { children, compare, indexVar, num, some } from "../../dsl/tensor/expr.ts";
+import { compare, indexVar, num } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr, Write } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { computeOf, type ElemType, type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { Job, Stored, StoreItem } from "./plan.ts";
+import { type Definitions, type Touch, touchesOf } from "./touches.ts";
 
 /** What the planner lends. */
-export interface InPlaceContext {
+export interface InPlaceContext extends Definitions {
   readonly stored: ReadonlyMap<string, Stored>;
   /** Memory for a temporary: its name. */
   readonly temporary: (base: string, elem: ElemType, axes: readonly Axis[]) => string;
@@ -18,18 +19,13 @@ export interface InPlaceContext {
   readonly storeOf: (w: Write, buffer: string) => StoreItem;
   readonly lineOf: (offset: number) => number;
 }
-/** A read of a tensor that this kernel writes; no subscripts where it is searched, or read by threads that share a reduction. */
-interface Touch {
-  readonly tensor: string;
-  readonly subscripts: readonly Expr[] | undefined;
-}
-
 /** Jobs that compute, then jobs that store: every one of the first may run before any of the second. */
 export function inPlaceJobs(writes: readonly Write[], context: InPlaceContext): { first: Job[]; last: Job[] } {
   const first: Job[] = [];
   const last: Job[] = [];
   const written = new Map(writes.map((w) => [w.tensor, w]));
-  const touches = new Map(writes.map((w) => [w, touchesOf(w, written, context)]));
+  const names = new Set(written.keys());
+  const touches = new Map(writes.map((w) => [w, touchesOfWrite(w, names, context)]));
   for (const group of groupsOf(writes, touches)) {
     const local = group.every(
       (w) => w.mode === "set" && sameAxes(w.axes, group[0]!.axes) && touches.get(w)!.every((t) => isOwnPlace(t, w, written.get(t.tensor)!)),
@@ -40,7 +36,7 @@ export function inPlaceJobs(writes: readonly Write[], context: InPlaceContext): 
     }
     for (const w of group) {
       const jobs =
-        w.mode === "add" ? accumulated(w, touches.get(w)!.length > 0 || group.length > 1, context) : throughMemory(w, written, context);
+        w.mode === "add" ? accumulated(w, touches.get(w)!.length > 0 || group.length > 1, context) : throughMemory(w, names, context);
       first.push(...jobs.first);
       last.push(...jobs.last);
     }
@@ -48,17 +44,9 @@ export function inPlaceJobs(writes: readonly Write[], context: InPlaceContext): 
   return { first, last };
 }
 
-function touchesOf(w: Write, written: ReadonlyMap<string, Write>, context: InPlaceContext): Touch[] {
-  const out: Touch[] = [];
-  const walk = (e: Expr, own: boolean): void => {
-    if (e.kind === "read" && written.has(e.tensor)) out.push({ tensor: e.tensor, subscripts: own ? e.subscripts : undefined });
-    if (e.kind === "segment" && written.has(e.table)) out.push({ tensor: e.table, subscripts: undefined });
-    // The threads that share a reduction are not the one that stores.
-    for (const c of children(e)) walk(c, own && e.kind !== "reduce" && e.kind !== "sweep");
-  };
+function touchesOfWrite(w: Write, written: ReadonlySet<string>, context: InPlaceContext): Touch[] {
   const store = context.storeOf(w, w.tensor);
-  for (const e of [store.expanded, store.where, ...w.subscripts]) walk(context.expand(e), true);
-  return out;
+  return [store.value, store.where, ...w.subscripts].flatMap((e) => touchesOf(e, written, context));
 }
 /** Writes that read each other's tensors, in the order of the text. */
 function groupsOf(writes: readonly Write[], touches: ReadonlyMap<Write, readonly Touch[]>): Write[][] {
@@ -106,11 +94,10 @@ const whole = (axes: readonly Axis[]): Expr[] => axes.map((a) => indexVar(a.name
 const always: Expr = { kind: "const", value: true, type: "bool", span: { start: 0, end: 0 } };
 
 /** New values, and where need be places and conditions, are kept first and stored afterwards. */
-function throughMemory(w: Write, written: ReadonlyMap<string, Write>, context: InPlaceContext): { first: Job[]; last: Job[] } {
+function throughMemory(w: Write, written: ReadonlySet<string>, context: InPlaceContext): { first: Job[]; last: Job[] } {
   const { axes, span } = w;
   const line = context.lineOf(span.start);
-  const fragile = (e: Expr): boolean =>
-    some(context.expand(e), (x) => (x.kind === "read" && written.has(x.tensor)) || (x.kind === "segment" && written.has(x.table)));
+  const fragile = (e: Expr): boolean => touchesOf(e, written, context).length > 0;
   const store = context.storeOf(w, w.tensor);
   const kept: StoreItem[] = [];
   /** A value of this point in memory: how to read it back. */

@@ -1,13 +1,14 @@
 /** What is stored and what is recomputed, and which launches there are: tensor IR to a list of jobs. */
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
 import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
-import { and, axesParts, compare, freeIndices, indexVar, isTrue, mapChildren, num, op, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, axesParts, compare, indexVar, isTrue, mapChildren, num, op, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
 import { type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
 import { isExpensive } from "./cost.ts";
 import { inPlaceJobs, sameAxes, storeAt } from "./in-place.ts";
+import { type Definitions, namesTouched } from "./touches.ts";
 
 /** A tensor in memory: parameter, output or temporary. */
 export interface Stored {
@@ -100,7 +101,7 @@ class Planner {
       this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...laid(p) }, p.elem, p.where);
     }
     for (const s of this.program.statements) this.collectUses(s, false);
-    const steps = merge(this.statements(this.program.statements));
+    const steps = this.merged(this.statements(this.program.statements));
     return {
       program: this.program,
       stored: this.stored,
@@ -390,6 +391,8 @@ class Planner {
   }
   private lateWrites(): PlannedStep[] {
     const { first, last } = inPlaceJobs(this.late, {
+      inlined: this.inlined,
+      domains: this.domains,
       stored: this.stored,
       temporary: (base, elem, axes) => {
         const name = this.unused(base);
@@ -400,10 +403,13 @@ class Planner {
       storeOf: (w, buffer) => this.storeOf(w, buffer),
       lineOf: this.options.lineOf,
     });
-    const steps = (jobs: readonly Job[]): PlannedStep[] => merge(jobs.map((job) => ({ kind: "job", job })));
+    const steps = (jobs: readonly Job[]): PlannedStep[] => this.merged(jobs.map((job) => ({ kind: "job", job })));
     return [...steps(first), ...steps(last)];
   }
 
+  private merged(steps: readonly PlannedStep[]): PlannedStep[] {
+    return merge(steps, { inlined: this.inlined, domains: this.domains });
+  }
   private copy(from: string, target: Stored, line: number, type: Expr["type"]): PlannedStep {
     const subscripts = target.axes.map((a) => indexVar(a.name));
     const value: Expr = { kind: "read", tensor: from, subscripts, type, span: { start: 0, end: 0 } };
@@ -456,7 +462,7 @@ class Planner {
       });
       copies.push(this.copy(name, this.stored.get(n.state)!, line, state.type));
     }
-    return [...merge(before), { kind: "repeat", fold: s, steps: [...merge([...body, ...emits]), ...nexts, ...copies] }];
+    return [...this.merged(before), { kind: "repeat", fold: s, steps: [...this.merged([...body, ...emits]), ...nexts, ...copies] }];
   }
   private emit(d: Define, s: Fold): PlannedStep[] {
     const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
@@ -503,7 +509,7 @@ const narrowed = (e: Expr, storage: ElemType | undefined): Expr =>
   storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e;
 
 /** Neighbouring jobs over the same axes, none of which reads what another writes, become one. */
-function merge(steps: readonly PlannedStep[]): PlannedStep[] {
+function merge(steps: readonly PlannedStep[], known: Definitions): PlannedStep[] {
   const out: PlannedStep[] = [];
   for (const step of steps) {
     const last = out.at(-1);
@@ -514,9 +520,7 @@ function merge(steps: readonly PlannedStep[]): PlannedStep[] {
     const [a, b] = [last.job, step.job];
     const writes = new Set(a.stores.map((s) => s.buffer));
     const depends = b.stores.some((s) =>
-      [s.expanded, s.where, ...s.subscripts].some((e) =>
-        some(e, (x) => (x.kind === "read" && writes.has(x.tensor)) || (x.kind === "segment" && writes.has(x.table))),
-      ),
+      [s.value, s.where, ...s.subscripts, ...axesParts(b.axes)].some((e) => [...namesTouched(e, known)].some((n) => writes.has(n))),
     );
     const simple = [...a.stores, ...b.stores].every((s) => !some(s.expanded, (x) => x.kind === "reduce"));
     if (!sameAxes(a.axes, b.axes) || depends || !simple) {

@@ -150,7 +150,15 @@ export class Lowering {
     const elem = elemOf(storage[t.elem].compute);
     // What this launch writes is read by the threads that write it, not by those beyond the tail.
     const tail = this.written.has(e.tensor) ? this.inside : undefined;
-    const loaded = this.builder.load(e.tensor, elem, at, this.both(safe ? undefined : env.guard, tail), this.ordered.has(e.tensor));
+    // A temporary holds nothing outside its domain.
+    const holes = t.role === "temp" && this.plan.domains.get(e.tensor)?.domain !== undefined;
+    const loaded = this.builder.load(
+      e.tensor,
+      elem,
+      at,
+      this.both(safe && !holes ? undefined : env.guard, tail),
+      this.ordered.has(e.tensor),
+    );
     // A temporary holds truth values as words.
     return e.type === "bool" && elem !== "bool" ? this.builder.map("ne", [loaded, this.builder.constant(0, elem)], "bool") : loaded;
   }

@@ -277,7 +277,7 @@ class KernelChecker extends StatementChecker {
       scope,
     );
     const axis = axes[0]!;
-    const where = s.where ? this.expressions.condition(s.where, inner) : undefined;
+    const where = s.where ? this.expressions.where(s.where, inner) : undefined;
     const states = s.states.flatMap(({ lhs, value }) => {
       if (lhs.name === undefined) {
         this.context.report("W404", lhs.span, "a state needs a name");
@@ -301,7 +301,7 @@ class KernelChecker extends StatementChecker {
       }
       this.context.used.add(state.name);
       const { axes: own, inner: nextScope } = this.indices(lhs, [value], inner, state.axes);
-      const cond = lhs.where ? this.expressions.condition(lhs.where, nextScope) : undefined;
+      const cond = lhs.where ? this.expressions.where(lhs.where, nextScope) : undefined;
       const raw = this.expressions.expr(value, withIndices(nextScope, own, cond), state.type);
       const typed = state.storage ? this.stored(raw, state.storage, value.span) : raw;
       if (typed.type !== state.type)

@@ -91,9 +91,11 @@ export class Obligations {
       case "sweep": {
         // The row is walked with the other indices held: what is known of this point of it is not known of the others.
         const swept = new Set(e.over.map((a) => a.name));
-        const held = at.conditions.filter((c) => ![...freeIndices(c)].some((n) => swept.has(n)));
-        if (e.where) this.value(e.where, { ...at, conditions: held });
-        const row = { ...at, conditions: [...held, member(e, this.context.domains)] };
+        const about = (x: Expr): boolean => [...freeIndices(x)].some((n) => swept.has(n));
+        const axes = at.axes.map(({ range, ...a }) => (range && !about(range.from) && !about(range.to) ? { ...a, range } : a));
+        const held = at.conditions.filter((c) => !about(c));
+        if (e.where) this.value(e.where, { axes, conditions: held });
+        const row = { axes, conditions: [...held, member(e, this.context.domains)] };
         for (const b of e.bodies) this.walk(b, row);
         return;
       }

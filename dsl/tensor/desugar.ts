@@ -40,39 +40,34 @@ class Made {
 function statement(s: Statement, taken: Set<string>, known: Map<string, string>): Statement[] {
   const made = new Made(taken, known);
   made.owner = namesOf(s)[0] ?? "x";
-  const rewrite = (e: Expr, axes: readonly Axis[], where?: Expr): Expr =>
-    expression(e, { axes, ...(where ? { where } : {}), whole: s.kind === "define" && !(s.storage && isNarrow(s.storage)) }, made);
+  const part = (e: Expr, axes: readonly Axis[]): Expr => expression(e, { axes, whole: false }, made);
+  const test = (where: Expr | undefined, axes: readonly Axis[]): { where?: Expr } => (where ? { where: part(where, axes) } : {});
   switch (s.kind) {
     case "define":
-      return [...collect({ ...s, value: rewrite(s.value, s.axes, s.where), ...test(s.where, s.axes) })];
-    case "write": {
-      const place: Place = { axes: s.axes, whole: false, ...condition(s.where) };
-      const part = (e: Expr): Expr => expression(e, place, made);
-      return [...collect({ ...s, value: part(s.value), subscripts: s.subscripts.map(part), ...test(s.where, s.axes) })];
-    }
+      return [...collect({ ...s, value: expression(s.value, { axes: s.axes, whole: !narrows(s) }, made), ...test(s.where, s.axes) })];
+    case "write":
+      return [
+        ...collect({
+          ...s,
+          value: part(s.value, s.axes),
+          subscripts: s.subscripts.map((x) => part(x, s.axes)),
+          ...test(s.where, s.axes),
+        }),
+      ];
     case "fold": {
       // States are stored by launches of their own: what they hold is computed by definitions.
-      const part = (e: Expr, axes: readonly Axis[], where?: Expr): Expr =>
-        expression(e, { axes, ...(where ? { where } : {}), whole: false }, made);
       const states = s.states.map((x) => ({ ...x, init: part(x.init, x.axes) }));
       const before = made.list.splice(0);
       const inner = new Map(known);
       const body = s.body.flatMap((b) => statement(b, taken, inner));
-      const nexts = s.nexts.map((n) => ({ ...n, value: part(n.value, n.axes, n.where), ...test(n.where, n.axes) }));
-      const emits = s.emits.map((d) => ({ ...d, value: part(d.value, d.axes, d.where), ...test(d.where, d.axes) }));
+      const nexts = s.nexts.map((n) => ({ ...n, value: part(n.value, n.axes), ...test(n.where, n.axes) }));
+      const emits = s.emits.map((d) => ({ ...d, value: part(d.value, d.axes), ...test(d.where, d.axes) }));
       return [...before, { ...s, states, body: [...body, ...made.list], nexts, emits }];
     }
-    default:
-      return [
-        ...collect({
-          ...s,
-          ...(s.body ? { body: expression(s.body, { axes: [...s.outer, ...s.over], ...condition(s.where), whole: false }, made) } : {}),
-          ...test(s.where, [...s.outer, ...s.over]),
-        }),
-      ];
-  }
-  function test(where: Expr | undefined, axes: readonly Axis[]): { where?: Expr } {
-    return where ? { where: expression(where, { axes, whole: false }, made) } : {};
+    default: {
+      const axes = [...s.outer, ...s.over];
+      return [...collect({ ...s, ...(s.body ? { body: part(s.body, axes) } : {}), ...test(s.where, axes) })];
+    }
   }
   function* collect(last: Statement): Generator<Statement> {
     yield* made.list;
@@ -80,6 +75,8 @@ function statement(s: Statement, taken: Set<string>, known: Map<string, string>)
   }
 }
 
+/** The value is rounded before it is stored: a sweep is not the whole of it. */
+const narrows = (d: Define): boolean => d.storage !== undefined && isNarrow(d.storage);
 const conjuncts = (e: Expr | undefined): Expr[] =>
   e === undefined ? [] : e.kind === "op" && e.op === "land" ? e.args.flatMap(conjuncts) : [e];
 function condition(...parts: (Expr | undefined)[]): { where?: Expr } {
@@ -89,8 +86,6 @@ function condition(...parts: (Expr | undefined)[]): { where?: Expr } {
 /** The indices around an expression, and the conditions under which it is evaluated. */
 interface Place {
   readonly axes: readonly Axis[];
-  /** The domain of the indices: what a sweep along one of them runs over. */
-  readonly where?: Expr;
   /** The branch in which it stands. */
   readonly guard?: Expr;
   /** The expression is the whole value of a definition. */
@@ -101,9 +96,10 @@ const within = (place: Place, test: Expr): Place => ({ ...place, guard: and(plac
 function expression(e: Expr, outer: Place, made: Made): Expr {
   const place: Place = { ...outer, whole: false };
   if (e.kind === "reduce") {
-    const inner: Place = { ...place, axes: [...place.axes, ...e.axes], ...condition(place.where, e.where) };
+    const axes = [...place.axes, ...e.axes];
+    const where = e.where && expression(e.where, { ...place, axes }, made);
+    const inner: Place = { ...place, axes };
     const bodies = e.bodies.map((b) => expression(b, inner, made));
-    const where = e.where && expression(e.where, { ...inner, ...condition(place.where) }, made);
     const same = where === e.where && bodies.every((b, i) => b === e.bodies[i]);
     const reduced = same ? e : { ...e, bodies, ...(where ? { where } : {}) };
     if (e.op === "logsumexp") return logSumExp(reduced, place, made);
@@ -111,9 +107,12 @@ function expression(e: Expr, outer: Place, made: Made): Expr {
     return reduced;
   }
   if (e.kind === "sweep") {
-    const swept = { ...e, bodies: e.bodies.map((b) => expression(b, place, made)) };
+    // Its `where` is the domain of the index, as the binder has it.
+    const where = e.where && expression(e.where, place, made);
+    const row = alongRow(place, e.over);
+    const swept = { ...e, ...(where ? { where } : {}), bodies: e.bodies.map((b) => expression(b, row, made)) };
     if (e.op === "softmax") return softmax(swept, outer, made);
-    return outer.whole ? swept : define("sweep", swept, alongRow(place, e.over), swept.where, made);
+    return outer.whole ? swept : define("sweep", swept, row, where, made);
   }
   if (e.kind === "if") {
     const cond = expression(e.cond, place, made);
@@ -129,11 +128,12 @@ function expression(e: Expr, outer: Place, made: Made): Expr {
   return mapChildren(e, (c) => expression(c, place, made));
 }
 
-/** The row is walked whole, whichever of its points take the branch. */
+/** The row is walked whole, whichever of its points take the branch, and whatever other indices range over at each of them. */
 function alongRow(place: Place, over: readonly Axis[]): Place {
   const swept = new Set(over.map((a) => a.name));
-  const guard = conjuncts(place.guard).filter((c) => ![...freeIndices(c)].some((n) => swept.has(n)));
-  return { ...place, guard: and(...guard) };
+  const mentions = (e: Expr): boolean => [...freeIndices(e)].some((n) => swept.has(n));
+  const axes = place.axes.map(({ range, ...a }) => (range && !mentions(range.from) && !mentions(range.to) ? { ...a, range } : a));
+  return { ...place, axes, guard: and(...conjuncts(place.guard).filter((c) => !mentions(c))) };
 }
 
 /** A definition of `value` over those of the axes that it depends on, where `where` holds and the branch around it is taken. */
@@ -171,11 +171,11 @@ const reduceOver = (op_: "max" | "sum" | "any", axes: readonly Axis[], where: Ex
 function softmax(e: Extract<Expr, { kind: "sweep" }>, place: Place, made: Made): Expr {
   const body = e.bodies[0]!;
   const swept = new Set(e.over.map((a) => a.name));
-  const outer = place.axes.filter((a) => !swept.has(a.name));
   const axes = place.axes.filter((a) => swept.has(a.name));
-  const where = place.where ?? e.where;
+  const { where } = e;
   const x = body.kind === "read" ? body : define("x", body, alongRow(place, e.over), undefined, made);
-  const { max, sum } = shifted(x, axes, where, { ...place, axes: outer }, made);
+  const row = alongRow(place, e.over);
+  const { max, sum } = shifted(x, axes, where, { ...row, axes: row.axes.filter((a) => !swept.has(a.name)) }, made);
   const weight = op("exp", [op("sub", [x, max], e.type, e.span)], e.type, e.span);
   const share = op("div", [weight, sum], e.type, e.span);
   // Inside a larger expression the weights are a definition of their own, to be stored or not.

@@ -1,0 +1,86 @@
+/** Emitted CUDA text, unchanged, compiled by g++ against the emulator: several kernels in one shared library. */
+import { execFile } from "node:child_process";
+import { createHash } from "node:crypto";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { promisify } from "node:util";
+import type { Artifact, StepAbi } from "../../runtime/abi.ts";
+import { WeftError } from "../../runtime/errors.ts";
+
+const run = promisify(execFile);
+/** The emulator's sources; from `dist`, they lie beside it. */
+const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../verify/cuda-cpu/" : "./", import.meta.url));
+/**
+ * -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
+ * Integers wrap and nothing is contracted, as nvcc has it with -fmad=false.
+ */
+const kernelFlags = ["-O1", "-c", "-fPIC", "-std=gnu++17", "-w", "-fwrapv", "-ffp-contract=off", "-fsanitize=thread,alignment,bounds"];
+
+/** What g++ is called, for messages; undefined where there is none. */
+export async function compilerVersion(): Promise<string | undefined> {
+  try {
+    return (await run("g++", ["-dumpfullversion", "-dumpversion"])).stdout.trim();
+  } catch {
+    return undefined;
+  }
+}
+export const entriesOf = (steps: readonly StepAbi[]): string[] =>
+  steps.flatMap((s) => (s.kind === "launch" ? [s.launch.entry] : entriesOf(s.steps)));
+/** The name of an entry of the k-th artifact in its library. */
+export const entryName = (k: number, entry: string): string => `w${k}_${entry}`;
+
+let emulator: Promise<string> | undefined;
+async function emulatorObject(dir: string): Promise<string> {
+  const file = path.join(dir, "emulator.o");
+  await run("g++", ["-O2", "-c", "-fPIC", "-std=gnu++17", path.join(here, "emulator.cpp"), "-o", file]);
+  return file;
+}
+let folder: string | undefined;
+function workFolder(): string {
+  if (folder === undefined) {
+    folder = fs.mkdtempSync(path.join(os.tmpdir(), "weft-cuda-cpu-"));
+    const made = folder;
+    process.once("exit", () => fs.rmSync(made, { recursive: true, force: true }));
+  }
+  return folder;
+}
+
+/**
+ * Compiles artifacts into one shared library.
+ * @returns its path
+ * @throws WeftError R201 without g++, R204 with the compiler's words where it refuses the text
+ */
+export async function buildLibrary(artifacts: readonly Artifact[]): Promise<string> {
+  if ((await compilerVersion()) === undefined) throw new WeftError("R201", "running CUDA text on the CPU needs g++");
+  const dir = workFolder();
+  emulator ??= emulatorObject(dir);
+  const object = await emulator;
+  const parts = artifacts.map((a, k) => {
+    const entries = [...new Set(entriesOf(a.steps))];
+    // Kernels of one name come from several artifacts: each has names and a namespace of its own.
+    const file = path.join(dir, `${createHash("sha256").update(a.source).digest("hex").slice(0, 16)}.cu`);
+    fs.writeFileSync(file, a.source);
+    return [
+      ...entries.map((e) => `#define ${e} ${entryName(k, e)}`),
+      `namespace w${k} {`,
+      `#include "${file}"`,
+      "}",
+      ...entries.map((e) => `#undef ${e}`),
+      ...entries.map((e) => `WEFT_ENTRY(w${k}, ${entryName(k, e)})`),
+    ].join("\n");
+  });
+  const text = `#include "emulator.h"\n${parts.join("\n")}\n`;
+  const base = path.join(dir, createHash("sha256").update(text).digest("hex").slice(0, 16));
+  if (fs.existsSync(`${base}.so`)) return `${base}.so`;
+  fs.writeFileSync(`${base}.cpp`, text);
+  try {
+    await run("g++", [...kernelFlags, `-I${here}`, `${base}.cpp`, "-o", `${base}.o`], { maxBuffer: 2 ** 24 });
+    await run("g++", ["-shared", `${base}.o`, object, "-o", `${base}.so`]);
+  } catch (e) {
+    const said = String((e as { stderr?: string }).stderr ?? e);
+    throw new WeftError("R204", `${artifacts[0]!.kernel}: ${said.split("\n").find((l) => l.includes("error")) ?? said.slice(0, 300)}`);
+  }
+  return `${base}.so`;
+}
