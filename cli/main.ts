@@ -55,6 +55,23 @@ program
   .addOption(json())
   .action(async (kernel: string, o) => (await import("./commands/explain.ts")).explain(kernel, o));
 program
+  .command("fuzz")
+  .description("run kernels on many shapes, data and schedules, and hold every output against the reference, within the derived bound")
+  .argument("<paths...>", ".weft files, folders of them, or file.weft:name")
+  .option("-r, --runs <n>", "data sets for each kernel, instance, schedule and target", "100")
+  .option("--seed <n>", "run k draws from seed + k: the same seed, the same runs", "1")
+  .option("-t, --targets <list>", "where to run, of reference, simulator, wgsl, cuda-cpu, cuda", "reference,simulator,wgsl")
+  .option("--schedules <which>", "all: those of the text and the derived one; derived: that alone; random: eight more", "all")
+  .option("--schedule <label>", "only this schedule")
+  .option("-i, --instance <name>", "only this instance, such as T=f16,D=64")
+  .option("--sizes <list>", "extents to draw dimensions from, 1,2,17; around tile edges by default")
+  .addOption(json())
+  .addHelpText(
+    "after",
+    "\nA failure names shape, element, what was got and expected, the bound, and the command that shows it again.\nExamples:\n  weft fuzz kernels/ --runs 500 --seed 7 --targets reference,wgsl,cuda-cpu --schedules all\n  weft fuzz my.weft:softmax --targets simulator --schedules random",
+  )
+  .action(async (paths: string[], o) => (await import("./commands/fuzz.ts")).fuzzPaths(paths, o));
+program
   .command("fmt")
   .description("format files in place")
   .argument("<paths...>", ".weft files, or folders of them")

@@ -26,6 +26,8 @@ export interface GenerateOptions {
   readonly data?: Readonly<
     Record<string, (shape: readonly number[], values: Readonly<Record<string, number>>, random: () => number) => ArrayLike<number>>
   >;
+  /** `edges`: zeros of both signs, subnormals, powers and large values among the floats; no NaN and no infinity. */
+  readonly style?: "plain" | "edges";
   /** Elements that all tensors together may have. */
   readonly most?: number;
 }
@@ -76,7 +78,7 @@ export function generate(
       if (p.role === "out") return;
       const shape = shapes[k]!;
       const count = shape.reduce((a, b) => a * b, 1);
-      const numbers = options.data?.[p.name]?.(shape, values, random) ?? numbersFor(p, count, values, random);
+      const numbers = options.data?.[p.name]?.(shape, values, random) ?? numbersFor(p, count, values, random, options.style === "edges");
       made.set(p.name, tensorOf(p.elem, shape, numbers));
     });
     for (const p of tensors) {
@@ -92,7 +94,13 @@ function scalar(elem: string, random: () => number): number {
   return elem === "bool" ? Math.floor(random() * 2) : Math.floor(random() * 8);
 }
 /** Floats in [-1, 1), integers over their range (32-bit ones small), indices and offsets as their type promises. */
-function numbersFor(p: TensorParam, count: number, values: Readonly<Record<string, number>>, random: () => number): Float64Array {
+function numbersFor(
+  p: TensorParam,
+  count: number,
+  values: Readonly<Record<string, number>>,
+  random: () => number,
+  edges: boolean,
+): Float64Array {
   const out = new Float64Array(count);
   const info = storage[p.elem];
   if (p.elem === "offsets") {
@@ -110,7 +118,8 @@ function numbersFor(p: TensorParam, count: number, values: Readonly<Record<strin
     return Float64Array.from(all.slice(0, count));
   }
   for (let i = 0; i < count; i++) {
-    if (info.class === "float") out[i] = p.least === undefined ? Math.fround(random() * 2 - 1) : Math.fround(p.least + random());
+    if (info.class === "float" && edges && random() < 0.3) out[i] = edgeOf(p, random);
+    else if (info.class === "float") out[i] = p.least === undefined ? Math.fround(random() * 2 - 1) : Math.fround(p.least + random());
     else if (p.elem === "bool") out[i] = random() < 0.5 ? 1 : 0;
     else if (p.elem === "index") out[i] = Math.floor(random() * evaluateSize(p.bound!, values));
     else {
@@ -119,4 +128,10 @@ function numbersFor(p: TensorParam, count: number, values: Readonly<Record<strin
     }
   }
   return out;
+}
+/** Floats that rounding, flushing and cancellation are about. */
+function edgeOf(p: TensorParam, random: () => number): number {
+  const list = [0, -0, 1, -1, 2 ** -126, -(2 ** -130), 2 ** -149, 1 + 2 ** -23, 1 - 2 ** -24, 65504, -448, 2 ** 20, 3e5, 1 / 3];
+  const v = list[Math.floor(random() * list.length)]!;
+  return p.least === undefined || v >= p.least ? v : p.least;
 }

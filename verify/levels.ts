@@ -5,8 +5,34 @@ import { interpretLaunch, type TileMemory } from "../compiler/tile/interpret.ts"
 import { launchesOf } from "../compiler/tile/ir.ts";
 import { type Storage, storage } from "../dsl/tensor/types.ts";
 import { evaluateSize, type SizeExpr, type TensorParam, unroll } from "../runtime/abi.ts";
-import type { CallResult, PreparedCall } from "../runtime/call.ts";
+import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
 import { readElement, writeElement } from "./convert.ts";
+
+/** Something that runs a compiled kernel; faults are what it did besides computing. */
+export interface Level {
+  readonly name: string;
+  readonly target: "cuda" | "wgsl";
+  readonly run: (compiled: Compiled, call: PreparedCall) => Promise<{ result: CallResult; faults: readonly string[] }>;
+}
+export const tileLevel = (target: Level["target"]): Level => ({
+  name: "tile",
+  target,
+  run: async (c, call) => ({ result: runTiles(c, call), faults: [] }),
+});
+export const threadLevel = (target: Level["target"]): Level => ({
+  name: "thread",
+  target,
+  run: async (c, call) => {
+    const { result, faults } = runThreads(c, call);
+    return { result, faults: faults.map((f) => f.text) };
+  },
+});
+/** A device as a level. */
+export const deviceLevel = (name: string, target: Level["target"], device: Pick<Device, "run">): Level => ({
+  name,
+  target,
+  run: async (_, call) => ({ result: await device.run(call), faults: [] }),
+});
 
 const tensors = (call: PreparedCall): TensorParam[] => call.artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
 const outputs = (call: PreparedCall): CallResult => ({

@@ -17,6 +17,10 @@ export function programOf(a: Artifact): Program {
   }
   return p;
 }
+/** Spares checking the text again, where the program is at hand. */
+export function rememberProgram(a: Artifact, p: Program): void {
+  programs.set(a, p);
+}
 /** An interpreter on the arguments of a call, with the accuracy of a target ("ideal" for none). */
 export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpreter {
   const { artifact, values, tensors } = call;

@@ -157,6 +157,11 @@ export const cudaHelpers: readonly Helper[] = [
     // Another compiler of C++ brings a function of this name with it.
     text: '#ifdef __CUDACC__\nstatic __device__ __forceinline__ float weft_half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }\n#endif',
   },
+  {
+    name: "weft_relaxed_load",
+    // A word in which other threads change fields of their own.
+    text: "#ifdef __CUDACC__\nstatic __device__ __forceinline__ unsigned weft_relaxed_load(const unsigned* p) { return *(const volatile unsigned*)p; }\n#endif",
+  },
   { name: "weft_infinity", text: "static __device__ __forceinline__ float weft_infinity() { return __int_as_float(0x7f800000); }" },
   {
     name: "weft_narrow",

@@ -104,8 +104,12 @@ export const cuda: Target = {
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count) => `__shared__ ${elem === "bool" ? "unsigned" : types[elem]} ${name}[${count}];`,
   unitBits: 8,
-  load: (buffer, unit, at) =>
-    unit === "u8" || unit === "u16" ? call("unsigned", [atom(`${buffer}[${at.text}]`)]) : atom(`${buffer}[${at.text}]`),
+  load: (buffer, unit, at, atomic) =>
+    atomic
+      ? call("weft_relaxed_load", [atom(`&${buffer}[${at.text}]`)])
+      : unit === "u8" || unit === "u16"
+        ? call("unsigned", [atom(`${buffer}[${at.text}]`)])
+        : atom(`${buffer}[${at.text}]`),
   store: (buffer, unit, at, value) =>
     `${buffer}[${at.text}] = ${unit === "u8" || unit === "u16" ? `(${units[unit]})(${value.text})` : value.text};`,
   merge: (buffer, word, mask, bits) => [

@@ -53,7 +53,9 @@ export const prefixText = (symbol: string, a: Text): Text => ({
   text: `${symbol}${a.level === tight ? a.text : `(${a.text})`}`,
   level: 15,
 });
-export const call = (name: string, args: readonly Text[]): Text => atom(`${name}(${args.map((a) => a.text).join(", ")})`);
+/** Comparisons are bracketed: WGSL reads `f(a < b, c > d)` as a template. */
+export const call = (name: string, args: readonly Text[]): Text =>
+  atom(`${name}(${args.map((a) => (a.level <= 7 && /[<>]/.test(a.text) ? `(${a.text})` : a.text)).join(", ")})`);
 /** Operations that both languages spell alike; undefined for the others. */
 export function commonText(op: MapOp, elem: Elem, args: readonly Text[]): Text | undefined {
   const float = elem === "f32" || elem === "f64";

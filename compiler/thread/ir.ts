@@ -66,3 +66,37 @@ export function children(e: Expr): readonly Expr[] {
   return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
 }
 export const bytesOf = (elem: Elem): number => (elem === "f64" ? 8 : 4);
+/** The buffers that statements read or write. */
+export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<string> {
+  const expr = (e: Expr): void => {
+    if (e.kind === "load") into.add(e.buffer);
+    children(e).forEach(expr);
+  };
+  for (const s of body) {
+    if (s.kind === "store" || s.kind === "merge") into.add(s.buffer);
+    for (const e of partsOf(s)) expr(e);
+    if (s.kind === "for") buffersIn(s.body, into);
+    if (s.kind === "if") buffersIn(s.then, into);
+  }
+  return into;
+}
+/** The expressions that stand directly in a statement. */
+export function partsOf(s: Stmt): readonly Expr[] {
+  switch (s.kind) {
+    case "let":
+    case "var":
+    case "assign":
+      return [s.value];
+    case "for":
+      return [s.from, s.to];
+    case "if":
+      return [s.test];
+    case "store":
+    case "share":
+      return [s.at, s.value];
+    case "merge":
+      return [s.at, s.mask, s.bits];
+    default:
+      return [];
+  }
+}

@@ -5,7 +5,7 @@ import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target, Unit } from "../targets/target.ts";
 import { type BufferUse, type Combine, type Elem, type Launch, type MapOp, type Op, threadsOf, type Value } from "../tile/ir.ts";
-import type { SharedArray, ThreadKernel } from "./ir.ts";
+import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
 import { statementsOf } from "./statements.ts";
 
@@ -23,18 +23,23 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     }
   };
   look(l.nodes.effects);
+  const body = statementsOf(
+    l.nodes,
+    target.reserved,
+    launch.buffers.map((b) => b.name),
+  );
+  // A load whose value nobody needs is gone, and so is a buffer that only it read.
+  const used = buffersIn(body);
   return {
     name: launch.name,
     threads: threadsOf(launch),
     grid: launch.grid,
     blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
-    buffers: launch.buffers.map((b) => ({ ...b, ...unitsOf(b, target.unitBits), atomic: merged.has(b.name) })),
+    buffers: launch.buffers
+      .filter((b) => used.has(b.name))
+      .map((b) => ({ ...b, ...unitsOf(b, target.unitBits), atomic: merged.has(b.name) })),
     shared: l.sharedArrays,
-    body: statementsOf(
-      l.nodes,
-      target.reserved,
-      launch.buffers.map((b) => b.name),
-    ),
+    body,
   };
 }
 

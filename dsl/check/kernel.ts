@@ -172,7 +172,11 @@ class KernelChecker extends StatementChecker {
       const elem: ElemType = { name: "u32" };
       made.push({ lhs: first, axes: [...outer], elem, domain: undefined });
       const total: Expr = first.name
-        ? { kind: "read", tensor: first.name.text, subscripts: outer.map((a) => indexVar(a.name)), type: "u32", span: s.span }
+        ? op(
+            "to_int",
+            [{ kind: "read", tensor: first.name.text, subscripts: outer.map((a) => indexVar(a.name)), type: "u32", span: s.span }],
+            "int",
+          )
         : { kind: "reduce", op: "sum", axes: over, ...(where ? { where } : {}), bodies: [num(1)], component: 0, type: "int", span: s.span };
       made.push({
         lhs: second,

@@ -2,6 +2,7 @@
 import { execFileSync } from "node:child_process";
 import type { WebGpuDevice } from "../../runtime/webgpu/index.ts";
 import { openWebGpu } from "../../runtime/webgpu/node.ts";
+import { compilerVersion } from "../../verify/cuda-cpu/build.ts";
 
 const required = new Set((process.env["WEFT_REQUIRE"] ?? "").split(",").filter(Boolean));
 
@@ -14,6 +15,9 @@ let gpu: Promise<WebGpuDevice | undefined> | undefined;
 export function webgpu(): Promise<WebGpuDevice | undefined> {
   gpu ??= openWebGpu({ notice: () => undefined }).catch((e: Error) => missing("webgpu", e.message));
   return gpu;
+}
+export async function gxx(): Promise<string | undefined> {
+  return (await compilerVersion()) ?? missing("gxx", "g++ is not on the path");
 }
 export function nvcc(): string | undefined {
   try {

@@ -205,6 +205,11 @@ extern "C" unsigned weft_atomic(unsigned* at, unsigned value, int kind) {
   return old;
 }
 
+extern "C" unsigned weft_relaxed_load(const unsigned* at) {
+  access(at, sizeof *at, false, true);
+  return *at;
+}
+
 // ---- what -fsanitize=thread and -fsanitize=bounds,alignment call
 extern "C" {
 #define WATCH(bytes) \

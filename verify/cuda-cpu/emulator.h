@@ -17,6 +17,7 @@ extern struct WeftPlace {
 } weft_place;
 void weft_barrier(int line);
 unsigned weft_atomic(unsigned* at, unsigned value, int kind);
+unsigned weft_relaxed_load(const unsigned* at);
 void weft_define(const char* name, void (*call)(void**));
 }
 

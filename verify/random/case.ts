@@ -2,33 +2,15 @@
 import { type Compiled, compile, Refusal } from "../../compiler/index.ts";
 import { type CheckedInstance, check, type TargetName } from "../../dsl/index.ts";
 import type { TensorParam } from "../../runtime/abi.ts";
-import { type CallResult, type PreparedCall, prepare } from "../../runtime/call.ts";
+import { type Arguments, type PreparedCall, prepare } from "../../runtime/call.ts";
 import { agree, describe, unflatten } from "../agree.ts";
 import { readElement } from "../convert.ts";
-import { generate } from "../generate.ts";
-import { runThreads, runTiles } from "../levels.ts";
-import { interpreterFor } from "../reference-device.ts";
+import { generate, seeded } from "../generate.ts";
+import type { Level } from "../levels.ts";
+import { interpreterFor, rememberProgram } from "../reference-device.ts";
 import { type RandomProgram, randomProgram } from "./program.ts";
 import { randomSchedule } from "./schedule.ts";
 import type { Tape } from "./tape.ts";
-
-/** Runs a compiled kernel; faults are what it did besides computing. */
-export interface Level {
-  readonly name: string;
-  readonly target: TargetName;
-  readonly run: (compiled: Compiled, call: PreparedCall) => Promise<{ result: CallResult; faults: readonly string[] }>;
-}
-export const levels: Readonly<Record<"tile" | "thread", (target: TargetName) => Level>> = {
-  tile: (target) => ({ name: "tile", target, run: async (c, call) => ({ result: runTiles(c, call), faults: [] }) }),
-  thread: (target) => ({
-    name: "thread",
-    target,
-    run: async (c, call) => {
-      const { result, faults } = runThreads(c, call);
-      return { result, faults: faults.map((f) => f.text) };
-    },
-  }),
-};
 
 export interface Outcome {
   readonly text: string;
@@ -39,67 +21,71 @@ export interface Outcome {
   /** Elements whose bound is infinite, or that a decision on floats left open. */
   readonly undecided: number;
 }
+/** A program that checks and compiles, and arguments for it. */
+export interface Case {
+  readonly text: string;
+  readonly compiled: ReadonlyMap<TargetName, Compiled>;
+  readonly args: Arguments;
+  readonly dims: Readonly<Record<string, number>>;
+  readonly program: RandomProgram;
+}
 const sizes = [1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 33];
+const outcome = (text: string, status: Outcome["status"], detail = ""): Outcome => ({ text, status, detail, compared: 0, undecided: 0 });
+const failure = (text: string, e: unknown): Outcome =>
+  e instanceof Refusal ? outcome(text, "refused", `${e.code} ${e.message}`) : outcome(text, "wrong", (e as Error).stack ?? String(e));
 
 /** Everything about the case follows from the tape. */
-export async function runCase(tape: Tape, on: readonly Level[]): Promise<Outcome> {
+export function makeCase(tape: Tape, targets: readonly TargetName[]): Case | Outcome {
   const program = randomProgram(tape);
-  const schedules = [...new Set(on.map((l) => l.target))].map((target) => [target, randomSchedule(tape, program, target)] as const);
-  const text = program.text + schedules.map(([, s]) => s).join("");
-  const outcome = (status: Outcome["status"], detail = "", compared = 0, undecided = 0): Outcome => ({
-    text,
-    status,
-    detail,
-    compared,
-    undecided,
-  });
-  const checked = check(text);
-  const error = checked.diagnostics.find((d) => d.severity === "error");
-  if (error) return outcome("ill-typed", `${error.code} ${error.message}`);
-  const random = (): number => tape.draw(2 ** 16) / 2 ** 16;
+  const text = program.text + targets.map((t) => randomSchedule(tape, program, t)).join("");
+  try {
+    const checked = check(text);
+    const error = checked.diagnostics.find((d) => d.severity === "error");
+    if (error) return outcome(text, "ill-typed", `${error.code} ${error.message}`);
+    const instance = checked.instances[0] as CheckedInstance;
+    const compiled = new Map(
+      targets.map((target) => [target, compile(instance, text, { target, schedule: checked.schedules.find((s) => s.target === target) })]),
+    );
+    for (const c of compiled.values()) rememberProgram(c.artifact, instance.program);
+    // Data come from one seed, so that a tape stays short.
+    const made = generate(compiled.get(targets[0]!)!.artifact, seeded(tape.draw(2 ** 16)), { sizes, most: 700 });
+    return made === undefined ? outcome(text, "no data") : { text, compiled, ...made, program };
+  } catch (e) {
+    return failure(text, e);
+  }
+}
+export const isCase = (x: Case | Outcome): x is Case => "compiled" in x;
+
+/** Runs a case on levels, each held against the reference, and the reference against what the generator says the text means. */
+export async function checkCase(c: Case, on: readonly Level[]): Promise<Outcome> {
   let compared = 0;
   let undecided = 0;
-  const compiled = new Map<TargetName, Compiled>();
+  const wrong = (detail: string): Outcome => ({ ...outcome(c.text, "wrong", detail), compared, undecided });
   try {
-    for (const [target] of schedules)
-      compiled.set(
-        target,
-        compile(checked.instances[0] as CheckedInstance, text, { target, schedule: checked.schedules.find((s) => s.target === target) }),
-      );
-    const { artifact } = compiled.values().next().value!;
-    const made = generate(artifact, seededBy(random), { sizes, most: 1500 });
-    if (made === undefined) return outcome("no data");
-    let held: string | undefined;
-    for (const level of on) {
-      const own = compiled.get(level.target)!;
-      const call = prepare(own.artifact, structuredClone(made.args), { dims: made.dims, checkData: true });
+    for (const [k, level] of on.entries()) {
+      const compiled = c.compiled.get(level.target)!;
+      const call = prepare(compiled.artifact, structuredClone(c.args), { dims: c.dims, checkData: true });
       const machine = interpreterFor(call, level.target);
-      held ??= againstMeaning(program, call) ?? "";
-      if (held) return outcome("wrong", `reference: ${held}`);
-      const { result, faults } = await level.run(own, call);
-      if (faults.length > 0) return outcome("wrong", `${level.name} ${level.target}: ${faults[0]}`);
+      const meant = k === 0 ? againstMeaning(c.program, call) : undefined;
+      if (meant) return wrong(`reference: ${meant}`);
+      const { result, faults } = await level.run(compiled, call);
+      const at = `${level.name} ${level.target}, ${JSON.stringify(c.dims)}`;
+      if (faults.length > 0) return wrong(`${at}: ${faults[0]}`);
       const a = agree(call, result, machine);
-      if (a.disagreements.length > 0)
-        return outcome("wrong", `${level.name} ${level.target}, ${JSON.stringify(made.dims)}: ${describe(a.disagreements[0]!)}`);
+      if (a.disagreements.length > 0) return wrong(`${at}: ${describe(a.disagreements[0]!)}`);
       compared += a.compared;
       undecided += a.open + a.void;
     }
   } catch (e) {
-    if (e instanceof Refusal) return outcome("refused", `${e.code} ${e.message}`);
-    return outcome("wrong", (e as Error).stack ?? String(e));
+    return failure(c.text, e);
   }
-  return outcome("ok", "", compared, undecided);
+  return { ...outcome(c.text, "ok"), compared, undecided };
 }
-/** Data come from one seed, so that a tape stays short. */
-function seededBy(random: () => number): () => number {
-  let a = Math.floor(random() * 2 ** 16);
-  return () => {
-    a = (a + 0x6d2b79f5) >>> 0;
-    let t = Math.imul(a ^ (a >>> 15), 1 | a);
-    t = (t + Math.imul(t ^ (t >>> 7), 61 | t)) ^ t;
-    return ((t ^ (t >>> 14)) >>> 0) / 2 ** 32;
-  };
+export async function runCase(tape: Tape, on: readonly Level[]): Promise<Outcome> {
+  const made = makeCase(tape, [...new Set(on.map((l) => l.target))]);
+  return isCase(made) ? await checkCase(made, on) : made;
 }
+
 /** The reference interpreter against what the generator says the program means, both in f64. */
 function againstMeaning(program: RandomProgram, call: PreparedCall): string | undefined {
   const machine = interpreterFor(call, "cuda");
@@ -127,8 +113,7 @@ function againstMeaning(program: RandomProgram, call: PreparedCall): string | un
       }
       // Both are f64; their orders of summation may differ. What rounds to a narrow type may round to its neighbour then.
       const slack = elem === "f32" ? 1e-9 * (1 + Math.abs(want)) : e.bound;
-      if (!(Math.abs(e.value - want) <= slack) && !(Number.isNaN(want) && Number.isNaN(e.value)))
-        return `${name}[${at}]: ${e.value}, meant ${want}`;
+      if (!(Math.abs(e.value - want) <= slack) && !Object.is(e.value, want)) return `${name}[${at}]: ${e.value}, meant ${want}`;
     }
   }
   return undefined;

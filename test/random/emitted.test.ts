@@ -1,0 +1,52 @@
+/** Random programs as emitted text: CUDA on the CPU, and WGSL on a software device. */
+import { describe, expect, test } from "vitest";
+import { EmulatedLibrary } from "../../verify/cuda-cpu/device.ts";
+import { deviceLevel, type Level } from "../../verify/levels.ts";
+import { runCampaign } from "../support/campaigns.ts";
+import { gxx, webgpu } from "../support/devices.ts";
+
+const compiler = await gxx();
+describe.skipIf(compiler === undefined)("CUDA on the CPU", () => {
+  test("random programs", async () => {
+    // Twenty kernels to a library: g++ spends most of its time on starting.
+    let library: EmulatedLibrary | undefined;
+    let places = new Map<string, number>();
+    let runs = 0;
+    const level: Level = {
+      name: "cuda-cpu",
+      target: "cuda",
+      run: async (compiled, call) => {
+        const { source } = compiled.artifact;
+        const known = places.get(source);
+        const own = known === undefined ? await EmulatedLibrary.build([compiled.artifact]) : library!;
+        const order = runs++ % 3;
+        return own.run(known ?? 0, call, order === 2 ? runs : order);
+      },
+    };
+    const { compared } = await runCampaign("CUDA on the CPU", {
+      cases: 1000,
+      shard: 2,
+      levels: () => [level],
+      batch: 20,
+      before: async (cases) => {
+        const artifacts = cases.map((c) => c.compiled.get("cuda")!.artifact);
+        library = await EmulatedLibrary.build(artifacts);
+        places = new Map(artifacts.map((a, k) => [a.source, k]));
+      },
+      shrinkBudget: 60,
+    });
+    expect(compared).toBeGreaterThan(0);
+  }, 900_000);
+});
+
+const gpu = await webgpu();
+describe.skipIf(gpu === undefined)("WGSL on a device", () => {
+  test("random programs", async () => {
+    const { compared } = await runCampaign(`WGSL on ${gpu!.name}`, {
+      cases: 500,
+      shard: 3,
+      levels: () => [deviceLevel("wgsl", "wgsl", gpu!)],
+    });
+    expect(compared).toBeGreaterThan(0);
+  }, 900_000);
+});

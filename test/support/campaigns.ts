@@ -1,0 +1,30 @@
+/** Random-program campaigns as tests: sizes from the environment, rates printed, a failure left as a .weft file. */
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { expect } from "vitest";
+import { type Campaign, type CampaignResult, campaign } from "../../verify/random/campaign.ts";
+
+/** `WEFT_SEED` draws other programs; a seed is printed with every result. */
+export const seed = Number(process.env["WEFT_SEED"] ?? 1);
+/** `WEFT_CASES` multiplies the number of cases: 0.1 for a quick look, 10 for a long night. */
+const scale = Number(process.env["WEFT_CASES"] ?? 1);
+
+export async function runCampaign(name: string, c: Omit<Campaign, "seed"> & { readonly shard?: number }): Promise<CampaignResult> {
+  const cases = Math.max(1, Math.round(c.cases * scale));
+  const result = await campaign({ ...c, cases, seed: seed * 16 + (c.shard ?? 0) });
+  const { ran, illTyped, refused, compared, undecided, perSecond } = result;
+  console.log(
+    `${name}: seed ${seed}, ${ran} cases, ${perSecond.toFixed(1)} a second; ${compared} elements compared, ${undecided} undecided; ${illTyped} ill-typed and ${refused} refused draws`,
+  );
+  const { failure } = result;
+  if (failure) {
+    const file = path.join(fs.mkdtempSync(path.join(os.tmpdir(), "weft-random-")), "case.weft");
+    fs.writeFileSync(file, failure.text);
+    expect.fail(
+      `${failure.detail}\n${failure.text}\nWritten to ${file}. See it again: npm run -s weft -- fuzz ${file} --targets simulator,wgsl,cuda-cpu\n(seed ${failure.seed}, choices ${failure.tape.join(",")}). Once mended, keep it in test/regressions.`,
+    );
+  }
+  expect(ran).toBe(cases);
+  return result;
+}
