@@ -1,6 +1,7 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
+import { exactProgram } from "../dsl/tensor/exact.ts";
 import { continueFreshNames, freshNames } from "../dsl/tensor/expr.ts";
 import type { Program } from "../dsl/tensor/ir.ts";
 import { printExpr, printProgram } from "../dsl/tensor/print.ts";
@@ -50,6 +51,8 @@ export interface Compiled {
 export interface CompileOptions {
   readonly target: "cuda" | "wgsl";
   readonly schedule?: Schedule | undefined;
+  /** Over the exact algebra (dsl/tensor/exact.ts): same bits as the reference under every schedule. */
+  readonly exact?: boolean;
   readonly observe?: Observer;
 }
 
@@ -69,9 +72,9 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
       `write \`instance ${instance.kernel} { … }\``,
     );
   observe("check", () => printProgram(instance.program));
-  const { plain, program, planned, freshNames: taken } = front(instance, weft, options.schedule);
+  const { plain, program, planned, freshNames: taken } = front(instance, weft, options.schedule, options.exact ?? false);
   continueFreshNames(taken);
-  refuseTypes(plain, target);
+  refuseTypes(program, target);
   observe("desugar", () => printProgram(plain));
   observe("split", () => printProgram(program));
   const chosen: JobDirectives[] = [];
@@ -94,6 +97,7 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
     instance: instance.name,
     target: options.target,
     ...placeOf(options.schedule),
+    ...(options.exact ? { exact: true } : {}),
     dims: instance.program.dims,
     params: paramsOf(program),
     requires: program.requires.flatMap((r) => {
@@ -133,18 +137,21 @@ interface Front {
   readonly planned: Plan;
   readonly freshNames: number;
 }
-const fronts = new WeakMap<CheckedInstance, Map<Schedule | undefined, Front>>();
+const fronts = new WeakMap<CheckedInstance, { float: Map<Schedule | undefined, Front>; exact: Map<Schedule | undefined, Front> }>();
 /** The stages that no target enters: made once for an instance and its schedule. */
-function front(instance: CheckedInstance, weft: string, schedule: Schedule | undefined): Front {
-  const known = fronts.get(instance) ?? new Map<Schedule | undefined, Front>();
-  fronts.set(instance, known);
+function front(instance: CheckedInstance, weft: string, schedule: Schedule | undefined, exact: boolean): Front {
+  const both = fronts.get(instance) ?? { float: new Map(), exact: new Map() };
+  fronts.set(instance, both);
+  const known = exact ? both.exact : both.float;
   let made = known.get(schedule);
   if (made === undefined) {
     const directives = schedule?.directives ?? [];
     continueFreshNames(instance.freshNames);
     const plain = specialize(desugar(instance.program));
     verifyProgram(plain, "desugar", true);
-    const program = split(plain, directives);
+    // After every pass over the mathematics, before anything is placed.
+    const cut = split(plain, directives);
+    const program = exact ? exactProgram(cut) : cut;
     verifyProgram(program, "split", true);
     const starts = lineStarts(weft);
     const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;

@@ -1,6 +1,7 @@
 /** What a scalar operation of the tile and thread levels computes, on the machine's own types: what both interpreters run. */
 import { InternalError } from "../dsl/diagnostics.ts";
 import { erf } from "../dsl/interpret/scalar.ts";
+import { exactExp, exactHash, exactInverse } from "../dsl/tensor/exact.ts";
 import { decode, encode, formats, roundStochastic, roundTo } from "../dsl/tensor/narrow.ts";
 import { philox } from "../dsl/tensor/philox.ts";
 import type { Storage } from "../dsl/tensor/types.ts";
@@ -98,6 +99,9 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
     };
     return table[narrow[1]!]!;
   }
+  if (op === "exact_exp") return exactExp;
+  if (op === "exact_inv") return exactInverse;
+  if (op === "exact_hash") return arity === 3 ? exactHash : (id, x) => exactHash(id, x);
   if (op === "random" || op === "uniform" || op === "normal") {
     const word = (args: readonly number[], flip: number): number =>
       arity === 3 ? philox(args[0]!, args[1]!, (args[2]! ^ flip) >>> 0) : philox(args[0]!, 0, (args[1]! ^ flip) >>> 0);

@@ -119,6 +119,8 @@ export interface Artifact {
   /** `T=f16, D=64`; empty where the kernel has one form. */
   readonly instance: string;
   readonly target: "cuda" | "wgsl";
+  /** Compiled over the exact algebra: floats are integers modulo 2^32. */
+  readonly exact?: boolean;
   /** Name of its schedule, where it has one: chosen by name alone. */
   readonly schedule?: string;
   /** What the schedule asks of a device, and of the dimensions of a launch. */

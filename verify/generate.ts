@@ -26,8 +26,8 @@ export interface GenerateOptions {
   readonly data?: Readonly<
     Record<string, (shape: readonly number[], values: Readonly<Record<string, number>>, random: () => number) => ArrayLike<number>>
   >;
-  /** `edges`: zeros of both signs, subnormals, powers and large values among the floats; no NaN and no infinity. */
-  readonly style?: "plain" | "edges";
+  /** `edges`: zeros of both signs, subnormals, powers and large values among the floats; no NaN and no infinity. `bits`: 32-bit integers over their whole range. */
+  readonly style?: "plain" | "edges" | "bits";
   /** Elements that all tensors together may have. */
   readonly most?: number;
 }
@@ -78,7 +78,7 @@ export function generate(
       if (p.role === "out") return;
       const shape = shapes[k]!;
       const count = shape.reduce((a, b) => a * b, 1);
-      const numbers = options.data?.[p.name]?.(shape, values, random) ?? numbersFor(p, count, values, random, options.style === "edges");
+      const numbers = options.data?.[p.name]?.(shape, values, random) ?? numbersFor(p, count, values, random, options.style ?? "plain");
       made.set(p.name, tensorOf(p.elem, shape, numbers));
     });
     for (const p of tensors) {
@@ -99,7 +99,7 @@ function numbersFor(
   count: number,
   values: Readonly<Record<string, number>>,
   random: () => number,
-  edges: boolean,
+  style: NonNullable<GenerateOptions["style"]>,
 ): Float64Array {
   const out = new Float64Array(count);
   const info = storage[p.elem];
@@ -118,11 +118,16 @@ function numbersFor(
     return Float64Array.from(all.slice(0, count));
   }
   for (let i = 0; i < count; i++) {
-    if (info.class === "float" && edges && random() < 0.3) out[i] = edgeOf(p, random);
+    if (info.class === "float" && style === "edges" && random() < 0.3) out[i] = edgeOf(p, random);
     else if (info.class === "float") out[i] = p.least === undefined ? Math.fround(random() * 2 - 1) : Math.fround(p.least + random());
     else if (p.elem === "bool") out[i] = random() < 0.5 ? 1 : 0;
     else if (p.elem === "index") out[i] = Math.floor(random() * evaluateSize(p.bound!, values));
     else {
+      const whole = style === "bits" && p.elem === "i32";
+      if (whole) {
+        out[i] = Math.max(Math.floor((random() - 0.5) * 2 ** 32), p.least ?? -(2 ** 31));
+        continue;
+      }
       const [lo, hi] = info.bits >= 32 ? [p.elem === "u32" ? 0 : -50, 50] : [(info as { min: number }).min, (info as { max: number }).max];
       out[i] = lo + Math.floor(random() * (hi - lo + 1));
     }

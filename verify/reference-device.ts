@@ -1,5 +1,7 @@
 /** The reference interpreter as a device: the same call, the meaning of the text. */
 import { check, InternalError, Interpreter, profiles } from "../dsl/index.ts";
+import { desugar } from "../dsl/tensor/desugar.ts";
+import { exactProgram } from "../dsl/tensor/exact.ts";
 import type { Program } from "../dsl/tensor/ir.ts";
 import type { Artifact, TensorParam } from "../runtime/abi.ts";
 import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
@@ -13,13 +15,14 @@ export function programOf(a: Artifact): Program {
   if (p === undefined) {
     p = check(a.weft).instances.find((i) => i.kernel === a.kernel && i.name === a.instance)?.program;
     if (p === undefined) throw new InternalError(`the text of ${a.kernel} has no instance ${a.instance}`);
+    if (a.exact) p = exactProgram(desugar(p));
     programs.set(a, p);
   }
   return p;
 }
 /** Spares checking the text again, where the program is at hand. */
 export function rememberProgram(a: Artifact, p: Program): void {
-  programs.set(a, p);
+  programs.set(a, a.exact ? exactProgram(desugar(p)) : p);
 }
 /** An interpreter on the arguments of a call, with the accuracy of a target ("ideal" for none). */
 export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpreter {

@@ -4,6 +4,7 @@ import { unitType } from "../targets/cuda.ts";
 import type { Target } from "../targets/target.ts";
 import { bytesOf, type ThreadKernel } from "../thread/ir.ts";
 import { emitBody, sizeText } from "./emit.ts";
+import { exactCuda, exactWgsl } from "./exact.ts";
 import { cudaFrame, wgslFrame } from "./frames.ts";
 import { cudaHelpers, neededHelpers, wgslHelpers } from "./helpers.ts";
 
@@ -86,7 +87,7 @@ function wgslModule(
     bodies.push(body);
     return list;
   });
-  const helpers = neededHelpers(bodies.join("\n"), wgslHelpers);
+  const helpers = neededHelpers(bodies.join("\n"), [...wgslHelpers, ...exactWgsl]);
   // Shared arrays belong to one entry: names that two entries use get the entry's name.
   const entries = kernels.map((k, i) => {
     let body = bodies[i]!;
@@ -131,7 +132,7 @@ function cudaModule(
     ].flatMap(([name, from]) => (new RegExp(`\\b${name}\\b`).test(texts[i]!) ? [`const int ${name} = ${from}.x;`] : [])),
     body: texts[i]!,
   }));
-  const helpers = neededHelpers(texts.join("\n"), cudaHelpers);
+  const helpers = neededHelpers(texts.join("\n"), [...cudaHelpers, ...exactCuda]);
   const source = cudaFrame({ title, helpers: helpers.map((h) => h.text), entries });
   return { source, bindings: kernels.map((k) => k.buffers.map((b, j) => ({ name: b.name, access: access(b), binding: j }))) };
 }

@@ -2,7 +2,7 @@
 import { some } from "../../dsl/tensor/expr.ts";
 import { type Expr, type Op, specialFunctions } from "../../dsl/tensor/ir.ts";
 
-const dear = new Set<Op>([...specialFunctions, "pow", "random", "uniform", "normal"]);
+const dear = new Set<Op>([...specialFunctions, "pow", "random", "uniform", "normal", "exact_exp", "exact_inv", "exact_hash"]);
 
 /** Contains a special function, a division of floats, or a search. */
 export const isExpensive = (e: Expr): boolean =>

@@ -204,18 +204,18 @@ export class Nodes {
     const both = typeof x === "number" && typeof y === "number";
     if (both) {
       const v = {
-        add: x + y,
-        sub: x - y,
-        mul: x * y,
+        add: (x + y) | 0,
+        sub: (x - y) | 0,
+        mul: Math.imul(x, y),
         min: Math.min(x, y),
         max: Math.max(x, y),
         truncdiv: y > 0 ? Math.trunc(x / y) : Number.NaN,
         truncmod: y > 0 ? x % y : Number.NaN,
-        shl: x * 2 ** y,
+        shl: x << y,
         and: x & y,
         shr: x >> y,
       }[op as "add"];
-      if (v !== undefined && Math.abs(v) < 2 ** 31) return this.int(v);
+      if (v !== undefined && !Number.isNaN(v)) return this.int(v);
     }
     switch (op) {
       case "add": {
@@ -223,22 +223,22 @@ export class Nodes {
         if (y === 0) return a;
         const left = this.offset(a);
         const right = this.offset(b);
-        if (typeof y === "number") return left.by === 0 ? undefined : this.op("add", [left.base, this.int(left.by + y)], "i32");
+        if (typeof y === "number") return left.by === 0 ? undefined : this.op("add", [left.base, this.int((left.by + y) | 0)], "i32");
         if (left.by !== 0 || right.by !== 0)
-          return this.op("add", [this.op("add", [left.base, right.base], "i32"), this.int(left.by + right.by)], "i32");
+          return this.op("add", [this.op("add", [left.base, right.base], "i32"), this.int((left.by + right.by) | 0)], "i32");
         return undefined;
       }
       case "sub":
         if (y === 0) return a;
         if (a === b) return this.int(0);
-        return typeof y === "number" ? this.op("add", [a, this.int(-y)], "i32") : undefined;
+        return typeof y === "number" ? this.op("add", [a, this.int(-y | 0)], "i32") : undefined;
       case "mul": {
         if (typeof x === "number" && typeof y !== "number") return this.op("mul", [b, a], "i32");
         if (y === 1) return a;
         if (y === 0) return b;
         const left = this.offset(a);
         if (typeof y === "number" && left.by !== 0)
-          return this.op("add", [this.op("mul", [left.base, b], "i32"), this.int(left.by * y)], "i32");
+          return this.op("add", [this.op("mul", [left.base, b], "i32"), this.int(Math.imul(left.by, y))], "i32");
         return undefined;
       }
       case "truncdiv":

@@ -1,4 +1,5 @@
 /** Scalar operations: their exact meaning in f64, and the error that an admissible f32 evaluation may add (accuracy.ts holds the figures). */
+import { exactExp, exactHash, exactInverse } from "../tensor/exact.ts";
 import type { Expr, Op } from "../tensor/ir.ts";
 import { philox } from "../tensor/philox.ts";
 import type { Compute } from "../tensor/types.ts";
@@ -336,6 +337,16 @@ function compileExact(e: OpExpr, args: readonly Evaluate[]): Evaluate {
       const word = randomWord(args);
       return (f) => word(f, 0);
     }
+    case "exact_exp":
+      return (f) => exactExp(fa(f));
+    case "exact_inv":
+      return (f) => exactInverse(fa(f));
+    case "exact_hash":
+      return (f) => {
+        const id = fa(f);
+        const x = fb(f);
+        return state.undefined ? 0 : exactHash(id, x, fc ? fc(f) : 0);
+      };
     case "neg":
       return (f) => wrap(type, -fa(f));
     case "not":

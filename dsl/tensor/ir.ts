@@ -86,6 +86,10 @@ export type ReduceOp = "sum" | "prod" | "max" | "min" | "mean" | "argmax" | "arg
 
 /** Scalar operations; their meaning for each compute type is in `interpret/scalar.ts`. */
 export type Op =
+  /** Of the exact algebra alone (exact.ts): G^x, the inverse, and an opaque function by number. */
+  | "exact_exp"
+  | "exact_inv"
+  | "exact_hash"
   | "add"
   | "sub"
   | "mul"

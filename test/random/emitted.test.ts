@@ -30,7 +30,7 @@ describe.skipIf(compiler === undefined)("CUDA on the CPU", () => {
       levels: () => [level],
       batch: 20,
       before: async (cases) => {
-        const artifacts = cases.map((c) => c.compiled.get("cuda")!.artifact);
+        const artifacts = cases.flatMap((c) => [c.exact, c.floats].map((p) => p.compiled.get("cuda")!.artifact));
         library = await EmulatedLibrary.build(artifacts);
         places = new Map(artifacts.map((a, k) => [a.source, k]));
       },

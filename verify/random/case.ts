@@ -24,10 +24,15 @@ export interface Outcome {
 /** A program that checks and compiles, and arguments for it. */
 export interface Case {
   readonly text: string;
+  readonly program: RandomProgram;
+  readonly floats: Prepared;
+  /** The same over the exact algebra. */
+  readonly exact: Prepared;
+}
+interface Prepared {
   readonly compiled: ReadonlyMap<TargetName, Compiled>;
   readonly args: Arguments;
   readonly dims: Readonly<Record<string, number>>;
-  readonly program: RandomProgram;
 }
 const sizes = [1, 2, 3, 4, 5, 8, 9, 16, 17, 31, 33];
 const outcome = (text: string, status: Outcome["status"], detail = ""): Outcome => ({ text, status, detail, compared: 0, undecided: 0 });
@@ -43,39 +48,55 @@ export function makeCase(tape: Tape, targets: readonly TargetName[]): Case | Out
     const error = checked.diagnostics.find((d) => d.severity === "error");
     if (error) return outcome(text, "ill-typed", `${error.code} ${error.message}`);
     const instance = checked.instances[0] as CheckedInstance;
-    const compiled = new Map(
-      targets.map((target) => [target, compile(instance, text, { target, schedule: checked.schedules.find((s) => s.target === target) })]),
-    );
-    for (const c of compiled.values()) rememberProgram(c.artifact, instance.program);
+    const prepared = (exact: boolean): Prepared | undefined => {
+      const compiled = new Map(
+        targets.map((target) => {
+          const made = compile(instance, text, { target, exact, schedule: checked.schedules.find((s) => s.target === target) });
+          rememberProgram(made.artifact, instance.program);
+          return [target, made] as const;
+        }),
+      );
+      const { artifact } = compiled.get(targets[0]!)!;
+      const made = generate(artifact, seeded(data), { sizes, most: 700, style: exact ? "bits" : "plain" });
+      return made && { compiled, ...made };
+    };
     // Data come from one seed, so that a tape stays short.
-    const made = generate(compiled.get(targets[0]!)!.artifact, seeded(tape.draw(2 ** 16)), { sizes, most: 700 });
-    return made === undefined ? outcome(text, "no data") : { text, compiled, ...made, program };
+    const data = tape.draw(2 ** 16);
+    const [exact, floats] = [prepared(true), prepared(false)];
+    return exact === undefined || floats === undefined ? outcome(text, "no data") : { text, program, floats, exact };
   } catch (e) {
     return failure(text, e);
   }
 }
-export const isCase = (x: Case | Outcome): x is Case => "compiled" in x;
+export const isCase = (x: Case | Outcome): x is Case => "floats" in x;
 
-/** Runs a case on levels, each held against the reference, and the reference against what the generator says the text means. */
+/**
+ * Runs a case on levels: over the exact algebra first, where every bit must be the reference's, then over floats, within the bound; and the
+ * reference against what the generator says the text means.
+ */
 export async function checkCase(c: Case, on: readonly Level[]): Promise<Outcome> {
   let compared = 0;
   let undecided = 0;
   const wrong = (detail: string): Outcome => ({ ...outcome(c.text, "wrong", detail), compared, undecided });
   try {
-    for (const [k, level] of on.entries()) {
-      const compiled = c.compiled.get(level.target)!;
-      const call = prepare(compiled.artifact, structuredClone(c.args), { dims: c.dims, checkData: true });
-      const machine = interpreterFor(call, level.target);
-      const meant = k === 0 ? againstMeaning(c.program, call) : undefined;
-      if (meant) return wrong(`reference: ${meant}`);
-      const { result, faults } = await level.run(compiled, call);
-      const at = `${level.name} ${level.target}, ${JSON.stringify(c.dims)}`;
-      if (faults.length > 0) return wrong(`${at}: ${faults[0]}`);
-      const a = agree(call, result, machine);
-      if (a.disagreements.length > 0) return wrong(`${at}: ${describe(a.disagreements[0]!)}`);
-      compared += a.compared;
-      undecided += a.open + a.void;
-    }
+    for (const [mode, { compiled, args, dims }] of [
+      ["exact", c.exact],
+      ["", c.floats],
+    ] as const)
+      for (const [k, level] of on.entries()) {
+        const own = compiled.get(level.target)!;
+        const call = prepare(own.artifact, structuredClone(args), { dims, checkData: true });
+        const machine = interpreterFor(call, level.target);
+        const meant = k === 0 && mode === "" ? againstMeaning(c.program, call) : undefined;
+        if (meant) return wrong(`reference: ${meant}`);
+        const { result, faults } = await level.run(own, call);
+        const at = `${mode} ${level.name} ${level.target}, ${JSON.stringify(dims)}`.trim();
+        if (faults.length > 0) return wrong(`${at}: ${faults[0]}`);
+        const a = agree(call, result, machine);
+        if (a.disagreements.length > 0) return wrong(`${at}: ${describe(a.disagreements[0]!)}`);
+        compared += a.compared;
+        undecided += a.open + a.void;
+      }
   } catch (e) {
     return failure(c.text, e);
   }
