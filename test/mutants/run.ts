@@ -1,0 +1,133 @@
+/** Plants each fault in a copy of the sources and runs the tests until one fails: `npm run -s mutants -- [--json] [--only TEXT]`. */
+import { execFileSync, spawn } from "node:child_process";
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+import { Command } from "commander";
+import { type Mutant, mutants } from "./list.ts";
+
+const root = path.resolve(import.meta.dirname, "../..");
+/** From fast to slow; a mutant is caught by the first that fails. */
+const stages: readonly { readonly name: string; readonly command: readonly string[]; readonly timeoutMs: number }[] = [
+  { name: "random programs", command: ["npx", "tsx", "test/mutants/gate.ts"], timeoutMs: 180_000 },
+  {
+    name: "language, compiler and runtime tests",
+    command: [
+      ...["npx", "vitest", "run", "--bail", "1", "test/dsl", "test/compiler/miscompiled.test.ts", "test/compiler/verifiers.test.ts"],
+      ...["test/compiler/refusals.test.ts", "test/compiler/naga.test.ts", "test/runtime/call.test.ts", "test/runtime/layout.test.ts"],
+      ...["test/runtime/variants.test.ts", "test/verify/laws.test.ts", "test/kernels"],
+    ],
+    timeoutMs: 240_000,
+  },
+  {
+    name: "examples and library on every level",
+    command: ["npx", "vitest", "run", "--bail", "1", "test/compiler/levels.test.ts", "test/runtime/library.test.ts"],
+    timeoutMs: 400_000,
+  },
+];
+interface Result {
+  readonly mutant: Mutant;
+  readonly caughtBy: string | undefined;
+  readonly seconds: number;
+}
+function copy(): string {
+  const dir = fs.mkdtempSync(path.join(os.tmpdir(), "weft-mutants-"));
+  const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root, encoding: "utf8" }).trim().split("\n");
+  for (const f of files) {
+    if (!fs.existsSync(path.join(root, f))) continue;
+    fs.mkdirSync(path.dirname(path.join(dir, f)), { recursive: true });
+    fs.copyFileSync(path.join(root, f), path.join(dir, f));
+  }
+  fs.symlinkSync(path.join(root, "node_modules"), path.join(dir, "node_modules"));
+  return dir;
+}
+/** True where the stage fails, or does not end in time. */
+function fails(dir: string, command: readonly string[], timeoutMs: number): Promise<boolean> {
+  return new Promise((resolve) => {
+    const child = spawn(command[0]!, command.slice(1), { cwd: dir, stdio: "ignore", detached: true, env: { ...process.env, CI: "true" } });
+    const timer = setTimeout(() => {
+      try {
+        process.kill(-child.pid!, "SIGKILL");
+      } catch {
+        // it has just ended
+      }
+    }, timeoutMs);
+    child.on("exit", (code) => {
+      clearTimeout(timer);
+      resolve(code !== 0);
+    });
+  });
+}
+async function tryOne(dir: string, m: Mutant): Promise<Result> {
+  const file = path.join(dir, m.file);
+  const before = fs.readFileSync(file, "utf8");
+  const places = before.split(m.find).length - 1;
+  if (places !== 1) throw new Error(`${m.file}: \`${m.find.slice(0, 60)}\` stands in ${places} places: ${m.what}`);
+  fs.writeFileSync(
+    file,
+    before.replace(m.find, () => m.replace),
+  );
+  const started = performance.now();
+  let caughtBy: string | undefined;
+  try {
+    for (const s of stages)
+      if (await fails(dir, s.command, s.timeoutMs)) {
+        caughtBy = s.name;
+        break;
+      }
+  } finally {
+    fs.writeFileSync(file, before);
+  }
+  return { mutant: m, caughtBy, seconds: (performance.now() - started) / 1000 };
+}
+
+const program = new Command("mutants")
+  .description("plants faults in a copy of the sources, one at a time, and runs the tests")
+  .option("--json", "a line a mutant, then planted, caught and survivors")
+  .option("--only <text>", "mutants whose description or file contains this")
+  .option("--jobs <n>", "copies at work at once", "2")
+  .option("--check", "only look whether every place is found");
+program.parse();
+const options = program.opts<{ json?: boolean; only?: string; jobs: string; check?: boolean }>();
+const chosen = mutants.filter((m) => options.only === undefined || `${m.what} ${m.file}`.includes(options.only));
+for (const m of chosen) {
+  const places = fs.readFileSync(path.join(root, m.file), "utf8").split(m.find).length - 1;
+  if (places !== 1) program.error(`${m.file}: \`${m.find.slice(0, 80)}\` stands in ${places} places: ${m.what}`);
+}
+if (options.check) {
+  console.log(`${chosen.length} places found`);
+  process.exit(0);
+}
+const queue = [...chosen];
+const results: Result[] = [];
+const worker = async (): Promise<void> => {
+  const dir = copy();
+  try {
+    for (let m = queue.shift(); m !== undefined; m = queue.shift()) {
+      const r = await tryOne(dir, m);
+      results.push(r);
+      const { what, file, equivalent } = m;
+      if (options.json)
+        console.log(
+          JSON.stringify({
+            what,
+            file,
+            caughtBy: r.caughtBy ?? null,
+            seconds: Number(r.seconds.toFixed(1)),
+            ...(equivalent ? { equivalent } : {}),
+          }),
+        );
+      else console.log(`${r.caughtBy ? `caught by ${r.caughtBy}` : "SURVIVED"} (${r.seconds.toFixed(0)} s): ${what} [${file}]`);
+    }
+  } finally {
+    fs.rmSync(dir, { recursive: true, force: true });
+  }
+};
+await Promise.all(Array.from({ length: Number(options.jobs) }, worker));
+const survivors = results
+  .filter((r) => r.caughtBy === undefined)
+  .map((r) => ({ what: r.mutant.what, reason: r.mutant.equivalent ?? "a missing test" }));
+const summary = { planted: results.length, caught: results.length - survivors.length, survivors };
+if (options.json) console.log(JSON.stringify(summary));
+else console.log(`${summary.planted} planted, ${summary.caught} caught, ${survivors.length} survived`);
+process.exitCode = survivors.some((s) => s.reason === "a missing test") ? 1 : 0;
