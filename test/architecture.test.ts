@@ -19,7 +19,7 @@ const known: Record<string, number> = {
   "dsl/syntax/parser.ts": 536,
   "dsl/syntax/expression-parser.ts": 534,
   "dsl/check/prove.ts": 674,
-  "dsl/check/expressions.ts": 640,
+  "dsl/check/expressions.ts": 639,
   "dsl/interpret/interpreter.ts": 572,
   "compiler/plan/plan.ts": 655,
   "compiler/tile/expression.ts": 482,

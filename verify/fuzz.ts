@@ -25,6 +25,8 @@ export interface FuzzOptions {
   /** Extents to draw from. */
   readonly sizes?: readonly number[];
   readonly instance?: string;
+  /** Each run over the exact algebra too, bit for bit. Default: true. */
+  readonly exact?: boolean;
   readonly progress?: (text: string) => void;
 }
 export interface FuzzFailure {
@@ -50,6 +52,7 @@ export interface FuzzReport {
   readonly ok: boolean;
   readonly failure?: FuzzFailure;
 }
+type Attempt = (seed: number, sizes: readonly number[] | undefined, count: boolean) => Promise<FuzzFailure | undefined>;
 interface Plan {
   readonly label: string;
   readonly schedule: Schedule | undefined;
@@ -138,54 +141,52 @@ async function one(
 ): Promise<FuzzReport> {
   const tally = { runs: 0, compared: 0, open: 0, void: 0, errorOverBound: 0 };
   const head = { kernel: instance.kernel, instance: instance.name, schedule: label, target: target.name, device: target.device };
-  const compiled = new Map<Level, Compiled>();
+  const floats = new Map<Level, Compiled>();
+  const exact = new Map<Level, Compiled>();
   try {
     for (const { level, plan } of plans) {
       const own = plan.checked.instances.find((i) => i.kernel === instance.kernel && i.name === instance.name)!;
-      const made = compile(own, plan.checked.text, { target: level.target, schedule: plan.schedule });
-      rememberProgram(made.artifact, own.program);
-      compiled.set(level, made);
+      for (const into of options.exact === false ? [floats] : [exact, floats]) {
+        const made = compile(own, plan.checked.text, { target: level.target, schedule: plan.schedule, exact: into === exact });
+        rememberProgram(made.artifact, own.program);
+        into.set(level, made);
+      }
     }
   } catch (e) {
     // A random schedule that cannot be honoured says so; that is no fault.
     if (e instanceof Refusal && label.startsWith("random")) return { ...head, ...tally, ok: true };
-    if (e instanceof Refusal)
-      return {
-        ...head,
-        ...tally,
-        ok: false,
-        failure: { seed: options.seed, sizes: undefined, dims: {}, detail: `${e.code}: ${e.message}` },
-      };
-    throw e;
+    if (!(e instanceof Refusal)) throw e;
+    return { ...head, ...tally, ok: false, failure: { seed: options.seed, sizes: undefined, dims: {}, detail: `${e.code}: ${e.message}` } };
   }
-  const attempt = async (seed: number, sizes: readonly number[] | undefined, count: boolean): Promise<FuzzFailure | undefined> => {
-    const random = seeded(seed);
-    const first = compiled.values().next().value!;
-    const made = generate(first.artifact, random, { sizes: sizes ?? edges, most: 20_000, style: seed % 4 === 3 ? "edges" : "plain" });
-    if (made === undefined) return undefined;
-    const failed = (detail: string, element?: Disagreement): FuzzFailure => ({
-      seed,
-      sizes,
-      dims: made.dims,
-      detail,
-      ...(element ? { element } : {}),
-    });
-    const call = (): PreparedCall => prepare(first.artifact, structuredClone(made.args), { dims: made.dims, checkData: true });
-    const [law] = count && seed % 8 === 0 ? brokenLaws(call(), random, 10) : [];
-    if (law) return failed(`monoid ${law.monoid} is not ${law.law}: ${JSON.stringify(law.values)} gives ${law.left} and ${law.right}`);
-    for (const [level, own] of compiled) {
-      const prepared = prepare(own.artifact, structuredClone(made.args), { dims: made.dims });
-      const machine = interpreterFor(prepared, level.target);
-      const { result, faults } = await level.run(own, prepared);
-      if (faults.length > 0) return failed(`${level.name} ${level.target}: ${faults[0]}`);
-      const a = agree(prepared, result, machine, { sample: 2000, random });
-      const [bad] = a.disagreements;
-      if (bad) return failed(`${level.name} ${level.target}: ${describe(bad)}`, bad);
-      if (!count) continue;
-      tally.compared += a.compared;
-      tally.open += a.open;
-      tally.void += a.void;
-      tally.errorOverBound = Math.max(tally.errorOverBound, a.errorOverBound);
+  const attempt: Attempt = async (seed, sizes, count) => {
+    for (const compiled of [exact, floats]) {
+      const random = seeded(seed);
+      const first = compiled.values().next().value;
+      if (first === undefined) continue;
+      const style = compiled === exact ? "bits" : seed % 4 === 3 ? "edges" : "plain";
+      const made = generate(first.artifact, random, { sizes: sizes ?? edges, most: 20_000, style });
+      if (made === undefined) continue;
+      const failed = (detail: string, element?: Disagreement): FuzzFailure => ({
+        ...{ seed, sizes, dims: made.dims, detail: compiled === exact ? `exact mode: ${detail}` : detail },
+        ...(element ? { element } : {}),
+      });
+      const call = (c: Compiled): PreparedCall => prepare(c.artifact, structuredClone(made.args), { dims: made.dims, checkData: true });
+      const [law] = compiled === floats && count && seed % 8 === 0 ? brokenLaws(call(first), random, 10) : [];
+      if (law) return failed(`monoid ${law.monoid} is not ${law.law}: ${JSON.stringify(law.values)} gives ${law.left} and ${law.right}`);
+      for (const [level, own] of compiled) {
+        const prepared = call(own);
+        const machine = interpreterFor(prepared, level.target);
+        const { result, faults } = await level.run(own, prepared);
+        if (faults.length > 0) return failed(`${level.name} ${level.target}: ${faults[0]}`);
+        const a = agree(prepared, result, machine, { sample: 2000, random });
+        const [bad] = a.disagreements;
+        if (bad) return failed(`${level.name} ${level.target}: ${describe(bad)}`, bad);
+        if (!count) continue;
+        tally.compared += a.compared;
+        tally.open += a.open;
+        tally.void += a.void;
+        tally.errorOverBound = Math.max(tally.errorOverBound, a.errorOverBound);
+      }
     }
     return undefined;
   };
@@ -198,9 +199,7 @@ async function one(
   return { ...head, ...tally, ok: true };
 }
 /** The same fault at small sizes, where it shows there. */
-async function smallest(
-  attempt: (seed: number, sizes: readonly number[], count: boolean) => Promise<FuzzFailure | undefined>,
-): Promise<FuzzFailure | undefined> {
+async function smallest(attempt: Attempt): Promise<FuzzFailure | undefined> {
   for (const sizes of smaller)
     for (let seed = 1; seed <= 20; seed++) {
       const failure = await attempt(seed, sizes, false);

@@ -5,6 +5,7 @@
  * a condition keeps in range carry that condition as their guard; subscripts that are in range by their axes alone need none, since indices
  * past an extent are clamped to the last real one.
  */
+
 import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
 import { combined } from "../../dsl/check/monoids.ts";
 import { Prover } from "../../dsl/check/prove.ts";
@@ -18,9 +19,10 @@ import { boundsOf } from "../plan/bounds.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
 import type { Builder } from "./builder.ts";
+import { identityOf } from "./identity.ts";
 import type { Combine, Elem, MapOp, Value } from "./ir.ts";
 
-type Reduce = Extract<Expr, { kind: "reduce" }>;
+export type Reduce = Extract<Expr, { kind: "reduce" }>;
 export const elemOf = (type: Compute): Elem => (type === "int" ? "i32" : type);
 
 /** What names mean at a place, and the condition under which it is reached. */
@@ -43,7 +45,7 @@ export class Lowering {
   readonly builder: Builder;
   readonly plan: Plan;
   private readonly shape: LaunchShape;
-  private readonly infinities: boolean;
+  readonly infinities: boolean;
   /** Buffers written in this launch by statements that are walked in order. */
   readonly ordered = new Set<string>();
   readonly used = new Set<string>();
@@ -341,32 +343,6 @@ export class Lowering {
       }
     }
   }
-  identity(e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"]; readonly type: Compute }, bodyType: Compute): Value[] {
-    const b = this.builder;
-    const type = elemOf(bodyType);
-    const float = type === "f32" || type === "f64";
-    const low = type === "u32" ? 0 : type === "i32" ? -(2 ** 31) : this.infinities ? Number.NEGATIVE_INFINITY : lowest;
-    const high = type === "u32" ? 2 ** 32 - 1 : type === "i32" ? 2 ** 31 - 1 : this.infinities ? Number.POSITIVE_INFINITY : -lowest;
-    switch (e.op) {
-      case "sum":
-        return [b.constant(0, type)];
-      case "prod":
-        return [b.constant(1, type)];
-      case "max":
-        return [b.constant(low, type)];
-      case "min":
-        return [b.constant(high, type)];
-      case "all":
-        return [b.constant(true, "bool")];
-      case "any":
-        return [b.constant(false, "bool")];
-      case "argmax":
-      case "argmin":
-        return [b.constant(float ? (this.infinities ? Number.NEGATIVE_INFINITY : lowest) : low, type), this.int(2 ** 31 - 1)];
-      default:
-        return e.monoid!.identity.map((x) => this.value(x, { values: new Map(), axes: [], guard: undefined, inLoop: false }));
-    }
-  }
   /** All components of a reduction. */
   reduce(e: Reduce, env: Env): Value[] {
     const needs = this.held(e, env);
@@ -384,7 +360,7 @@ export class Lowering {
   private fold(e: Reduce, env: Env, held: readonly Value[]): Value[] {
     const b = this.builder;
     const bodyType = e.bodies[0]!.type;
-    const init = this.identity(e, bodyType);
+    const init = identityOf(this, e, bodyType);
     const condition = member(e, this.domains);
     const last = e.axes.at(-1)!;
     const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : this.shape.spread(last.name);

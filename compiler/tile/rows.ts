@@ -1,10 +1,12 @@
 /** Jobs that walk a row in order: prefix sums and scans, topk, compact, group, accumulation. One thread to a row. */
+
 import { domainOf, rangeCondition } from "../../dsl/check/domain.ts";
 import { InternalError } from "../../dsl/diagnostics.ts";
 import { and, baseName, indexVar, isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, NewAxis, Write } from "../../dsl/tensor/ir.ts";
 import type { RowJob } from "../plan/plan.ts";
 import { type Env, elemOf, type Lowering, lowest, pointOf } from "./expression.ts";
+import { identityOf } from "./identity.ts";
 import type { Value } from "./ir.ts";
 
 export function lowerRow(job: RowJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
@@ -56,7 +58,7 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
   const extent = l.value(axis.extent, env);
   const condition = and(rangeCondition(d.axes, l.plan.domains), d.where, e.where, ...e.bodies.map((x) => domainOf(x, l.plan.domains)));
   const combine = e.op === "scan" ? { op: "monoid" as const, monoid: e.monoid!, type: e.type } : { op: "sum" as const, type: e.type };
-  const init = l.identity(combine, e.bodies[0]!.type);
+  const init = identityOf(l, combine, e.bodies[0]!.type);
   const from = l.int(0);
   b.loop(baseName(axis.name), from, extent, 1, init, rowAxes(env, l), (step, acc) => {
     const index = e.reverse ? b.map("sub", [b.map("sub", [extent, l.int(1)], "i32"), step], "i32") : step;

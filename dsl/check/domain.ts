@@ -70,6 +70,9 @@ export function domainOf(e: Expr, domains: Domains): Expr {
 /** a => b, kept simple where either side is known. */
 const implies = (a: Expr, b: Expr): Expr => (b.kind === "const" && b.value === true ? always : or(not(a), b));
 
+/** A condition on a domain: where it is undefined, it does not hold (rule 19). */
+export const holding = (c: Expr, domains: Domains): Expr => and(domainOf(c, domains), c);
+
 /** The domain of the tensor at the subscripts of a read. */
 export function domainAt(e: Extract<Expr, { kind: "read" }>, domains: Domains): Expr {
   const t = domains.get(e.tensor);

@@ -1,11 +1,11 @@
 /** Syntax of expressions -> typed tensor expressions, names resolved, fns inlined. Reports and carries on with a value of the likely type. */
 import type { Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
-import { and, freshName, indexVar, num, op } from "../tensor/expr.ts";
+import { freshName, indexVar, num, op } from "../tensor/expr.ts";
 import type { Axis, Expr, Monoid, Op, ReduceOp } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { type Compute, computeOf, type ElemType, isFloat, isInteger, isStorage, storage } from "../tensor/types.ts";
-import { domainOf } from "./domain.ts";
+import { holding } from "./domain.ts";
 import { inferExtent } from "./extents.ts";
 import { functions, nearest } from "./functions.ts";
 import { inlineCall } from "./inline.ts";
@@ -127,11 +127,6 @@ export class ExpressionChecker {
   }
   condition(e: ast.Expr, scope: Scope): Expr {
     return this.truth(this.expr(e, scope, undefined));
-  }
-  /** A condition on a domain: where it is undefined, it does not hold (rule 19). */
-  where(e: ast.Expr, scope: Scope): Expr {
-    const c = this.condition(e, scope);
-    return and(domainOf(c, this.context.domains), c);
   }
   /** An integer that is exact: extents, ranges, subscripts. */
   integer(e: ast.Expr, scope: Scope, what: string): Expr {
@@ -551,7 +546,7 @@ export class ExpressionChecker {
       axes.push(axis);
       inner = withIndices(inner, [axis]);
     }
-    const cond = where ? this.where(where, inner) : undefined;
+    const cond = where ? holding(this.condition(where, inner), this.context.domains) : undefined;
     inner = withIndices(inner, axes, cond);
     return { axes, ...(cond ? { where: cond } : {}), inner };
   }

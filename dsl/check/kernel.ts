@@ -5,7 +5,7 @@ import { and, compare, indexVar, num, op, substitute } from "../tensor/expr.ts";
 import type { Axis, Define, Expr, NewAxis, Program, Result, Statement } from "../tensor/ir.ts";
 import { printElem } from "../tensor/print.ts";
 import { type Compute, computeOf, type ElemType, isInteger, storage } from "../tensor/types.ts";
-import { domainOf } from "./domain.ts";
+import { domainOf, holding } from "./domain.ts";
 import type { Point } from "./obligations.ts";
 import { type Binding, Context, type Declarations, emptyScope, type Scope, withIndices } from "./scope.ts";
 import { StatementChecker } from "./statements.ts";
@@ -281,7 +281,7 @@ class KernelChecker extends StatementChecker {
       scope,
     );
     const axis = axes[0]!;
-    const where = s.where ? this.expressions.where(s.where, inner) : undefined;
+    const where = s.where ? holding(this.expressions.condition(s.where, inner), this.context.domains) : undefined;
     const states = s.states.flatMap(({ lhs, value }) => {
       if (lhs.name === undefined) {
         this.context.report("W404", lhs.span, "a state needs a name");
@@ -305,7 +305,7 @@ class KernelChecker extends StatementChecker {
       }
       this.context.used.add(state.name);
       const { axes: own, inner: nextScope } = this.indices(lhs, [value], inner, state.axes);
-      const cond = lhs.where ? this.expressions.where(lhs.where, nextScope) : undefined;
+      const cond = lhs.where ? holding(this.expressions.condition(lhs.where, nextScope), this.context.domains) : undefined;
       const raw = this.expressions.expr(value, withIndices(nextScope, own, cond), state.type);
       const typed = state.storage ? this.stored(raw, state.storage, value.span) : raw;
       if (typed.type !== state.type)

@@ -5,7 +5,7 @@ import { and, compare, freeIndices, indexVar, num, op, some, substitute } from "
 import type { Axis, Define, Expr, Output, Statement, Write } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { computeOf, type ElemType, isFloat, isInteger } from "../tensor/types.ts";
-import { domainOf, rangeCondition } from "./domain.ts";
+import { domainOf, holding, rangeCondition } from "./domain.ts";
 import { inferExtent } from "./extents.ts";
 import { nearest } from "./functions.ts";
 import type { Point } from "./obligations.ts";
@@ -42,7 +42,7 @@ export abstract class StatementChecker extends SignatureChecker {
     }
     const errors = this.context.errors;
     const { axes, inner } = this.indices(lhs, [value], scope, output?.axes);
-    const where = lhs.where ? this.expressions.where(lhs.where, inner) : undefined;
+    const where = lhs.where ? holding(this.expressions.condition(lhs.where, inner), this.context.domains) : undefined;
     const bodyScope = withIndices(inner, axes, where);
     const elem = output?.elem ?? (lhs.storage ? this.expressions.elem(lhs.storage) : undefined);
     const raw = component ? component(bodyScope) : this.expressions.expr(value, bodyScope, elem ? computeOf(elem) : undefined);
@@ -269,7 +269,7 @@ export abstract class StatementChecker extends SignatureChecker {
       for (const n of namesIn(p.expr))
         if (!this.known(n.text, inner) && !this.context.declarations.fns.has(n.text))
           bind(n, inferExtent(this.expressions, n, uses, inner));
-    const where = lhs.where ? this.expressions.where(lhs.where, inner) : undefined;
+    const where = lhs.where ? holding(this.expressions.condition(lhs.where, inner), this.context.domains) : undefined;
     const body = withIndices(inner, axes, where);
     const subscripts = lhs.places.map((p) => this.expressions.integer(p.expr, body, "a subscript"));
     const value = this.stored(this.expressions.expr(s.value, body, computeOf(target.elem)), target.elem, s.value.span);

@@ -63,6 +63,8 @@ export function printExpr(e: Expr, level = 0): string {
     case "op": {
       const i = infix[e.op];
       if (i) return at(i[1], `${printExpr(e.args[0]!, i[1])} ${i[0]} ${printExpr(e.args[1]!, i[1] + 1)}`);
+      // An integer is itself, whatever its width; the text has no word for this.
+      if (e.op === "to_int" && e.args[0]!.type !== "f32" && e.args[0]!.type !== "f64") return printExpr(e.args[0]!, level);
       const p = prefix[e.op];
       if (p) return at(8, `${p}${printExpr(e.args[0]!, 8)}`);
       return `${e.op.replace(/^to_/, "")}(${e.args.map((a) => printExpr(a)).join(", ")})`;

@@ -55,7 +55,12 @@ export const mutants: readonly Mutant[] = [
     "const where = always;",
   ),
   m("a range includes its end", "dsl/check/domain.ts", `compare("lt", i, a.range.to)]`, `compare("le", i, a.range.to)]`),
-  m("an undefined condition counts as true", "dsl/check/expressions.ts", "return and(domainOf(c, this.context.domains), c);", "return c;"),
+  m(
+    "an undefined condition counts as true",
+    "dsl/check/domain.ts",
+    "export const holding = (c: Expr, domains: Domains): Expr => and(domainOf(c, domains), c);",
+    'export const holding = (c: Expr, domains: Domains): Expr => and(c, domains.has("") ? c : undefined);',
+  ),
   m(
     "the fields of a packed word swapped",
     "dsl/check/layouts.ts",
@@ -179,11 +184,11 @@ export const mutants: readonly Mutant[] = [
   ),
   m(
     "a minimum starts from the lowest number",
-    "compiler/tile/expression.ts",
-    `case "min":\n        return [b.constant(high, type)];`,
-    `case "min":\n        return [b.constant(low, type)];`,
+    "compiler/tile/identity.ts",
+    `case "min":\n      return [b.constant(high, type)];`,
+    `case "min":\n      return [b.constant(low, type)];`,
   ),
-  m("a product starts from 0", "compiler/tile/expression.ts", "return [b.constant(1, type)];", "return [b.constant(0, type)];"),
+  m("a product starts from 0", "compiler/tile/identity.ts", "return [b.constant(1, type)];", "return [b.constant(0, type)];"),
   m(
     "holes of temporaries are read",
     "compiler/tile/expression.ts",
