@@ -13,7 +13,7 @@ const text = "kernel product[M, N, K](a: f16[M, K], b: f16[K, N], s: f32) -> (y:
 const instance = check(text).instances[0]!;
 const random = seeded(12);
 const halves = (n: number): Float16Array => Float16Array.from({ length: n }, () => random() * 2 - 1);
-const bits = (x: Float16Array): Uint16Array => new Uint16Array(x.buffer as ArrayBuffer, x.byteOffset, x.length);
+const bits = (x: Float16Array): Uint16Array<ArrayBuffer> => new Uint16Array(x.buffer as ArrayBuffer, x.byteOffset, x.length);
 const [a, b, s] = [halves(M * K), halves(K * N), 0.75];
 const half = new Float16Array(1);
 const f16 = (x: number): number => {
