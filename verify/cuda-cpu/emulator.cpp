@@ -39,7 +39,7 @@ static void fault(const char* format, ...) {
 }
 
 // ---- fibers
-static const size_t stack_bytes = 64 << 10;
+static const size_t stack_bytes = 256 << 10;
 #if defined(__x86_64__)
 struct Context {
   void* sp = nullptr;
@@ -262,7 +262,8 @@ void* weft_allocate(const char* name, const void* data, size_t bytes, int writab
 void weft_read(void* from, void* into, size_t bytes) { memcpy(into, from, bytes); }
 void weft_release() {
   for (Region* r : regions) {
-    munmap(r->base - red_zone, r->bytes + 2 * red_zone + 4096);
+    // Shared memory is a section of the library.
+    if (r != shared_region) munmap(r->base - red_zone, r->bytes + 2 * red_zone + 4096);
     delete r;
   }
   regions.clear();
