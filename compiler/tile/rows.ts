@@ -87,13 +87,16 @@ function topk(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): voi
   const count = l.value(s.count!, env);
   const condition = and(rangeCondition(s.over, l.plan.domains), s.where, domainOf(body, l.plan.domains));
   const float = type === "f32" || type === "f64";
-  const low = b.constant(type === "u32" ? 0 : type === "i32" ? -(2 ** 31) : lowest, type);
-  const top = b.constant(type === "u32" ? 2 ** 32 - 1 : type === "i32" ? 2 ** 31 - 1 : -lowest, type);
+  const least = l.infinities ? Number.NEGATIVE_INFINITY : lowest;
+  const low = b.constant(type === "u32" ? 0 : type === "i32" ? -(2 ** 31) : least, type);
+  const top = b.constant(type === "u32" ? 2 ** 32 - 1 : type === "i32" ? 2 ** 31 - 1 : -least, type);
   b.loop("rank", l.int(0), count, 1, [top, l.int(-1)], axes, (rank, [lastValue, lastIndex]) => {
-    const [value, index] = nest(l, s.over, { ...env, inLoop: true }, [low, l.int(2 ** 31 - 1)], axes, (at, [bestValue, bestIndex]) => {
+    // A NaN ranks lowest, and is still what is given for its rank: the element is carried beside what ranks it.
+    const none = [low, l.int(2 ** 31 - 1), ...(float ? [low] : [])];
+    const [value, index, element] = nest(l, s.over, { ...env, inLoop: true }, none, axes, (at, [bestValue, bestIndex, bestElement]) => {
       const { mask, under } = membership(l, condition, at);
-      let v = l.value(body, under);
-      if (float) v = b.map("select", [b.map("eq", [v, v], "bool"), v, low], type);
+      const given = l.value(body, under);
+      const v = float ? b.map("select", [b.map("eq", [given, given], "bool"), given, low], type) : given;
       const j = at.values.get(over.name)!;
       // After the last one taken: smaller, or equal with a higher index. The first rank takes any.
       const later = b.map(
@@ -107,13 +110,17 @@ function topk(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): voi
       const open = l.both(mask, b.map("lor", [b.map("lt", [lastIndex!, l.int(0)], "bool"), later], "bool"))!;
       const better = b.map("lor", [b.map("gt", [v, bestValue!], "bool"), b.map("eq", [bestIndex!, l.int(2 ** 31 - 1)], "bool")], "bool");
       const take = b.map("land", [open, better], "bool");
-      return [b.map("select", [take, v, bestValue!], type), b.map("select", [take, j, bestIndex!], "i32")];
+      return [
+        b.map("select", [take, v, bestValue!], type),
+        b.map("select", [take, j, bestIndex!], "i32"),
+        ...(bestElement === undefined ? [] : [b.map("select", [take, given, bestElement], type)]),
+      ];
     });
     const found = b.map("lt", [index!, l.int(2 ** 31 - 1)], "bool");
     s.results.forEach((r, k) => {
       if (r.name === undefined) return;
       const at: Env = { ...env, values: new Map(env.values).set(r.axes.at(-1)!.name, rank), inLoop: true };
-      b.store(r.name, l.address(r.name, pointOf(r.axes), at), k === 0 ? value! : index!, l.both(inside, found));
+      b.store(r.name, l.address(r.name, pointOf(r.axes), at), k === 0 ? (element ?? value!) : index!, l.both(inside, found));
     });
     return [b.map("select", [found, value!, lastValue!], type), b.map("select", [found, index!, lastIndex!], "i32")];
   });
