@@ -51,6 +51,10 @@ describe("goals", () => {
     ["segment(start, i) < R", true, facts(over(N)), compare("lt", seg(i), R)],
     ["segment(start, i) < R - 1 is not proven", false, facts(over(N)), compare("lt", seg(i), sub(R, num(1)))],
     ["start[segment(start, i)] <= i", true, facts(over(N)), compare("le", read("start", seg(i)), i)],
+    ["min(i, i + 1) == i", true, facts(over(N)), compare("eq", op("min", [i, add(i, num(1))], "int"), i)],
+    ["max(i, i + 1) == i is false", false, facts(over(N)), compare("eq", op("max", [i, add(i, num(1))], "int"), i)],
+    ["7 / 4 == 1", true, facts([]), compare("eq", div(num(7), num(4)), num(1))],
+    ["(2 * i + 1) / 4 <= i / 2", true, facts(over(N)), compare("le", div(add(mul(num(2), i), num(1)), num(4)), div(i, num(2)))],
     ["i % 3 < 3", true, facts(over(N)), compare("lt", op("mod", [i, num(3)], "int"), num(3))],
     ["i % 3 < 2 is not proven", false, facts(over(N)), compare("lt", op("mod", [i, num(3)], "int"), num(2))],
     [

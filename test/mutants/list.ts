@@ -23,12 +23,11 @@ export const mutants: readonly Mutant[] = [
     `(kind === "min") === d <= 0 ? a : b`,
     `(kind === "min") === d <= 0 ? b : a`,
   ),
-  m("floor of a constant part rounds up", "dsl/check/poly.ts", `m === "" ? Math.floor(k / bc)`, `m === "" ? Math.ceil(k / bc)`),
   m(
-    "an index is believed below its bound minus one",
-    "dsl/check/prove.ts",
-    "rows.push(atLeast(self), atLeast(minus(minus(this.atoms.of(table.elem.bound!), one), self)));",
-    "rows.push(atLeast(self), atLeast(minus(minus(minus(this.atoms.of(table.elem.bound!), one), one), self)));",
+    "the quotient of two constants rounds up",
+    "dsl/check/poly.ts",
+    "if (fixed !== undefined) return plus(whole, constant(Math.floor(fixed / c)));",
+    "if (fixed !== undefined) return plus(whole, constant(Math.ceil(fixed / c)));",
   ),
   m(
     "divisors are not looked at",
