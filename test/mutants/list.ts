@@ -30,6 +30,12 @@ export const mutants: readonly Mutant[] = [
     "if (fixed !== undefined) return plus(whole, constant(Math.ceil(fixed / c)));",
   ),
   m(
+    "an index is believed below its bound minus one",
+    "dsl/check/prove.ts",
+    "rows.push(atLeast(self), atLeast(minus(minus(this.atoms.of(table.elem.bound!), one), self)));",
+    "rows.push(atLeast(self), atLeast(minus(minus(minus(this.atoms.of(table.elem.bound!), one), one), self)));",
+  ),
+  m(
     "divisors are not looked at",
     "dsl/check/obligations.ts",
     `if ((e.op === "div" || e.op === "mod") && isInteger(e.type)) this.divisor(e, at);`,
