@@ -181,6 +181,16 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
     "a monoid with a component too many",
     "monoid m(a: f32) { identity 0.0; combine(x, y) = x.a + y.a }\nkernel f[N](x: f32[N]) -> (y: f32[]) { y = monoid m(j) (x[j], x[j]) }\n",
   ],
+  [
+    "W303",
+    "a subscript that the else branch does not guard",
+    "kernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = if i >= 1 then 0.0 else x[i - 1] }\n",
+  ],
+  [
+    "W303",
+    "a sweep whose other points are not guarded",
+    "kernel f[M, N](x: f32[M, N]) -> (y: f32[M, N]) { y[i, j] = if j + 1 < N then (cumsum(j) x[i, j + 1]) else 0.0 }\n",
+  ],
   ["W503", "a layout form that does not exist", "kernel f[K](w: u4[k: K] layout pakced(k, 8)) -> (y: i32[K]) { y[k] = w[k] }\n"],
   ["W505", "strides that overlap", "kernel f[M, N, LD](x: f32[M, N] layout strides(LD, 1)) -> (y: f32[M, N]) { y[i, j] = x[i, j] }\n"],
   [
