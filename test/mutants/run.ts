@@ -19,6 +19,7 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
     ],
     timeoutMs: 240_000,
   },
+  { name: "regressions", command: ["npx", "vitest", "run", "--bail", "1", "test/regressions"], timeoutMs: 400_000 },
   {
     name: "examples and library on every level",
     command: ["npx", "vitest", "run", "--bail", "1", "test/compiler/levels.test.ts", "test/runtime/library.test.ts"],
