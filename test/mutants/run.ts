@@ -71,7 +71,7 @@ async function tryOne(dir: string, m: Mutant): Promise<Result> {
   const started = performance.now();
   let caughtBy: string | undefined;
   try {
-    for (const s of stages)
+    for (const s of tried)
       if (await fails(dir, s.command, s.timeoutMs)) {
         caughtBy = s.name;
         break;
@@ -87,10 +87,15 @@ const program = new Command("mutants")
   .option("--json", "a line a mutant, then planted, caught and survivors")
   .option("--only <text>", "mutants whose description or file contains this")
   .option("--jobs <n>", "copies at work at once", "2")
+  .option("--quick", "the first stage alone: what survives it may be caught by the others")
+  .option("--from <n>", "leave out the first n mutants", "0")
   .option("--check", "only look whether every place is found");
 program.parse();
-const options = program.opts<{ json?: boolean; only?: string; jobs: string; check?: boolean }>();
-const chosen = mutants.filter((m) => options.only === undefined || `${m.what} ${m.file}`.includes(options.only));
+const options = program.opts<{ json?: boolean; only?: string; jobs: string; check?: boolean; quick?: boolean; from: string }>();
+const tried = options.quick ? stages.slice(0, 1) : stages;
+const chosen = mutants
+  .slice(Number(options.from))
+  .filter((m) => options.only === undefined || `${m.what} ${m.file}`.includes(options.only));
 for (const m of chosen) {
   const places = fs.readFileSync(path.join(root, m.file), "utf8").split(m.find).length - 1;
   if (places !== 1) program.error(`${m.file}: \`${m.find.slice(0, 80)}\` stands in ${places} places: ${m.what}`);
@@ -101,7 +106,7 @@ if (options.check) {
 }
 // A suite that fails on the sources as they are would catch anything.
 const control = copy();
-for (const s of stages)
+for (const s of tried)
   if (await fails(control, s.command, s.timeoutMs)) {
     fs.rmSync(control, { recursive: true, force: true });
     program.error(`the stage "${s.name}" fails without a mutant: mend that first`);
