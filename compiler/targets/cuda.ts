@@ -95,6 +95,7 @@ export const cuda: Target = {
   profile: { name: "cuda", warp: 32, rowsByThreads: false },
   limits: { threads: 1024, sharedBytes: 49152, buffers: 64 },
   infinities: true,
+  zeroedMemory: false,
   types,
   literal,
   op,

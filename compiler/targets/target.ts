@@ -22,6 +22,8 @@ export interface Target {
   readonly limits: { readonly threads: number; readonly sharedBytes: number; readonly buffers: number };
   /** True where arithmetic keeps infinities. */
   readonly infinities: boolean;
+  /** True where memory that nobody has written reads as 0, rather than as anything. */
+  readonly zeroedMemory: boolean;
   /** Spelling of each element type; a missing one cannot be held. */
   readonly types: Partial<Record<Elem, string>>;
   readonly literal: (value: number | boolean, elem: Elem) => string;

@@ -76,6 +76,7 @@ export const wgsl: Target = {
   profile: { name: "wgsl", warp: 32, rowsByThreads: true },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,
+  zeroedMemory: true,
   types,
   literal,
   op,

@@ -18,6 +18,7 @@ import { type Compute, storage } from "../../dsl/tensor/types.ts";
 import { boundsOf } from "../plan/bounds.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
+import type { Target } from "../targets/target.ts";
 import type { Builder } from "./builder.ts";
 import { identityOf } from "./identity.ts";
 import type { Combine, Elem, MapOp, Value } from "./ir.ts";
@@ -46,6 +47,7 @@ export class Lowering {
   readonly plan: Plan;
   private readonly shape: LaunchShape;
   readonly infinities: boolean;
+  private readonly zeroedMemory: boolean;
   /** Buffers written in this launch by statements that are walked in order. */
   readonly ordered = new Set<string>();
   readonly used = new Set<string>();
@@ -55,11 +57,12 @@ export class Lowering {
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
 
-  constructor(builder: Builder, plan: Plan, shape: LaunchShape, infinities: boolean) {
+  constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory">) {
     this.builder = builder;
     this.plan = plan;
     this.shape = shape;
-    this.infinities = infinities;
+    this.infinities = target.infinities;
+    this.zeroedMemory = target.zeroedMemory;
   }
   private get domains(): ReadonlyMap<string, TensorDomain> {
     return this.plan.domains;
@@ -152,8 +155,8 @@ export class Lowering {
     const elem = elemOf(storage[t.elem].compute);
     // What this launch writes is read by the threads that write it, not by those beyond the tail.
     const tail = this.written.has(e.tensor) ? this.inside : undefined;
-    // A temporary holds nothing outside its domain.
-    const holes = t.role === "temp" && this.plan.domains.get(e.tensor)?.domain !== undefined;
+    // A temporary holds nothing outside its domain: where that is not 0, it is not read.
+    const holes = !this.zeroedMemory && t.role === "temp" && this.plan.domains.get(e.tensor)?.domain !== undefined;
     const loaded = this.builder.load(
       e.tensor,
       elem,

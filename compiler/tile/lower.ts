@@ -55,7 +55,7 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
   options.observe?.(directives);
   const shape = new LaunchShape(tilingOf(directives, job), target.profile.warp);
   const builder = new Builder(shape.axes.map((a) => a.name));
-  const lowering = new Lowering(builder, plan, shape, target.infinities);
+  const lowering = new Lowering(builder, plan, shape, target);
   const axes = axesOf(job);
   const { env, inside } = enter(axes, lowering, shape, folds);
   lowering.inside = inside;

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of source text
 /** Faults to plant, one at a time: a place in the text, and what stands there instead. The tests do not know them. */
 export interface Mutant {
   readonly what: string;
