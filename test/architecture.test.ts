@@ -17,12 +17,12 @@ const mayImport: Record<string, readonly string[]> = {
 /** Files that were longer than they should be when this was written: to be split, never to grow. */
 const known: Record<string, number> = {
   "dsl/syntax/parser.ts": 536,
-  "dsl/syntax/expression-parser.ts": 534,
+  "dsl/syntax/expression-parser.ts": 522,
   "dsl/check/prove.ts": 674,
-  "dsl/check/expressions.ts": 639,
-  "dsl/interpret/interpreter.ts": 572,
-  "compiler/plan/plan.ts": 655,
-  "compiler/tile/expression.ts": 482,
+  "dsl/check/expressions.ts": 638,
+  "dsl/interpret/interpreter.ts": 571,
+  "compiler/plan/plan.ts": 534,
+  "compiler/tile/expression.ts": 467,
 };
 const files = (dir: string): string[] =>
   fs
