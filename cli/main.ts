@@ -61,7 +61,11 @@ program
   .option("-r, --runs <n>", "data sets for each kernel, instance, schedule and target", "100")
   .option("--seed <n>", "run k draws from seed + k: the same seed, the same runs", "1")
   .option("-t, --targets <list>", "where to run, of reference, simulator, wgsl, cuda-cpu, cuda", "reference,simulator,wgsl")
-  .option("--schedules <which>", "all: those of the text and the derived one; derived: that alone; random: eight more", "all")
+  .option(
+    "--schedules <which>",
+    "all: those of the text and the derived one; derived: that alone; random: eight more, the same for every seed",
+    "all",
+  )
   .option("--schedule <label>", "only this schedule")
   .option("-i, --instance <name>", "only this instance, such as T=f16,D=64")
   .option("--sizes <list>", "extents to draw dimensions from, 1,2,17; around tile edges by default")

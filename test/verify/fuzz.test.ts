@@ -67,3 +67,12 @@ test("a wrong device is found, at small sizes, with what is needed to see it aga
   );
 });
 test("the same seed, the same runs", async () => expect(await reportsOf(4)).toEqual(await reportsOf(4)));
+test("data that cannot be drawn is no success", async () => {
+  const never = "kernel f[N](x: f32[N]) -> (y: f32[N]) where N > 1000000, N < 1000002 { y[i] = x[i] }\n";
+  await expect(expectKernel(never).toAgree({ runs: 2, targets: ["reference"] })).rejects.toThrow("no data met the preconditions");
+});
+test("random schedules are the same for every seed, so that a failure can be seen again", async () => {
+  const labels = async (seed: number): Promise<string[]> =>
+    (await expectKernel(text).toAgree({ runs: 1, seed, targets: ["reference"], schedules: "random" })).map((r) => r.schedule);
+  expect(await labels(1)).toEqual(await labels(99));
+});
