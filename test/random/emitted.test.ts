@@ -1,7 +1,7 @@
 /** Random programs as emitted text: CUDA on the CPU, and WGSL on a software device. */
 import { describe, expect, test } from "vitest";
 import { openWebGpu } from "../../runtime/webgpu/node.ts";
-import { EmulatedLibrary } from "../../verify/cuda-cpu/device.ts";
+import { EmulatedBatch } from "../../verify/cuda-cpu/batch.ts";
 import type { Level } from "../../verify/levels.ts";
 import { runCampaign } from "../support/campaigns.ts";
 import { gxx, webgpu } from "../support/devices.ts";
@@ -9,31 +9,13 @@ import { gxx, webgpu } from "../support/devices.ts";
 const compiler = await gxx();
 describe.skipIf(compiler === undefined)("CUDA on the CPU", () => {
   test("random programs", async () => {
-    // Twenty kernels to a library: g++ spends most of its time on starting.
-    let library: EmulatedLibrary | undefined;
-    let places = new Map<string, number>();
-    let runs = 0;
-    const level: Level = {
-      name: "cuda-cpu",
-      target: "cuda",
-      run: async (compiled, call) => {
-        const { source } = compiled.artifact;
-        const known = places.get(source);
-        const own = known === undefined ? await EmulatedLibrary.build([compiled.artifact]) : library!;
-        const order = runs++ % 3;
-        return own.run(known ?? 0, call, order === 2 ? runs : order);
-      },
-    };
+    const emulated = new EmulatedBatch();
     const { compared } = await runCampaign("CUDA on the CPU", {
       cases: 1000,
       shard: 2,
-      levels: () => [level],
+      levels: () => [emulated.level],
       batch: 20,
-      before: async (cases) => {
-        const artifacts = cases.flatMap((c) => [c.exact, c.floats].map((p) => p.compiled.get("cuda")!.artifact));
-        library = await EmulatedLibrary.build(artifacts);
-        places = new Map(artifacts.map((a, k) => [a.source, k]));
-      },
+      before: (cases) => emulated.load(cases.flatMap((c) => [c.exact, c.floats].map((p) => p.compiled.get("cuda")!.artifact))),
       shrinkBudget: 60,
     });
     expect(compared).toBeGreaterThan(0);

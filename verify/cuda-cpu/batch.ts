@@ -1,0 +1,27 @@
+/** Emitted CUDA on the CPU, many kernels to a library: g++ spends most of its time on starting. */
+import type { Artifact } from "../../runtime/abi.ts";
+import type { Level } from "../levels.ts";
+import { EmulatedLibrary } from "./device.ts";
+
+export class EmulatedBatch {
+  private library: EmulatedLibrary | undefined;
+  private places: ReadonlyMap<string, number> = new Map();
+  private runs = 0;
+
+  /** What the level runs from now on; an artifact that is not among them is compiled alone. */
+  async load(artifacts: readonly Artifact[]): Promise<void> {
+    this.library = await EmulatedLibrary.build(artifacts);
+    this.places = new Map(artifacts.map((a, k) => [a.source, k]));
+  }
+  /** Threads first to last, last to first, shuffled: each run another order. */
+  readonly level: Level = {
+    name: "cuda-cpu",
+    target: "cuda",
+    run: async ({ artifact }, call) => {
+      const place = this.places.get(artifact.source);
+      const library = place === undefined ? await EmulatedLibrary.build([artifact]) : this.library!;
+      const order = this.runs++ % 3;
+      return library.run(place ?? 0, call, order === 2 ? this.runs : order);
+    },
+  };
+}
