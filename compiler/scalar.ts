@@ -55,6 +55,7 @@ const whole: Partial<Record<MapOp, ScalarFn>> = {
   mod: (a, b) => a - b * floorDiv(a, b),
   truncdiv: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)),
   truncmod: (a, b) => (b === 0 ? 0 : a % b),
+  bit_length: (a) => 32 - Math.clz32(a),
   neg: (a) => -a,
   abs: Math.abs,
   sign: Math.sign,

@@ -1,5 +1,5 @@
 /** Holds what a device computed against the reference, element by element, within the derived bound. */
-import type { Element, Interpreter } from "../dsl/index.ts";
+import type { Element } from "../dsl/index.ts";
 import type { CallResult, PreparedCall } from "../runtime/call.ts";
 import { placeOf } from "../runtime/layout.ts";
 import { readElement } from "./convert.ts";
@@ -11,8 +11,14 @@ export interface Disagreement {
   readonly expected: number;
   readonly bound: number;
 }
+/** What says how far an element may be off: the reference, or the plan of a schedule (bounds/call.ts). */
+export interface Oracle {
+  elementAt(tensor: string, flat: number): Element;
+  /** The admissible results of an open element, where they are known one by one. */
+  choicesAt?(tensor: string, flat: number): readonly number[] | undefined;
+}
 export interface Agreement {
-  /** Elements compared; those where a decision on floats was open are not among them. */
+  /** Elements compared; those where a decision on floats was open are among them only where the admissible results are known. */
   readonly compared: number;
   readonly open: number;
   /** Elements whose bound is infinite: nothing is promised of them. */
@@ -28,8 +34,8 @@ export interface AgreeOptions {
   readonly random?: () => number;
 }
 
-/** @param machine an interpreter made from the arguments *before* the call, with the target's accuracy */
-export function agree(call: PreparedCall, result: CallResult, machine: Interpreter, options: AgreeOptions = {}): Agreement {
+/** @param oracle made from the arguments *before* the call, with the target's accuracy */
+export function agree(call: PreparedCall, result: CallResult, oracle: Oracle, options: AgreeOptions = {}): Agreement {
   const random = options.random ?? Math.random;
   let compared = 0;
   let open = 0;
@@ -43,9 +49,10 @@ export function agree(call: PreparedCall, result: CallResult, machine: Interpret
     const count = t.shape.reduce((a, b) => a * b, 1);
     const position = placeOf(p, call.values, call.tensors);
     for (const flat of chosen(count, options.sample, random)) {
-      const e = machine.elementAt(p.name, flat);
+      const e = oracle.elementAt(p.name, flat);
       if (!e.defined) continue;
-      if (e.open) {
+      const choices = e.open ? oracle.choicesAt?.(p.name, flat) : undefined;
+      if (e.open && choices === undefined) {
         open++;
         continue;
       }
@@ -55,7 +62,7 @@ export function agree(call: PreparedCall, result: CallResult, machine: Interpret
       }
       compared++;
       const got = readElement(p.elem, t.data, position(flat));
-      const r = overBound(got, e);
+      const r = choices ? (choices.includes(got) ? 0 : Number.POSITIVE_INFINITY) : overBound(got, e);
       if (r > ratio || (r > 1 && worst === undefined)) {
         ratio = Math.max(ratio, r);
         worst = { tensor: p.name, index: unflatten(flat, t.shape), got, expected: e.value, bound: e.bound };

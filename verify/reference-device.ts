@@ -1,5 +1,5 @@
 /** The reference interpreter as a device: the same call, the meaning of the text. */
-import { check, InternalError, Interpreter, profiles } from "../dsl/index.ts";
+import { type Accuracy, check, InternalError, Interpreter, profiles } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
 import type { Program } from "../dsl/tensor/ir.ts";
@@ -24,8 +24,8 @@ export function programOf(a: Artifact): Program {
 export function rememberProgram(a: Artifact, p: Program): void {
   programs.set(a, a.exact ? exactProgram(desugar(p)) : p);
 }
-/** An interpreter on the arguments of a call, with the accuracy of a target ("ideal" for none). */
-export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpreter {
+/** An interpreter on the arguments of a call, with the accuracy of a target ("ideal" for none), or one of its own. */
+export function interpreterFor(call: PreparedCall, profile: string | Accuracy = "ideal"): Interpreter {
   const { artifact, values, tensors } = call;
   const program = programOf(artifact);
   const inputs = Object.fromEntries(
@@ -38,7 +38,11 @@ export function interpreterFor(call: PreparedCall, profile = "ideal"): Interpret
       return [[p.name, { shape: t.shape, values: (flat: number) => readElement(p.elem, data, position(flat)) }]];
     }),
   );
-  return new Interpreter(program, { dims: values, scalars: values, tensors: inputs }, profiles[profile]);
+  return new Interpreter(
+    program,
+    { dims: values, scalars: values, tensors: inputs },
+    typeof profile === "string" ? profiles[profile] : profile,
+  );
 }
 
 export class ReferenceDevice implements Device {

@@ -85,6 +85,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   if (name === "random" || name === "uniform" || name === "normal")
     return call(`weft_${name}`, args.length === 2 ? [a, atom("0u"), b] : args);
   if ((name === "min" || name === "max" || name === "abs") && !float) return call(name, args);
+  if (name === "bit_length") return infixText("sub", [atom("32"), call("__clz", [a])])!;
   const f = math[name];
   if (f) return name === "rsqrt" && elem === "f64" ? call("rsqrt", args) : call(elem === "f64" ? f.slice(0, -1) : f, args);
   return unsupported(name, elem, "cuda");

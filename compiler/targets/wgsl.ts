@@ -49,6 +49,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
   if (name === "select") return call("select", [c, b, a]);
   if (name === "bitcast") return call(`bitcast<${types[elem]}>`, [a]);
   if (name === "to_f32" || name === "to_i32" || name === "to_u32") return call(types[elem]!, [a]);
+  if (name === "bit_length") return infixText("sub", [atom("32"), call("countLeadingZeros", [a])])!;
   if (name === "isfinite" || functions[name])
     return call(
       functions[name]!,

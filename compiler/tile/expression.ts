@@ -236,9 +236,8 @@ export class Lowering {
   private bisect(table: string, arg: Value, last: Value): Value {
     const b = this.builder;
     const top = b.map("max", [last, this.int(0)], "i32");
-    // floor(log2(last + 1)) + 2 halvings, one more than needed: each keeps lo <= r <= hi.
-    const size = b.map("to_f32", [b.map("add", [top, this.int(1)], "i32")], "f32");
-    const halvings = b.map("add", [b.map("to_i32", [b.map("log2", [size], "f32")], "i32"), this.int(2)], "i32");
+    // Each halving keeps lo <= r <= hi and leaves at most half of the top + 1 candidates, rounded up.
+    const halvings = b.map("bit_length", [top], "i32");
     const [lo] = b.loop("halving", this.int(0), halvings, 1, [this.int(0), top], b.axes(arg), (_i, [low, high]) => {
       const middle = b.map("truncdiv", [b.map("add", [b.map("add", [low!, high!], "i32"), this.int(1)], "i32"), this.int(2)], "i32");
       const start = b.load(table, "i32", middle, undefined, this.ordered.has(table));

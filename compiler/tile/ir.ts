@@ -27,7 +27,7 @@ type NarrowFloat = "f16" | "bf16" | "f8e4m3" | "f8e5m2";
 /**
  * Scalar operations of the language, and those that only lowering makes: `round`, `chop` (toward zero) and `stochastic` give the nearest
  * value of a narrow format as f32; `encode` and `decode` go between f32 and its bits in a u32; `truncdiv` and `truncmod` are division of
- * integers known to be natural.
+ * integers known to be natural, and `bit_length` the number of binary digits of one (0 has none).
  */
 export type MapOp =
   | ScalarOp
@@ -35,7 +35,8 @@ export type MapOp =
   | "bitcast"
   | `${"round" | "chop" | "stochastic" | "encode" | "decode"}_${NarrowFloat}`
   | "truncdiv"
-  | "truncmod";
+  | "truncmod"
+  | "bit_length";
 
 /** How values combine in a reduction: a tuple with a tuple. */
 export type Combine =

@@ -15,6 +15,8 @@ export interface Accuracy {
   readonly name: string;
   /** Relative error of + - * in f32. */
   readonly unit: number;
+  /** Division and square root are correctly rounded, for every operand; otherwise a divisor beyond 2^126 or below 2^-126 has no bound. */
+  readonly correctlyRounded: boolean;
   /** Relative error of a / b. */
   readonly divide: number;
   /** True where a driver may regroup a chain of + and -. */
@@ -24,6 +26,8 @@ export interface Accuracy {
   /** Magnitude below which an f16 that is read may become 0. */
   readonly flushHalf: number;
   readonly functions: Partial<Record<Op, ErrorRule>>;
+  /** The depth bound: no sum or product is a longer chain of operations than this. Default: as long as it has terms. */
+  readonly depth?: number;
 }
 
 const relative =
@@ -31,11 +35,21 @@ const relative =
   (_x, _e, z) =>
     k * ulp * z;
 /** The value itself, no error: what the language means. */
-export const ideal: Accuracy = { name: "ideal", unit: 0, divide: 0, regroups: false, flush: 0, flushHalf: 0, functions: {} };
+export const ideal: Accuracy = {
+  name: "ideal",
+  unit: 0,
+  correctlyRounded: true,
+  divide: 0,
+  regroups: false,
+  flush: 0,
+  flushHalf: 0,
+  functions: {},
+};
 
 export const cuda: Accuracy = {
   name: "cuda",
   unit: 2 ** -24,
+  correctlyRounded: true,
   divide: 2 ** -24,
   regroups: false,
   flush: 0,
@@ -65,6 +79,7 @@ const wgslTrig: ErrorRule = (x, e) => (Math.abs(x) + e <= Math.PI ? 2 ** -11 : N
 export const wgsl: Accuracy = {
   name: "wgsl",
   unit: 2 ** -23,
+  correctlyRounded: false,
   divide: 2.5 * ulp,
   regroups: true,
   flush: 2 ** -126,
@@ -99,4 +114,10 @@ export const wgsl: Accuracy = {
   },
 };
 
-export const profiles: Readonly<Record<string, Accuracy>> = { ideal, cuda, wgsl };
+/**
+ * WGSL as every desktop driver known does it: + - * round to nearest, and operations stay in the order of the text. Tests use it once a
+ * probe has confirmed it of the adapter at hand.
+ */
+export const wgslNearest: Accuracy = { ...wgsl, name: "wgsl rne", unit: 2 ** -24, regroups: false };
+
+export const profiles: Readonly<Record<string, Accuracy>> = { ideal, cuda, wgsl, "wgsl rne": wgslNearest };

@@ -4,7 +4,6 @@
  */
 import { InternalError, invariant } from "../diagnostics.ts";
 import { desugar } from "../tensor/desugar.ts";
-import { freeIndices } from "../tensor/expr.ts";
 import type { Axis, Define, Expr, Monoid, Program, Statement } from "../tensor/ir.ts";
 import { formats, roundStochastic, roundTo, stepAt } from "../tensor/narrow.ts";
 import { type Compute, type ElemType, storage } from "../tensor/types.ts";
@@ -14,6 +13,7 @@ import { compileReduce } from "./reduce.ts";
 import { compileOp } from "./scalar.ts";
 import { type Evaluate, hole, state } from "./state.ts";
 import { compileNewAxis, compileWrite, runFold } from "./statements.ts";
+import { compileSweep } from "./sweep.ts";
 
 /** A tensor as plain numbers, row-major; integers and bools (0, 1) are exact. */
 export interface Values {
@@ -58,6 +58,8 @@ export class Interpreter {
   private readonly slots = new Map<string, number>();
   private frameSize = 0;
   private readonly pinned = new Map<number, number>();
+  /** The admissible results of open selections, by tensor: where an element is an index that an argmax, argmin or topk gave. */
+  private readonly selections = new Map<string, (flat: number) => readonly number[] | undefined>();
   /** Told of every combine of a user's monoid: the values on which its laws matter. */
   onCombine: ((m: Monoid, x: Tuple, y: Tuple) => void) | undefined;
 
@@ -93,6 +95,13 @@ export class Interpreter {
     state.undefined = false;
     state.open = false;
     return element;
+  }
+  /** All admissible results of an open element that is itself a selection; undefined where they are not known one by one. */
+  choicesAt(name: string, flat: number): readonly number[] | undefined {
+    return this.selections.get(name)?.(flat);
+  }
+  setSelection(name: string, choices: (flat: number) => readonly number[] | undefined): void {
+    this.selections.set(name, choices);
   }
   shapeOf(name: string): readonly number[] {
     const source = this.sources.get(name);
@@ -172,7 +181,16 @@ export class Interpreter {
   }
   private define(d: Define): void {
     const shape = this.extents(d.axes);
-    this.setSource(d.name, this.lazy(shape, d.axes, this.definition(d)));
+    if (d.value.kind !== "reduce" || (d.value.op !== "argmax" && d.value.op !== "argmin")) {
+      this.setSource(d.name, this.lazy(shape, d.axes, this.definition(d)));
+      return;
+    }
+    const sets = new Map<number, readonly number[]>();
+    const keep = (flat: number): void => {
+      if (state.open && state.choices) sets.set(flat, state.choices);
+    };
+    this.setSource(d.name, this.lazy(shape, d.axes, this.definition(d), keep));
+    this.setSelection(d.name, (flat) => sets.get(flat));
   }
   /** The value of a definition at the indices in the frame, rounded as it is stored; a hole outside its domain. */
   definition(d: { readonly axes: readonly Axis[]; readonly where?: Expr; readonly storage?: ElemType; readonly value: Expr }): Evaluate {
@@ -202,7 +220,7 @@ export class Interpreter {
     };
   }
   /** A tensor that computes an element when it is first asked for. */
-  lazy(shape: readonly number[], axes: readonly Axis[], evaluate: Evaluate): Source {
+  lazy(shape: readonly number[], axes: readonly Axis[], evaluate: Evaluate, computed?: (flat: number) => void): Source {
     const strides = stridesOf(shape);
     const memo = new Memo(sizeOf(shape));
     const slots = axes.map((a) => this.slot(a.name));
@@ -222,6 +240,7 @@ export class Interpreter {
         }
         const v = evaluate(frame);
         memo.set(flat, v);
+        computed?.(flat);
         state.open ||= openBefore;
         return v;
       },
@@ -350,7 +369,7 @@ export class Interpreter {
       case "reduce":
         return compileReduce(this, e);
       case "sweep":
-        return this.sweep(e);
+        return compileSweep(this, e);
       case "segment": {
         const table = this.source(e.table);
         const arg = this.compile(e.arg);
@@ -453,80 +472,6 @@ export class Interpreter {
       }
       state.error = Math.max(ex, Math.abs(x - y) + state.error);
       return x;
-    };
-  }
-  /** Prefix sums and combines: a whole row at once, kept for the other points of the row. */
-  private sweep(e: Extract<Expr, { kind: "sweep" }>): Evaluate {
-    invariant(e.op !== "softmax", "softmax is desugared before it is run");
-    const over = e.over[0];
-    invariant(over && e.over.length === 1, `${e.op} sweeps one index`);
-    const slot = this.slot(over.name);
-    const held = [...freeIndices(e)].filter((n) => n !== over.name).map((n) => this.slot(n));
-    const inside = this.inside([over], e.where);
-    const bodies = e.bodies.map((b) => this.compile(b));
-    const extent = this.compile(over.extent);
-    const rows = new Map<string, { values: Float64Array; errors: Float64Array; defined: Uint8Array; open: boolean }>();
-    const u = e.type === "f32" ? this.accuracy.unit : 0;
-    const combine = e.monoid ? this.combine(e.monoid) : undefined;
-    const run = (f: Float64Array) => {
-      const n = extent(f);
-      const row = { values: new Float64Array(n), errors: new Float64Array(n), defined: new Uint8Array(n), open: false };
-      const at = f[slot]!;
-      let sum = 0;
-      let magnitude = 0;
-      let inherited = 0;
-      let count = 0;
-      let tuple: { values: number[]; errors: number[] } | undefined;
-      for (let step = 0; step < n; step++) {
-        const j = e.reverse ? n - 1 - step : step;
-        f[slot] = j;
-        if (inside && (!inside(f) || state.undefined)) {
-          state.undefined = false;
-          continue;
-        }
-        const values: number[] = [];
-        const errors: number[] = [];
-        for (const b of bodies) {
-          values.push(b(f));
-          errors.push(state.error);
-          if (state.undefined) break;
-        }
-        if (state.undefined) {
-          state.undefined = false;
-          continue;
-        }
-        row.defined[j] = 1;
-        count++;
-        if (combine) {
-          tuple = tuple === undefined ? { values, errors } : combine(tuple, { values, errors });
-          row.values[j] = tuple.values[e.component]!;
-          row.errors[j] = tuple.errors[e.component]!;
-        } else {
-          sum += values[0]!;
-          if (e.type === "i32") sum |= 0;
-          if (e.type === "u32") sum >>>= 0;
-          inherited += errors[0]!;
-          magnitude += Math.abs(values[0]!) + errors[0]!;
-          row.values[j] = sum;
-          row.errors[j] = inherited + (count > 1 ? ((count - 1) * u * magnitude) / (1 - count * u) : 0);
-        }
-      }
-      row.open = state.open;
-      f[slot] = at;
-      return row;
-    };
-    return (f) => {
-      const key = held.map((h) => f[h]).join();
-      let row = rows.get(key);
-      if (row === undefined) {
-        row = run(f);
-        rows.set(key, row);
-      }
-      const j = f[slot]!;
-      if (!row.defined[j]) return hole();
-      state.open ||= row.open;
-      state.error = row.errors[j]!;
-      return row.values[j]!;
     };
   }
   identity(m: Monoid): Tuple {

@@ -53,11 +53,12 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
   const bodies = e.bodies.map((b) => machine.compile(b));
   const body = bodies[0]!;
   const u = e.type === "f32" ? machine.accuracy.unit : 0;
+  const longest = machine.accuracy.depth ?? Number.POSITIVE_INFINITY;
   switch (e.op) {
     case "sum":
-      return sum(each, body, e, u);
+      return sum(each, body, e, u, longest);
     case "prod":
-      return prod(each, body, e, u);
+      return prod(each, body, e, u, longest);
     case "max":
     case "min": {
       const sign = e.op === "max" ? 1 : -1;
@@ -92,6 +93,9 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
         let rivalAt = -1;
         let second = Number.NEGATIVE_INFINITY;
         let bestError = 0;
+        const before = state.open;
+        state.open = false;
+        const seen: { at: number; low: number; top: number }[] = [];
         each(f, () => {
           const x = sign * body(f);
           if (state.undefined) {
@@ -99,6 +103,7 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
             return;
           }
           const top = x + state.error;
+          seen.push({ at: f[slot]!, low: x - state.error, top });
           if (top > rival) {
             second = rival;
             rival = top;
@@ -113,7 +118,11 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
         });
         if (at < 0) return hole();
         const other = rivalAt === at ? second : rival;
-        if (bestError > 0 || other > best) if (other >= best - bestError && other > Number.NEGATIVE_INFINITY) state.open = true;
+        const close = (bestError > 0 || other > best) && other >= best - bestError && other > Number.NEGATIVE_INFINITY;
+        // Every index whose upper end reaches the largest lower end; unknown where an element itself hangs on a decision.
+        const least = close ? seen.reduce((m, s) => Math.max(m, s.low), Number.NEGATIVE_INFINITY) : 0;
+        state.choices = close && !state.open ? seen.filter((s) => s.top >= least).map((s) => s.at) : undefined;
+        state.open ||= before || close;
         state.error = 0;
         return at;
       };
@@ -122,19 +131,26 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
     case "any": {
       const stop = e.op === "any" ? 1 : 0;
       return (f) => {
+        // Three-valued: one sure element decides, whatever the open ones are.
+        const before = state.open;
         let result = 1 - stop;
+        let doubt = false;
+        let sure = false;
         each(f, () => {
+          state.open = false;
           const x = body(f);
+          const open = state.open;
           if (state.undefined) {
             state.undefined = false;
+            doubt ||= open;
             return;
           }
-          if (x === stop) {
-            result = stop;
-            return true;
-          }
-          return false;
+          if (x === stop) result = stop;
+          sure = x === stop && !open;
+          doubt ||= open;
+          return sure;
         });
+        state.open = before || (doubt && !sure);
         state.error = 0;
         return result;
       };
@@ -171,8 +187,8 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
   }
 }
 
-/** gamma_(n-1) times the sum of magnitudes, or 0 where every partial sum is a float in any order. */
-function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number): Evaluate {
+/** gamma_h times the sum of magnitudes, h = n - 1 or the depth of a plan, or 0 where every partial sum is a float in any order. */
+function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number, longest: number): Evaluate {
   const wrap = e.type === "i32" ? (x: number) => x | 0 : e.type === "u32" ? (x: number) => x >>> 0 : undefined;
   return (f) => {
     let total = 0;
@@ -199,7 +215,7 @@ function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: num
       return total;
     }
     const exact = inherited === 0 && grid && magnitude * 1024 <= 2 ** 24;
-    const h = Math.max(0, count - 1);
+    const h = Math.min(Math.max(0, count - 1), longest);
     state.error = exact
       ? 0
       : h * u >= 1
@@ -208,7 +224,7 @@ function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: num
     return total;
   };
 }
-function prod(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number): Evaluate {
+function prod(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number, longest: number): Evaluate {
   return (f) => {
     let total = 1;
     let relative = 1;
@@ -232,7 +248,7 @@ function prod(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: nu
       }
       return false;
     });
-    const h = Math.max(0, count - 1);
+    const h = Math.min(Math.max(0, count - 1), longest);
     if (u === 0) state.error = Math.abs(total) * (relative - 1);
     else if (zero && range < 126) state.error = 0;
     else state.error = range >= 126 ? Number.POSITIVE_INFINITY : Math.abs(total) * (relative * (1 + (h * u) / (1 - h * u)) - 1);

@@ -118,7 +118,7 @@ function compileFloat(
       const ex = state.error;
       const z = one.f(x);
       const inherited = one.inherited(x, ex);
-      const exactRoot = e.op === "sqrt" && ex === 0 && Math.fround(z) === z && z * z === x && accuracy.name !== "wgsl";
+      const exactRoot = e.op === "sqrt" && ex === 0 && Math.fround(z) === z && z * z === x && accuracy.correctlyRounded;
       return settle(z, inherited, rule && !exactRoot ? rule(x, ex, Math.abs(z) + inherited) : 0, accuracy, type);
     };
   }
@@ -165,8 +165,8 @@ function compileFloat(
           return z;
         }
         const inherited = eb > 0 && eb >= Math.abs(b) ? Number.POSITIVE_INFINITY : (ea + Math.abs(z) * eb) / (Math.abs(b) - eb);
-        const exact = inherited === 0 && accuracy.name !== "wgsl" && Math.fround(z) === z && z * b === a;
-        const inRange = accuracy.name !== "wgsl" || (Math.abs(b) >= 2 ** -126 && Math.abs(b) <= 2 ** 126);
+        const exact = inherited === 0 && accuracy.correctlyRounded && Math.fround(z) === z && z * b === a;
+        const inRange = accuracy.correctlyRounded || (Math.abs(b) >= 2 ** -126 && Math.abs(b) <= 2 ** 126);
         const rounding = type === "f64" || exact ? 0 : inRange ? accuracy.divide * (Math.abs(z) + inherited) : Number.POSITIVE_INFINITY;
         return settle(z, inherited, rounding, accuracy, type);
       });

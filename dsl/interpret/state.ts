@@ -9,6 +9,8 @@ export const state = {
   undefined: false,
   /** A decision on floats lay within its bounds: either result is admissible. */
   open: false,
+  /** Where the last argmax or argmin was open: the indices that are admissible. */
+  choices: undefined as readonly number[] | undefined,
 };
 /** Evaluates at the indices and vars held in the frame. */
 export type Evaluate = (frame: Float64Array) => number;

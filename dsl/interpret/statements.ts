@@ -22,9 +22,16 @@ export function compileNewAxis(machine: Interpreter, s: NewAxis): void {
   const each = iterate(machine, s.over, s.where);
   const body = s.body ? machine.compile(s.body) : undefined;
   const count = s.count ? machine.compile(s.count)(machine.frame()) : sizeOf(machine.extents(s.over));
-  const rows = new Map<number, { list: Found[]; open: boolean }>();
+  interface Row {
+    readonly list: readonly Found[];
+    /** An element itself hung on a decision. */
+    readonly open: boolean;
+    /** topk: the indices admissible at each rank. */
+    readonly choices?: readonly (readonly number[])[];
+  }
+  const rows = new Map<number, Row>();
   /** The chosen elements of one row, best first (topk) or in order (compact). */
-  const row = (at: number): { list: Found[]; open: boolean } => {
+  const row = (at: number): Row => {
     const old = rows.get(at);
     if (old) return old;
     const before = state.open;
@@ -45,8 +52,7 @@ export function compileNewAxis(machine: Interpreter, s: NewAxis): void {
       all.push({ index: f[slot]!, value, error: body ? state.error : 0 });
       return false;
     });
-    const list = s.kind === "topk" ? best(all, count) : all;
-    const result = { list, open: state.open };
+    const result: Row = { ...(s.kind === "topk" ? best(all, count) : { list: all }), open: state.open };
     state.open = before;
     rows.set(at, result);
     return result;
@@ -60,8 +66,8 @@ export function compileNewAxis(machine: Interpreter, s: NewAxis): void {
       shape,
       strides: stridesOf(shape),
       at: (flat) => {
-        const { list, open } = row(Math.floor(flat / width));
-        state.open ||= open;
+        const { list, open, choices } = row(Math.floor(flat / width));
+        state.open ||= open || (k === 1 && (choices?.[flat % width]?.length ?? 1) > 1);
         state.error = 0;
         if (single) return list.length;
         const found = list[flat % width];
@@ -71,6 +77,11 @@ export function compileNewAxis(machine: Interpreter, s: NewAxis): void {
       },
     };
     machine.setSource(r.name, s.kind === "topk" && k === 0 ? rounded(machine, source, r) : source);
+    if (s.kind === "topk" && k === 1)
+      machine.setSelection(r.name, (flat) => {
+        const { open, choices } = row(Math.floor(flat / width));
+        return open ? undefined : choices?.[flat % width];
+      });
   });
 }
 /** The stored values of a result whose output type is narrower than what was computed. */
@@ -86,20 +97,31 @@ function rounded(machine: Interpreter, source: Source, r: NewAxis["results"][num
     },
   };
 }
-/** The k largest, ties to the lower index, NaN last; open where the order is within the bounds. */
-function best(all: readonly Found[], k: number): Found[] {
+/**
+ * The k largest, ties to the lower index, NaN last. A value of rank r lies between the r-th largest lower end and the r-th largest upper
+ * end; an index is admissible there if at most r others are surely larger, and at least r may be.
+ */
+function best(all: readonly Found[], k: number): { list: Found[]; choices?: number[][] } {
   const nan = (x: number) => Number.isNaN(x);
   const sorted = [...all].sort((a, b) =>
     nan(a.value) || nan(b.value)
       ? Number(nan(a.value)) - Number(nan(b.value)) || a.index - b.index
       : b.value - a.value || a.index - b.index,
   );
-  const top = sorted.slice(0, k);
-  for (let i = 0; i < top.length; i++) {
-    const next = sorted[i + 1];
-    if (next && next.error + top[i]!.error > 0 && top[i]!.value - next.value <= next.error + top[i]!.error) state.open = true;
-  }
-  return top;
+  const list = sorted.slice(0, k);
+  if (all.every((x) => x.error === 0)) return { list };
+  const ends = (sign: number): number[] => all.map((x) => x.value + sign * x.error).sort((a, b) => b - a);
+  const [low, high] = [ends(-1), ends(1)];
+  const choices = list.map((_, r) =>
+    all
+      .filter((x) => {
+        const above = all.filter((y) => y !== x && y.value - y.error > x.value + x.error).length;
+        const maybe = all.filter((y) => y !== x && y.value + y.error >= x.value - x.error).length;
+        return above <= r && maybe >= r;
+      })
+      .map((x) => x.index),
+  );
+  return { list: list.map((x, r) => ({ ...x, error: Math.max(high[r]! - x.value, x.value - low[r]!) })), choices };
 }
 
 /** A stable counting sort of the tuples by key; tuples whose key is undefined are dropped. */

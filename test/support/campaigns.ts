@@ -8,7 +8,7 @@ import { type Campaign, type CampaignResult, campaign } from "../../verify/rando
 /** `WEFT_SEED` draws other programs; a seed is printed with every result. */
 export const seed = Number(process.env["WEFT_SEED"] ?? 1);
 /** `WEFT_CASES` multiplies the number of cases: 1 is all of them, and `npm test` takes a share that leaves time for the rest. */
-const scale = Number(process.env["WEFT_CASES"] ?? 0.15);
+export const scale = Number(process.env["WEFT_CASES"] ?? 0.15);
 
 export async function runCampaign(name: string, c: Omit<Campaign, "seed"> & { readonly shard?: number }): Promise<CampaignResult> {
   const cases = Math.max(1, Math.round(c.cases * scale));

@@ -52,6 +52,7 @@ static inline unsigned __float2uint_rz(float x) { return weft_to_unsigned(x); }
 static inline int __double2int_rz(double x) { return weft_to_int(x); }
 static inline unsigned __double2uint_rz(double x) { return weft_to_unsigned(x); }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return unsigned((uint64_t(a) * b) >> 32); }
+static inline int __clz(int x) { return x == 0 ? 32 : __builtin_clz(unsigned(x)); }
 static inline float rsqrtf(float x) { return 1.0f / sqrtf(x); }
 static inline double rsqrt(double x) { return 1.0 / sqrt(x); }
 template <class T>

@@ -1,0 +1,353 @@
+/**
+ * A thread kernel under bound arithmetic: every value with what its own order of operations may have added to it. What the schedule does,
+ * partial sums, trees, repairs, needs no theory here: each operation has a local rule, those of the reference (dsl/interpret).
+ *
+ * Two readings. `worst`: a bound that every admissible evaluation of this loop nest keeps. `spread`: the root of the sum of squares of the
+ * effects of single roundings, for the statistical tests; it takes roundings as reaching a value on one path each.
+ */
+
+import { scalarFn } from "../../compiler/scalar.ts";
+import type { Expr, Stmt, ThreadKernel } from "../../compiler/thread/ir.ts";
+import type { Memory } from "../../compiler/thread/simulate.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import type { Accuracy } from "../../dsl/interpret/accuracy.ts";
+import { compileOp } from "../../dsl/interpret/scalar.ts";
+import { type Evaluate, state } from "../../dsl/interpret/state.ts";
+import type { Op } from "../../dsl/tensor/ir.ts";
+import { type FloatFormat, formats, roundStochastic, roundTo } from "../../dsl/tensor/narrow.ts";
+import type { Storage } from "../../dsl/tensor/types.ts";
+import { evaluateSize } from "../../runtime/abi.ts";
+
+/** A unit of memory: value, bound on the error (of what its fields decode to, where it holds bits), longest chain of additions behind it. */
+export interface Cells {
+  readonly values: Float64Array;
+  readonly errors: Float64Array;
+  readonly chains: Int32Array;
+}
+export type BoundMemory = ReadonlyMap<string, Cells>;
+export const cells = (n: number): Cells => ({ values: new Float64Array(n), errors: new Float64Array(n), chains: new Int32Array(n) });
+/** Cells that hold what memory holds, exactly. */
+export const exactCells = (data: NonNullable<ReturnType<Memory["get"]>>): Cells => ({
+  ...cells(data.length),
+  values: Float64Array.from(data),
+});
+
+export type Reading = "worst" | "spread";
+/** Runs a launch; `memory` holds what it computes. An element whose value hangs on a decision within its bounds gets an infinite error. */
+export function runBounds(
+  kernel: ThreadKernel,
+  memory: BoundMemory,
+  values: Readonly<Record<string, number>>,
+  accuracy: Accuracy,
+  reading: Reading,
+): void {
+  new BoundRun(kernel, memory, values, accuracy, reading).run();
+}
+
+const open = Number.POSITIVE_INFINITY;
+/** What else is known of the operands of the operation at hand: their largest error, for exact types, and their longest chain. */
+const operands = { error: 0, chain: 0 };
+/** Longest chain of additions and multiplications behind the value just computed. */
+let chain = 0;
+/** The thread has taken a branch that rounding decided: nothing it writes from then on is bounded. */
+let astray = false;
+
+/** Operations on bits that only move fields: an error of what a field decodes to goes with it. */
+const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
+
+class BoundRun {
+  private readonly kernel: ThreadKernel;
+  private readonly memory: BoundMemory;
+  private readonly values: Readonly<Record<string, number>>;
+  private readonly accuracy: Accuracy;
+  private readonly reading: Reading;
+  /** Three numbers a name: value, error, chain. */
+  private readonly slots = new Map<string, number>();
+  private shared = new Map<string, Cells>();
+
+  constructor(kernel: ThreadKernel, memory: BoundMemory, values: Readonly<Record<string, number>>, accuracy: Accuracy, reading: Reading) {
+    this.kernel = kernel;
+    this.memory = memory;
+    this.values = values;
+    this.accuracy = accuracy;
+    this.reading = reading;
+  }
+  run(): void {
+    const { kernel } = this;
+    const phases: ((f: Float64Array) => void)[][] = [[]];
+    for (const s of kernel.body) {
+      if (s.kind === "barrier") phases.push([]);
+      else phases.at(-1)!.push(this.statement(s));
+    }
+    const [thread, block] = [this.slot(" thread"), this.slot(" block")];
+    const blocks = evaluateSize(kernel.blocks, this.values);
+    for (let b = 0; b < blocks; b++) {
+      this.shared = new Map(kernel.shared.map((a) => [a.name, cells(a.count)]));
+      const strays = new Uint8Array(kernel.threads);
+      const frames = Array.from({ length: kernel.threads }, (_, t) => {
+        const f = new Float64Array(this.slots.size * 3);
+        f[thread] = t;
+        f[block] = b;
+        return f;
+      });
+      for (const phase of phases)
+        frames.forEach((f, t) => {
+          astray = strays[t] === 1;
+          for (const run of phase) run(f);
+          strays[t] = Number(astray);
+        });
+    }
+  }
+  private slot(name: string): number {
+    let s = this.slots.get(name);
+    if (s === undefined) {
+      s = this.slots.size * 3;
+      this.slots.set(name, s);
+    }
+    return s;
+  }
+
+  private statement(s: Stmt): (f: Float64Array) => void {
+    switch (s.kind) {
+      case "let":
+      case "var":
+      case "assign": {
+        const value = this.expr(s.value);
+        const slot = this.slot(s.name);
+        return (f) => {
+          f[slot] = value(f);
+          f[slot + 1] = state.error;
+          f[slot + 2] = chain;
+        };
+      }
+      case "for": {
+        const [from, to] = [this.decided(s.from), this.decided(s.to)];
+        const slot = this.slot(s.name);
+        const body = s.body.map((x) => this.statement(x));
+        return (f) => {
+          for (let i = from(f); i < to(f); i += s.step) {
+            f[slot] = i;
+            f[slot + 1] = f[slot + 2] = 0;
+            for (const run of body) run(f);
+          }
+        };
+      }
+      case "if": {
+        const test = this.decided(s.test);
+        const body = s.then.map((x) => this.statement(x));
+        return (f) => {
+          if (test(f)) for (const run of body) run(f);
+        };
+      }
+      case "store":
+      case "share": {
+        const at = this.decided(s.at);
+        const value = this.expr(s.value);
+        const find = s.kind === "store" ? () => this.memory.get(s.buffer)! : () => this.shared.get(s.array)!;
+        return (f) => {
+          const i = at(f);
+          const c = find();
+          c.values[i] = value(f);
+          c.errors[i] = astray ? open : state.error;
+          c.chains[i] = chain;
+        };
+      }
+      case "merge": {
+        const [at, mask] = [this.decided(s.at), this.decided(s.mask)];
+        const bits = this.expr(s.bits);
+        const c = this.memory.get(s.buffer)!;
+        return (f) => {
+          const i = at(f);
+          const m = mask(f) >>> 0;
+          c.values[i] = ((c.values[i]! & ~m) | (bits(f) & m)) >>> 0;
+          c.errors[i] = astray ? open : Math.max(c.errors[i]!, state.error);
+          c.chains[i] = Math.max(c.chains[i]!, chain);
+        };
+      }
+      case "barrier":
+        throw new InternalError("a barrier inside a loop or a condition");
+      case "comment":
+        return () => undefined;
+      default:
+        return s satisfies never;
+    }
+  }
+  /** A value that control or an address hangs on. */
+  private decided(e: Expr): Evaluate {
+    const value = this.expr(e);
+    return (f) => {
+      const v = value(f);
+      if (state.error > 0) astray = true;
+      return v;
+    };
+  }
+
+  private expr(e: Expr): Evaluate {
+    switch (e.kind) {
+      case "const":
+      case "uniform": {
+        const v = e.kind === "const" ? Number(e.value) : this.values[e.name];
+        invariant(v !== undefined, "a uniform has a value");
+        const held = e.elem === "f32" ? Math.fround(v) : v;
+        return () => {
+          state.error = chain = 0;
+          return held;
+        };
+      }
+      case "name":
+      case "thread":
+      case "block": {
+        const slot = this.slot(e.kind === "name" ? e.name : ` ${e.kind}`);
+        return (f) => {
+          state.error = f[slot + 1]!;
+          chain = f[slot + 2]!;
+          return f[slot]!;
+        };
+      }
+      case "load":
+      case "shared": {
+        const guard = e.kind === "load" && e.guard ? this.expr(e.guard) : undefined;
+        const at = this.expr(e.at);
+        const find = e.kind === "load" ? () => this.memory.get(e.buffer)! : () => this.shared.get(e.array)!;
+        return (f) => {
+          const holds = guard ? guard(f) : 1;
+          const doubt = guard ? state.error : 0;
+          if (!holds) {
+            state.error = doubt > 0 ? open : 0;
+            chain = 0;
+            return 0;
+          }
+          const i = at(f);
+          const c = find();
+          const lost = doubt + state.error > 0 || i < 0 || i >= c.values.length;
+          state.error = lost ? open : c.errors[i]!;
+          chain = lost ? 0 : c.chains[i]!;
+          return lost ? 0 : c.values[i]!;
+        };
+      }
+      case "op":
+        return this.op(e);
+      default:
+        return e satisfies never;
+    }
+  }
+  private op(e: Extract<Expr, { kind: "op" }>): Evaluate {
+    const own = e.args.map((a) => this.expr(a));
+    const args = own.map(
+      (a): Evaluate =>
+        (f) => {
+          const v = a(f);
+          if (chain > operands.chain) operands.chain = chain;
+          if (state.error > operands.error) operands.error = state.error;
+          return v;
+        },
+    );
+    const rule = this.rule(e, args);
+    const longer = e.op === "add" || e.op === "sub" || e.op === "mul" ? 1 : 0;
+    const floats = e.elem === "f32" || e.elem === "f64";
+    const settled = e.op === "select" || e.op.startsWith("encode_") || e.op === "land" || e.op === "lor" || e.op === "lnot";
+    const moved = moves.has(e.op);
+    return (f) => {
+      const { error, chain: before } = operands;
+      operands.error = operands.chain = 0;
+      const v = rule(f);
+      if (!floats && !settled) state.error = state.open ? open : operands.error > 0 ? (moved ? operands.error : open) : 0;
+      state.open = false;
+      chain = operands.chain + longer;
+      operands.error = error;
+      operands.chain = before;
+      return v;
+    };
+  }
+  private rule(e: Extract<Expr, { kind: "op" }>, args: readonly Evaluate[]): Evaluate {
+    const [a, b, c] = args as [Evaluate, Evaluate, Evaluate];
+    const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(e.op);
+    if (narrow) return this.narrow(narrow[1]!, formats[narrow[2] as Storage]!, narrow[0] as typeof e.op, args);
+    const float = e.elem === "f32" || e.elem === "f64";
+    if (e.op === "select")
+      return (f) => {
+        const holds = a(f);
+        const doubt = state.error > 0;
+        const x = b(f);
+        const ex = state.error;
+        const y = c(f);
+        const ey = state.error;
+        const [v, ev, w, ew] = holds ? [x, ex, y, ey] : [y, ey, x, ex];
+        state.error = !doubt ? ev : float ? Math.max(ev, Math.abs(v - w) + ew) : v === w ? Math.max(ev, ew) : open;
+        return v;
+      };
+    if (e.op === "land" || e.op === "lor") {
+      const stop = e.op === "lor" ? 1 : 0;
+      return (f) => {
+        const x = a(f);
+        const ex = state.error;
+        const y = b(f);
+        const ey = state.error;
+        state.error = (x === stop && ex === 0) || (y === stop && ey === 0) ? 0 : Math.max(ex, ey);
+        return (x !== 0) === (stop === 1) ? x : y;
+      };
+    }
+    if (e.op === "lnot") return (f) => (a(f) === 0 ? 1 : 0);
+    if (e.op === "bitcast" || e.op === "truncdiv" || e.op === "truncmod" || e.op === "bit_length") {
+      const g = scalarFn(e.op, e.elem, e.args[0]!.elem, args.length);
+      return (f) => {
+        const v = g(a(f), b ? b(f) : 0, 0);
+        if (float) state.error = operands.error > 0 ? open : 0;
+        return v;
+      };
+    }
+    if (this.reading === "spread" && float) {
+      const z = spreadRule(e.op, this.accuracy.unit, args);
+      if (z) return z;
+    }
+    const typed = { kind: "op", op: e.op as Op, type: e.elem, args: e.args.map((x) => ({ type: x.elem })) };
+    return compileOp(typed as unknown as Parameters<typeof compileOp>[0], args, this.accuracy, () => ({ signs: [], terms: [] }));
+  }
+  /** Between an f32 and a narrow format. The error of bits is that of what they decode to. */
+  private narrow(how: string, format: FloatFormat, op: Extract<Expr, { kind: "op" }>["op"], [a, r]: readonly Evaluate[]): Evaluate {
+    const g = scalarFn(op, "f32", "f32", 2);
+    if (how === "decode")
+      return (f) => {
+        const bits = a!(f);
+        return g(bits, 0, 0);
+      };
+    const round = (x: number, bits: number): number =>
+      how === "stochastic" ? roundStochastic(format, x, bits) : roundTo(format, x, how === "chop" ? "toward_zero" : "nearest");
+    const half = 2 ** -(format.mantissaBits + 1);
+    return (f) => {
+      const x = a!(f);
+      const e = state.error;
+      const bits = r ? r(f) : 0;
+      const y = round(x, bits);
+      state.error =
+        this.reading === "spread"
+          ? Math.hypot(e, y === x ? 0 : half * Math.abs(y))
+          : e === 0
+            ? 0
+            : Number.isFinite(e) && Number.isFinite(x)
+              ? Math.max(round(x + e, bits) - y, y - round(x - e, bits))
+              : open;
+      return how === "encode" ? g(x, 0, 0) : y;
+    };
+  }
+}
+
+/** Errors as independent: their squares add. Other operations keep their own rule, which is no smaller. */
+function spreadRule(op: string, u: number, [a, b]: readonly Evaluate[]): Evaluate | undefined {
+  const settle = (z: number, ea: number, eb: number): number => {
+    state.error = Math.hypot(ea, eb, Math.fround(z) === z && ea === 0 && eb === 0 ? 0 : u * Math.abs(z));
+    return z;
+  };
+  const rule =
+    (combine: (x: number, ex: number, y: number, ey: number) => number): Evaluate =>
+    (f) => {
+      const x = a!(f);
+      const ex = state.error;
+      const y = b!(f);
+      return combine(x, ex, y, state.error);
+    };
+  if (op === "add" || op === "sub") return rule((x, ex, y, ey) => settle(op === "add" ? x + y : x - y, ex, ey));
+  if (op === "mul") return rule((x, ex, y, ey) => settle(x * y, Math.abs(y) * ex, Math.abs(x) * ey));
+  if (op === "div") return rule((x, ex, y, ey) => settle(x / y, ex / Math.abs(y), Math.abs(x / y / y) * ey));
+  return undefined;
+}
