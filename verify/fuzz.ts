@@ -6,6 +6,7 @@ import type { Program } from "../dsl/tensor/ir.ts";
 import { visitStatement } from "../dsl/tensor/program.ts";
 import { type PreparedCall, prepare } from "../runtime/call.ts";
 import { agree, type Disagreement, describe } from "./agree.ts";
+import { planBounds, withPlan } from "./bounds/call.ts";
 import { generate, seeded } from "./generate.ts";
 import { brokenLaws } from "./laws.ts";
 import type { Level } from "./levels.ts";
@@ -49,6 +50,8 @@ export interface FuzzReport {
   readonly void: number;
   /** Largest error over its bound. */
   readonly errorOverBound: number;
+  /** The same against the bound of the schedule's own order of operations, on the runs that were held against it. */
+  readonly planErrorOverBound: number;
   readonly ok: boolean;
   readonly failure?: FuzzFailure;
 }
@@ -140,7 +143,7 @@ async function one(
   plans: readonly { level: Level; plan: Plan }[],
   options: FuzzOptions,
 ): Promise<FuzzReport | undefined> {
-  const tally = { runs: 0, compared: 0, open: 0, void: 0, errorOverBound: 0 };
+  const tally = { runs: 0, compared: 0, open: 0, void: 0, errorOverBound: 0, planErrorOverBound: 0 };
   const head = { kernel: instance.kernel, instance: instance.name, schedule: label, target: target.name, device: target.device };
   const floats = new Map<Level, Compiled>();
   const exact = new Map<Level, Compiled>();
@@ -184,6 +187,13 @@ async function one(
         const a = agree(prepared, result, machine, { sample: 2000, random });
         const [bad] = a.disagreements;
         if (bad) return failed(`${level.name} ${level.target}: ${describe(bad)}`, bad);
+        // The plan's own bound costs as much as the run itself, so not every run pays it.
+        if (level.plan && compiled === floats && seed % 4 === 0) {
+          const planned = agree(prepared, result, withPlan(machine, planBounds(own, call(own), level.plan)), { sample: 2000, random });
+          const [worse] = planned.disagreements;
+          if (worse) return failed(`${level.name} ${level.target}, plan bound: ${describe(worse)}`, worse);
+          if (count) tally.planErrorOverBound = Math.max(tally.planErrorOverBound, planned.errorOverBound);
+        }
         if (!count) continue;
         tally.compared += a.compared;
         tally.open += a.open;

@@ -3,6 +3,7 @@ import type { Compiled } from "../compiler/index.ts";
 import { type Fault, type Memory, simulate } from "../compiler/thread/simulate.ts";
 import { interpretLaunch, type TileMemory } from "../compiler/tile/interpret.ts";
 import { launchesOf } from "../compiler/tile/ir.ts";
+import { type Accuracy, profiles } from "../dsl/index.ts";
 import { type Storage, storage } from "../dsl/tensor/types.ts";
 import { evaluateSize, type SizeExpr, type TensorParam, unroll } from "../runtime/abi.ts";
 import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
@@ -12,6 +13,8 @@ import { readElement, writeElement } from "./convert.ts";
 export interface Level {
   readonly name: string;
   readonly target: "cuda" | "wgsl";
+  /** The accuracy under which it evaluates in the plan's own order; undefined where only the promise holds. */
+  readonly plan?: Accuracy | undefined;
   readonly run: (compiled: Compiled, call: PreparedCall) => Promise<{ result: CallResult; faults: readonly string[] }>;
 }
 export const tileLevel = (target: Level["target"]): Level => ({
@@ -22,15 +25,17 @@ export const tileLevel = (target: Level["target"]): Level => ({
 export const threadLevel = (target: Level["target"]): Level => ({
   name: "thread",
   target,
+  plan: profiles[target === "wgsl" ? "wgsl rne" : target],
   run: async (c, call) => {
     const { result, faults } = runThreads(c, call);
     return { result, faults: faults.map((f) => f.text) };
   },
 });
 /** A device as a level. */
-export const deviceLevel = (name: string, target: Level["target"], device: Pick<Device, "run">): Level => ({
+export const deviceLevel = (name: string, target: Level["target"], device: Pick<Device, "run">, plan?: Accuracy): Level => ({
   name,
   target,
+  plan,
   run: async (_, call) => ({ result: await device.run(call), faults: [] }),
 });
 

@@ -1,6 +1,8 @@
 /** Where kernels can be fuzzed, by name. */
+import { profiles } from "../dsl/index.ts";
 import { openCuda } from "../runtime/cuda/index.ts";
 import { openWebGpu } from "../runtime/webgpu/node.ts";
+import { roundsToNearest } from "./bounds/probe.ts";
 import { CpuCudaDevice } from "./cuda-cpu/device.ts";
 import { deviceLevel, type Level, threadLevel, tileLevel } from "./levels.ts";
 import { ReferenceDevice } from "./reference-device.ts";
@@ -44,6 +46,7 @@ export async function openTarget(name: FuzzTarget): Promise<OpenTarget> {
       const level: Level = {
         name,
         target: "cuda",
+        plan: profiles["cuda"],
         // First to last, last to first, shuffled: each run another order.
         run: (_, call) => device.watch(call, order++ % 3 === 2 ? order : order % 3),
       };
@@ -51,10 +54,11 @@ export async function openTarget(name: FuzzTarget): Promise<OpenTarget> {
     }
     default: {
       const device = name === "wgsl" ? await openWebGpu() : await openCuda();
+      const plan = name === "cuda" ? profiles["cuda"] : (await roundsToNearest(device)) ? profiles["wgsl rne"] : undefined;
       return {
         name,
         device: device.name,
-        levels: [deviceLevel(name, name, device)],
+        levels: [deviceLevel(name, name, device, plan)],
         [Symbol.asyncDispose]: () => device[Symbol.asyncDispose](),
       };
     }

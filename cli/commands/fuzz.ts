@@ -81,16 +81,32 @@ function replay(r: FuzzReport, file: string, args: FuzzArguments): string {
 function say(r: FuzzReport, file: string, args: FuzzArguments): void {
   const { kernel, instance, schedule, target, runs, ok, failure } = r;
   if (args.json) {
-    const { device, compared, open, errorOverBound } = r;
+    const { device, compared, open, errorOverBound, planErrorOverBound } = r;
     const wrong = failure ? { dims: failure.dims, detail: failure.detail, ...failure.element, replay: replay(r, file, args) } : {};
     console.log(
-      JSON.stringify({ kernel, instance, schedule, target, device, runs, compared, open, void: r.void, errorOverBound, ok, ...wrong }),
+      JSON.stringify({
+        kernel,
+        instance,
+        schedule,
+        target,
+        device,
+        runs,
+        compared,
+        open,
+        void: r.void,
+        errorOverBound,
+        planErrorOverBound,
+        ok,
+        ...wrong,
+      }),
     );
     return;
   }
   const name = `${pc.bold(kernel)}${instance ? ` (${instance})` : ""}, ${schedule} schedule, on ${target}`;
   if (ok) {
-    const ratio = r.errorOverBound > 0 ? `, bound at least ${(1 / r.errorOverBound).toPrecision(3)} times the error` : "";
+    const room = (x: number): string => (1 / x).toPrecision(3);
+    const plan = r.planErrorOverBound > 0 ? `, the plan's ${room(r.planErrorOverBound)}` : "";
+    const ratio = r.errorOverBound > 0 ? `, bound at least ${room(r.errorOverBound)} times the error${plan}` : "";
     console.log(
       `${pc.green("ok")}   ${name}: ${runs} runs, ${r.compared} elements${ratio}${r.open ? `, ${r.open} open` : ""}${r.void ? `, ${r.void} without a bound` : ""}`,
     );

@@ -34,6 +34,13 @@ const relative =
   (k: number): ErrorRule =>
   (_x, _e, z) =>
     k * ulp * z;
+/** A rule of several roundings, whose products the sum of single ones leaves out: each is below 2^-15, and there are few. */
+const composed =
+  (rule: ErrorRule): ErrorRule =>
+  (x, e, z, y) =>
+    rule(x, e, z, y) * (1 + 2 ** -12);
+/** The share of exp(x) in 1 + exp(x). */
+const sigmoid = (x: number): number => 1 / (1 + Math.exp(-x));
 /** The value itself, no error: what the language means. */
 export const ideal: Accuracy = {
   name: "ideal",
@@ -68,8 +75,8 @@ export const cuda: Accuracy = {
     cos: relative(2.5),
     erf: relative(2.5),
     pow: relative(4.5),
-    // 1 / (1 + exp(-x)): exp, one addition, one division, each relative to a value of at most twice the result's inverse.
-    sigmoid: relative(2.5 + 0.5 + 0.5 + 0.5),
+    // 1 / (1 + exp(-x))
+    sigmoid: composed((x, e, z) => (2.5 * sigmoid(e - x) + 0.5 + 0.5) * ulp * z),
   },
 };
 
@@ -90,23 +97,23 @@ export const wgsl: Accuracy = {
     exp: (x, e, z) => wgslExp(x, e) * ulp * z,
     exp2: (x, e, z) => wgslExp(x, e) * ulp * z,
     // exp(x) - 1
-    expm1: (x, e, z) => wgslExp(x, e) * ulp * (z + 1) + ulp * z,
+    expm1: composed((x, e, z) => wgslExp(x, e) * ulp * Math.exp(x + e) + ulp * z),
     log: wgslLog,
     log2: wgslLog,
     // log(1 + x): the rounding of 1 + x moves the argument by one ulp of it.
-    log1p: (x, e, z) => wgslLog(1 + x, e + ulp * (1 + Math.abs(x)), z) + ulp * 1.0000003,
+    log1p: composed((x, e, z) => wgslLog(1 + x, e + ulp * (1 + Math.abs(x)), z) + ulp),
     // sign(x) * (1 - 2 / (exp(2 |x|) + 1)), |x| cut at 20
-    tanh: (x, e) => {
+    tanh: composed((x, e) => {
       const y = Math.min(2 * Math.abs(x) + 2 * e, 40);
       return (1 - Math.tanh(Math.max(y / 2 - e, 0))) * (wgslExp(y, 0) + 5) * ulp + 2 * ulp;
-    },
-    sigmoid: (x, e, z) => (wgslExp(x, e) + 5) * ulp * z,
+    }),
+    sigmoid: composed((x, e, z) => (wgslExp(x, e) * sigmoid(e - x) + 1 + 2.5) * ulp * z),
     // exp2(y * log2(x))
-    pow: (x, e, z, y = 1) => {
+    pow: composed((x, e, z, y = 1) => {
       const exponent = Math.abs(y * Math.log2(Math.abs(x) || 1));
       const inner = Math.abs(y) * wgslLog(Math.abs(x), e, Math.abs(Math.log2(Math.abs(x) || 1))) + ulp * exponent;
       return z * (Math.expm1(Math.LN2 * inner) + wgslExp(exponent, inner) * ulp);
-    },
+    }),
     sin: wgslTrig,
     cos: wgslTrig,
     // Abramowitz and Stegun 7.1.26: 1.5e-7, then a polynomial of degree 5 with coefficients that sum to 4.5 in magnitude, times exp(-x^2).

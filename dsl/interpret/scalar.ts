@@ -49,10 +49,10 @@ const unary: Partial<Record<Op, { readonly f: (x: number) => number; readonly in
     inherited: (x, e) => (e === 0 ? 0 : e >= x ? Number.POSITIVE_INFINITY : 1 / Math.sqrt(x - e) - 1 / Math.sqrt(x)),
   },
   tanh: { f: Math.tanh, inherited: (x, e) => e * (1 - Math.tanh(Math.max(Math.abs(x) - e, 0)) ** 2) },
-  sigmoid: { f: (x) => 1 / (1 + Math.exp(-x)), inherited: (_x, e) => e / 4 },
+  sigmoid: { f: (x) => 1 / (1 + Math.exp(-x)), inherited: (x, e) => e / (2 + 2 * Math.cosh(Math.max(Math.abs(x) - e, 0))) },
   sin: { f: Math.sin, inherited: (_x, e) => e },
   cos: { f: Math.cos, inherited: (_x, e) => e },
-  erf: { f: erf, inherited: (_x, e) => 1.13 * e },
+  erf: { f: erf, inherited: (x, e) => (2 / Math.sqrt(Math.PI)) * Math.exp(-(Math.max(Math.abs(x) - e, 0) ** 2)) * e },
 };
 const steps: Partial<Record<Op, (x: number) => number>> = {
   floor: Math.floor,
@@ -213,12 +213,16 @@ function compileFloat(
       const rule = accuracy.functions.pow;
       return pair(fa, fb, (x, ex, y, ey) => {
         const z = x ** y;
+        // Monotone in each operand: the extremes are at the corners, of the value and of what the rule makes of it.
+        const corners = [-ex, ex].flatMap((dx) => [-ey, ey].map((dy) => [x + dx, y + dy] as const));
         let inherited = 0;
         if (ex > 0 || ey > 0) {
           if (ex >= Math.abs(x)) inherited = Number.POSITIVE_INFINITY;
-          else for (const dx of [-ex, ex]) for (const dy of [-ey, ey]) inherited = Math.max(inherited, Math.abs((x + dx) ** (y + dy) - z));
+          else for (const [p, q] of corners) inherited = Math.max(inherited, Math.abs(p ** q - z));
         }
-        return settle(z, inherited, rule && type === "f32" && x !== 0 ? rule(x, ex, Math.abs(z) + inherited, y) : 0, accuracy, type);
+        const rounding =
+          rule && type === "f32" && x !== 0 ? Math.max(...corners.map(([p, q]) => rule(p, 0, Math.abs(z) + inherited, q))) : 0;
+        return settle(z, inherited, rounding, accuracy, type);
       });
     }
     case "uniform":

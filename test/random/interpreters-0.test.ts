@@ -1,13 +1,12 @@
 /** Random programs under random schedules: tile level and threads, against the reference and against what the generator says they mean. */
 import { expect, test } from "vitest";
-import { threadLevel, tileLevel } from "../../verify/levels.ts";
-import { runCampaign } from "../support/campaigns.ts";
+import { interpreters, runCampaign } from "../support/campaigns.ts";
 
 test("random programs on the interpreters, part 0", async () => {
   const { compared } = await runCampaign("interpreters 0", {
     cases: 5000,
     shard: 0,
-    levels: (k) => (k % 2 === 0 ? [tileLevel("wgsl"), threadLevel("wgsl")] : [tileLevel("cuda"), threadLevel("cuda")]),
+    levels: interpreters,
   });
   expect(compared).toBeGreaterThan(0);
 }, 1_200_000);

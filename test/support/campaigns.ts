@@ -3,12 +3,19 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { expect } from "vitest";
+import { type Level, threadLevel, tileLevel } from "../../verify/levels.ts";
 import { type Campaign, type CampaignResult, campaign } from "../../verify/random/campaign.ts";
 
 /** `WEFT_SEED` draws other programs; a seed is printed with every result. */
 export const seed = Number(process.env["WEFT_SEED"] ?? 1);
 /** `WEFT_CASES` multiplies the number of cases: 1 is all of them, and `npm test` takes a share that leaves time for the rest. */
 export const scale = Number(process.env["WEFT_CASES"] ?? 0.15);
+
+/** The two interpreters of one target, the targets in turn; every third case is held against the bound of its own plan too. */
+export function interpreters(k: number): readonly Level[] {
+  const target = k % 2 === 0 ? "wgsl" : "cuda";
+  return [tileLevel(target), { ...threadLevel(target), ...(k % 3 === 0 ? {} : { plan: undefined }) }];
+}
 
 export async function runCampaign(name: string, c: Omit<Campaign, "seed"> & { readonly shard?: number }): Promise<CampaignResult> {
   const cases = Math.max(1, Math.round(c.cases * scale));

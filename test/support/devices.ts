@@ -6,7 +6,7 @@ import { compilerVersion } from "../../verify/cuda-cpu/build.ts";
 
 const required = new Set((process.env["WEFT_REQUIRE"] ?? "").split(",").filter(Boolean));
 
-function missing(what: string, why: string): undefined {
+export function missing(what: string, why: string): undefined {
   if (required.has(what)) throw new Error(`WEFT_REQUIRE names ${what}, and there is none: ${why}`);
   console.warn(`SKIPPED: no ${what} here (${why})`);
   return undefined;

@@ -16,12 +16,11 @@ const text = `kernel probe[N](a: f32[N], b: f32[N], c: f32[N]) -> (added: f32[N]
 export async function roundsToNearest(device: Device): Promise<boolean> {
   const random = seeded(20);
   const n = 4096;
-  const draw = (): Float32Array<ArrayBuffer> => Float32Array.from({ length: n }, () => (random() * 2 - 1) * 2 ** Math.floor(random() * 41 - 20));
+  const draw = (): Float32Array<ArrayBuffer> =>
+    Float32Array.from({ length: n }, () => (random() * 2 - 1) * 2 ** Math.floor(random() * 41 - 20));
   const [a, b, c] = [draw(), draw(), draw()];
   const { artifact } = compile(check(text).instances[0]!, text, { target: "wgsl" });
-  const { outputs } = await device.run(
-    prepare(artifact, { a: tensor("f32", [n], a), b: tensor("f32", [n], b), c: tensor("f32", [n], c) }),
-  );
+  const { outputs } = await device.run(prepare(artifact, { a: tensor("f32", [n], a), b: tensor("f32", [n], b), c: tensor("f32", [n], c) }));
   const add = (x: number, y: number): number => Math.fround(x + y);
   const expected: Record<string, (k: number) => number> = {
     added: (k) => add(a[k]!, b[k]!),

@@ -4,6 +4,7 @@ import { type CheckedInstance, check, type TargetName } from "../../dsl/index.ts
 import type { TensorParam } from "../../runtime/abi.ts";
 import { type Arguments, type PreparedCall, prepare } from "../../runtime/call.ts";
 import { agree, describe, unflatten } from "../agree.ts";
+import { planBounds, withPlan } from "../bounds/call.ts";
 import { readElement } from "../convert.ts";
 import { generate, seeded } from "../generate.ts";
 import type { Level } from "../levels.ts";
@@ -96,6 +97,13 @@ export async function checkCase(c: Case, on: readonly Level[]): Promise<Outcome>
         if (a.disagreements.length > 0) return wrong(`${at}: ${describe(a.disagreements[0]!)}`);
         compared += a.compared;
         undecided += a.open + a.void;
+        if (mode === "exact" || !level.plan) continue;
+        const planned = agree(
+          call,
+          result,
+          withPlan(machine, planBounds(own, prepare(own.artifact, structuredClone(args), { dims }), level.plan)),
+        );
+        if (planned.disagreements.length > 0) return wrong(`${at}, plan bound: ${describe(planned.disagreements[0]!)}`);
       }
   } catch (e) {
     return failure(c.text, e);

@@ -77,7 +77,8 @@ const right = (t: readonly number[]): number => Math.fround(s * f32(t));
 const dropped: Evaluation = (t) => Math.fround(s * f32(t.slice(1)));
 const narrowSum: Evaluation = (t) => Math.fround(s * t.reduce((x, y) => f16(x + y), 0));
 const scaleOff: Evaluation = (t) => Math.fround(s * (1 + 2 ** -10) * f32(t));
-const partials: Evaluation = (t) => Math.fround(s * [0, 1, 2, 3].reduce((x, q) => x + bf16(f32(t.slice((q * t.length) / 4, ((q + 1) * t.length) / 4))), 0));
+const partials: Evaluation = (t) =>
+  Math.fround(s * [0, 1, 2, 3].reduce((x, q) => x + bf16(f32(t.slice((q * t.length) / 4, ((q + 1) * t.length) / 4))), 0));
 
 describe.each(["cuda", "wgsl"] as const)("promise, %s", (target) => {
   const p = new Product(64, target);

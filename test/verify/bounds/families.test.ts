@@ -5,10 +5,10 @@
 import fs from "node:fs";
 import { afterAll, describe, expect, test } from "vitest";
 import { type Compiled, compile, variantsOf } from "../../../compiler/index.ts";
-import { check, profiles } from "../../../dsl/index.ts";
+import { type Accuracy, check, profiles } from "../../../dsl/index.ts";
 import { library } from "../../../kernels/index.ts";
 import { prepare } from "../../../runtime/index.ts";
-import { agree, describe as text } from "../../../verify/agree.ts";
+import { agree, type Oracle, describe as text } from "../../../verify/agree.ts";
 import { planBounds, withPlan } from "../../../verify/bounds/call.ts";
 import { roundsToNearest } from "../../../verify/bounds/probe.ts";
 import { CpuCudaDevice } from "../../../verify/cuda-cpu/device.ts";
@@ -23,13 +23,12 @@ const compiler = await gxx();
 const rounding = gpu ? await roundsToNearest(gpu) : false;
 const emulator = new CpuCudaDevice();
 afterAll(async () => gpu?.[Symbol.asyncDispose]());
-/** With the profile under which the plan's own order is bounded; undefined where only the promise holds. */
-const levels: { level: Level; plan: string | undefined }[] = [
-  { level: tileLevel("cuda"), plan: undefined },
-  { level: threadLevel("cuda"), plan: "cuda" },
-  { level: threadLevel("wgsl"), plan: "wgsl rne" },
-  ...(gpu ? [{ level: deviceLevel("wgsl", "wgsl", gpu), plan: rounding ? "wgsl rne" : undefined }] : []),
-  ...(compiler ? [{ level: { name: "cuda-cpu", target: "cuda" as const, run: (_: unknown, call: Parameters<Level["run"]>[1]) => emulator.watch(call) }, plan: "cuda" }] : []),
+const levels: Level[] = [
+  tileLevel("cuda"),
+  threadLevel("cuda"),
+  threadLevel("wgsl"),
+  ...(gpu ? [deviceLevel("wgsl", "wgsl", gpu, rounding ? profiles["wgsl rne"] : undefined)] : []),
+  ...(compiler ? [deviceLevel("cuda-cpu", "cuda", emulator, profiles["cuda"])] : []),
 ];
 // An element here costs more than one of a random program: the share of `npm test` is the smaller for it.
 const wanted = Math.ceil(100_000 * scale ** 2);
@@ -54,14 +53,15 @@ describe.each(Object.entries(library))("%s", (family, file) => {
       const { i, of } = compiled[run % compiled.length]!;
       const made = generate(of.get("cuda")!.artifact, seeded(1000 + run), { sizes: [1, 2, 3, 5, 9, 17, 33, 65], most: 12_000 });
       if (made === undefined) continue;
-      const plans = new Map<string, ReturnType<typeof withPlan>>();
-      for (const [k, { level, plan }] of levels.entries()) {
+      const plans = new Map<Accuracy, Oracle>();
+      for (const [k, level] of levels.entries()) {
+        const { plan } = level;
         const t = tally[k]!;
         if (t.compared >= wanted) continue;
         const own = of.get(level.target)!;
         const call = prepare(own.artifact, structuredClone(made.args), { dims: made.dims, checkData: true });
         const promise = interpreterFor(call, level.target);
-        if (plan !== undefined && !plans.has(plan)) plans.set(plan, withPlan(promise, planBounds(own, call, profiles[plan]!)));
+        if (plan !== undefined && !plans.has(plan)) plans.set(plan, withPlan(promise, planBounds(own, call, plan)));
         const { result, faults } = await level.run(own, call);
         const at = `${level.name} ${level.target} ${i.name} ${JSON.stringify(made.dims)}`;
         expect(faults, at).toEqual([]);
@@ -73,15 +73,18 @@ describe.each(Object.entries(library))("%s", (family, file) => {
         t.worst = Math.max(t.worst, a.errorOverBound);
         if (plan === undefined) continue;
         const b = agree(call, result, plans.get(plan)!);
-        expect(b.disagreements.map((d) => `plan: ${text(d)}`), at).toEqual([]);
+        expect(
+          b.disagreements.map((d) => `plan: ${text(d)}`),
+          at,
+        ).toEqual([]);
         t.worstPlan = Math.max(t.worstPlan, b.errorOverBound);
       }
     }
-    levels.forEach(({ level, plan }, k) => {
+    levels.forEach((level, k) => {
       const t = tally[k]!;
       const over = (x: number): string => (x === 0 ? "no error" : (1 / x).toPrecision(3));
       console.log(
-        `bounds ${family} ${level.name} ${level.target}: ${t.compared} elements, ${t.open} open, ${t.void} void; least bound over error: promise ${over(t.worst)}${plan ? `, plan ${over(t.worstPlan)}` : ""}`,
+        `bounds ${family} ${level.name} ${level.target}: ${t.compared} elements, ${t.open} open, ${t.void} void; least bound over error: promise ${over(t.worst)}${level.plan ? `, plan ${over(t.worstPlan)}` : ""}`,
       );
       // Data on which many decisions are open test nothing.
       expect(t.open).toBeLessThan(0.01 * t.compared + 1);

@@ -1,0 +1,48 @@
+/** The kernel families and the regressions in a real browser, through the same runtime: over the exact algebra, then over floats. */
+import fs from "node:fs";
+import path from "node:path";
+import { fileURLToPath } from "node:url";
+import { afterAll, describe, expect, test } from "vitest";
+import { compile, variantsOf } from "../../compiler/index.ts";
+import { check } from "../../dsl/index.ts";
+import { library } from "../../kernels/index.ts";
+import { prepare } from "../../runtime/index.ts";
+import { agree, describe as text } from "../../verify/agree.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
+import { browserPage } from "../support/browser.ts";
+
+const page = await browserPage();
+afterAll(async () => page?.[Symbol.asyncDispose]());
+const regressions = fileURLToPath(new URL("../regressions/", import.meta.url));
+const sources = [
+  ...Object.entries(library),
+  ...fs
+    .readdirSync(regressions)
+    .filter((f) => f.endsWith(".weft"))
+    .map((f) => [f, path.join(regressions, f)] as const),
+];
+describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
+  test.each(sources)("%s", async (_, file) => {
+    const source = fs.readFileSync(file, "utf8");
+    const checked = check(source);
+    for (const i of checked.instances)
+      for (const { schedule, label } of variantsOf(checked, i.kernel, "wgsl"))
+        for (const exact of [true, false]) {
+          const { artifact } = compile(i, source, { target: "wgsl", schedule, exact });
+          const random = seeded(4);
+          let compared = 0;
+          for (let run = 0; run < 2 || (compared === 0 && run < 30); run++) {
+            const made = generate(artifact, random, { sizes: [1, 2, 3, 5, 9, 17, 33], most: 6000, style: exact ? "bits" : "plain" });
+            expect(made, "arguments that meet the preconditions").toBeDefined();
+            const call = prepare(artifact, structuredClone(made!.args), { dims: made!.dims });
+            const machine = interpreterFor(call, "wgsl");
+            const result = await page!.run(artifact, made!.args, made!.dims);
+            const a = agree(call, result, machine);
+            expect(a.disagreements.map(text), `${i.kernel} ${i.name} ${label} ${JSON.stringify(made!.dims)}`).toEqual([]);
+            compared += a.compared;
+          }
+          expect(compared, `${i.kernel} ${i.name}`).toBeGreaterThan(0);
+        }
+  });
+});
