@@ -42,13 +42,16 @@ export async function openTarget(name: FuzzTarget): Promise<OpenTarget> {
       };
     case "cuda-cpu": {
       const device = new CpuCudaDevice();
-      let order = 0;
+      let runs = 0;
       const level: Level = {
         name,
         target: "cuda",
         plan: profiles["cuda"],
-        // First to last, last to first, shuffled: each run another order.
-        run: (_, call) => device.watch(call, order++ % 3 === 2 ? order : order % 3),
+        // Both layouts of shared memory; first to last, last to first, shuffled: each run another.
+        run: (_, call) => {
+          const mode = runs++ % 6;
+          return device.watch(call, mode < 4 ? mode : runs);
+        },
       };
       return { name, device: device.name, levels: [level], [Symbol.asyncDispose]: () => device[Symbol.asyncDispose]() };
     }

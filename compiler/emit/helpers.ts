@@ -153,9 +153,12 @@ const c = (name: string, params: string, result: string, body: string): string =
 };
 export const cudaHelpers: readonly Helper[] = [
   {
+    name: "WEFT_SHARED",
+    text: "#ifndef WEFT_SHARED\n// Each shared array of a kernel is a part of the one that the launch gives a size.\nextern __shared__ __align__(16) unsigned char weft_shared[];\n#define WEFT_SHARED(type, name, count, offset) type* const name = reinterpret_cast<type*>(weft_shared + (offset))\n#endif",
+  },
+  {
     name: "weft_half_to_float",
-    // Another compiler of C++ brings a function of this name with it.
-    text: '#ifdef __CUDACC__\nstatic __device__ __forceinline__ float weft_half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }\n#endif',
+    text: '#ifndef WEFT_ON_CPU\nstatic __device__ __forceinline__ float weft_half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }\n#endif',
   },
   {
     name: "weft_relaxed_load",

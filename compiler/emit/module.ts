@@ -2,11 +2,12 @@
 import type { BufferBinding, LaunchAbi, UniformAbi } from "../../runtime/abi.ts";
 import { unitType } from "../targets/cuda.ts";
 import type { Target } from "../targets/target.ts";
-import { bytesOf, type ThreadKernel } from "../thread/ir.ts";
+import { placeShared, type ThreadKernel } from "../thread/ir.ts";
 import { emitBody, sizeText } from "./emit.ts";
 import { exactCuda, exactWgsl } from "./exact.ts";
 import { cudaFrame, wgslFrame } from "./frames.ts";
 import { cudaHelpers, neededHelpers, wgslHelpers } from "./helpers.ts";
+import { intrinsics } from "./intrinsics.ts";
 
 export interface EmittedModule {
   readonly source: string;
@@ -29,7 +30,7 @@ export function emitModule(
       entry: k.name,
       grid: k.blocks,
       threads: k.threads,
-      sharedBytes: k.shared.reduce((n, s) => n + s.count * bytesOf(s.elem), 0),
+      sharedBytes: placeShared(k.shared).bytes,
       buffers: bindings[i]!,
     }),
   );
@@ -94,7 +95,7 @@ function wgslModule(
     const shared = k.shared.map((s) => {
       const name = kernels.length > 1 ? `${k.name}_${s.name}` : s.name;
       body = body.replace(new RegExp(`\\b${s.name}\\[`, "g"), `${name}[`);
-      return target.sharedArray(name, s.elem, s.count);
+      return target.sharedArray(name, s.elem, s.count, 0);
     });
     return { name: k.name, shared, threads: k.threads, blocks: sizeText(k.blocks, target), body };
   });
@@ -109,6 +110,10 @@ function wgslModule(
   return { source, bindings };
 }
 
+function sharedLines(k: ThreadKernel, target: Target): string[] {
+  const { offsets } = placeShared(k.shared);
+  return k.shared.map((s, j) => target.sharedArray(s.name, s.elem, s.count, offsets[j]!));
+}
 function cudaModule(
   title: string,
   kernels: readonly ThreadKernel[],
@@ -123,7 +128,7 @@ function cudaModule(
       ...k.buffers.map((b) => `${b.access === "read" ? "const " : ""}${unitType(b.unit)}* __restrict__ ${b.name}`),
       ...uniforms.map((u) => `${types[u.type]} ${u.name}`),
     ].join(", "),
-    shared: k.shared.map((s) => target.sharedArray(s.name, s.elem, s.count)),
+    shared: sharedLines(k, target),
     threads: k.threads,
     // Only what is used: an unused variable is a warning.
     places: [
@@ -132,7 +137,8 @@ function cudaModule(
     ].flatMap(([name, from]) => (new RegExp(`\\b${name}\\b`).test(texts[i]!) ? [`const int ${name} = ${from}.x;`] : [])),
     body: texts[i]!,
   }));
-  const helpers = neededHelpers(texts.join("\n"), [...cudaHelpers, ...exactCuda]);
+  const used = [...texts, ...entries.flatMap((e) => e.shared)].join("\n");
+  const helpers = neededHelpers(used, [...cudaHelpers, ...exactCuda, ...intrinsics]);
   const source = cudaFrame({ title, helpers: helpers.map((h) => h.text), entries });
   return { source, bindings: kernels.map((k) => k.buffers.map((b, j) => ({ name: b.name, access: access(b), binding: j }))) };
 }

@@ -38,6 +38,8 @@ const math: Partial<Record<MapOp, string>> = {
   min: "fminf",
   max: "fmaxf",
 };
+/** Not `int(x)`: in brackets, C++ reads `(int(unsigned(x[n])))` as a type. */
+const cast = (type: string, a: Text): Text => atom(`(${type})${a.level === tight ? a.text : `(${a.text})`}`);
 function literal(value: number | boolean, elem: Elem): string {
   if (typeof value === "boolean") return String(value);
   if (elem === "i32") return value === -(2 ** 31) ? "(-2147483647 - 1)" : String(value);
@@ -70,14 +72,14 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
         ? call("__uint_as_float", [a])
         : from === "f32"
           ? call(elem === "i32" ? "__float_as_int" : "__float_as_uint", [a])
-          : call(elem === "i32" ? "int" : "unsigned", [a]);
+          : cast(elem === "i32" ? "int" : "unsigned", a);
   if (name === "to_i32" || name === "to_u32")
     return from === "f32"
       ? call(name === "to_i32" ? "__float2int_rz" : "__float2uint_rz", [a])
       : from === "f64"
         ? call(name === "to_i32" ? "__double2int_rz" : "__double2uint_rz", [a])
-        : call(types[elem]!, [a]);
-  if (name === "to_f32" || name === "to_f64") return call(types[elem]!, [a]);
+        : cast(types[elem]!, a);
+  if (name === "to_f32" || name === "to_f64") return cast(types[elem]!, a);
   if (name === "clamp") return float ? op("min", elem, [op("max", elem, [a, b], elem), c], elem) : call("min", [call("max", [a, b]), c]);
   if (name === "sign") return call("weft_sign", [a]);
   if (name === "sigmoid") return call("weft_sigmoid", [a]);
@@ -104,13 +106,13 @@ export const cuda: Target = {
   loop: (name, from, to, step) => `for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
   condition: (test) => `if (${test}) {`,
   barrier: "__syncthreads();",
-  sharedArray: (name, elem, count) => `__shared__ ${elem === "bool" ? "unsigned" : types[elem]} ${name}[${count}];`,
+  sharedArray: (name, elem, count, offset) => `WEFT_SHARED(${elem === "bool" ? "unsigned" : types[elem]}, ${name}, ${count}, ${offset});`,
   unitBits: 8,
   load: (buffer, unit, at, atomic) =>
     atomic
       ? call("weft_relaxed_load", [atom(`&${buffer}[${at.text}]`)])
       : unit === "u8" || unit === "u16"
-        ? call("unsigned", [atom(`${buffer}[${at.text}]`)])
+        ? cast("unsigned", atom(`${buffer}[${at.text}]`))
         : atom(`${buffer}[${at.text}]`),
   store: (buffer, unit, at, value) =>
     `${buffer}[${at.text}] = ${unit === "u8" || unit === "u16" ? `(${units[unit]})(${value.text})` : value.text};`,

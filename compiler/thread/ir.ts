@@ -66,6 +66,16 @@ export function children(e: Expr): readonly Expr[] {
   return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
 }
 export const bytesOf = (elem: Elem): number => (elem === "f64" ? 8 : 4);
+/** Where each shared array begins, and how many bytes they take together; each is aligned for accesses of 16 bytes. */
+export function placeShared(arrays: readonly SharedArray[]): { readonly offsets: readonly number[]; readonly bytes: number } {
+  let bytes = 0;
+  const offsets = arrays.map((a) => {
+    const at = bytes;
+    bytes += Math.ceil((a.count * bytesOf(a.elem)) / 16) * 16;
+    return at;
+  });
+  return { offsets, bytes };
+}
 /** The buffers that statements read or write. */
 export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<string> {
   const expr = (e: Expr): void => {

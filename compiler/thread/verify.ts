@@ -7,11 +7,11 @@
  */
 import { invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
-import { bytesOf, children, type Expr, type Stmt, type ThreadKernel } from "./ir.ts";
+import { children, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 
 export function verifyKernel(k: ThreadKernel, target: Target): void {
   const where = `thread kernel ${k.name}`;
-  const bytes = k.shared.reduce((n, s) => n + s.count * bytesOf(s.elem), 0);
+  const { bytes } = placeShared(k.shared);
   invariant(
     bytes <= target.limits.sharedBytes,
     `${where}: ${bytes} bytes of shared memory, ${target.name} has ${target.limits.sharedBytes}`,

@@ -3,7 +3,7 @@ import { evaluateSize, unroll } from "../abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
-import { type Cuda, loadCuda, notReady } from "./driver.ts";
+import { type Cuda, loadCuda, mostDynamicShared, notReady } from "./driver.ts";
 
 const attribute = { major: 75, minor: 76 } as const;
 
@@ -96,7 +96,8 @@ export class CudaDevice implements Device {
                   : new Int32Array([v]);
           }),
         ];
-        cuda.call("cuLaunchKernel", fn[0], blocks, 1, 1, launch.threads, 1, 1, 0, null, args, null);
+        if (launch.sharedBytes > 48 << 10) cuda.call("cuFuncSetAttribute", fn[0], mostDynamicShared, launch.sharedBytes);
+        cuda.call("cuLaunchKernel", fn[0], blocks, 1, 1, launch.threads, 1, 1, launch.sharedBytes, null, args, null);
       }
       cuda.call("cuEventRecord", events[1], null);
       await this.wait(artifact.kernel, events[1], options.timeoutMs ?? 60_000);

@@ -28,6 +28,7 @@ const driver = {
   cuMemFree: "int cuMemFree_v2(uint64_t)",
   cuMemcpyHtoD: "int cuMemcpyHtoD_v2(uint64_t, const uint8_t *, size_t)",
   cuMemcpyDtoH: "int cuMemcpyDtoH_v2(_Out_ uint8_t *, uint64_t, size_t)",
+  cuFuncSetAttribute: "int cuFuncSetAttribute(void *, int, int)",
   cuLaunchKernel:
     "int cuLaunchKernel(void *, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, unsigned int, void *, void **, void **)",
   cuEventCreate: "int cuEventCreate(_Out_ void **, unsigned int)",
@@ -37,6 +38,8 @@ const driver = {
   cuEventDestroy: "int cuEventDestroy_v2(void *)",
 } as const;
 export type DriverFunction = keyof typeof driver;
+/** CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES: a launch with more than 48 KiB asks for it. */
+export const mostDynamicShared = 8;
 /** CUDA_ERROR_NOT_READY: work is still under way. */
 export const notReady = 600;
 

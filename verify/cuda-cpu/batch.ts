@@ -13,15 +13,15 @@ export class EmulatedBatch {
     this.library = await EmulatedLibrary.build(artifacts);
     this.places = new Map(artifacts.map((a, k) => [a.source, k]));
   }
-  /** Threads first to last, last to first, shuffled: each run another order. */
+  /** Both layouts of shared memory; threads first to last, last to first, shuffled: each run another. */
   readonly level: Level = {
     name: "cuda-cpu",
     target: "cuda",
     run: async ({ artifact }, call) => {
       const place = this.places.get(artifact.source);
       const library = place === undefined ? await EmulatedLibrary.build([artifact]) : this.library!;
-      const order = this.runs++ % 3;
-      return library.run(place ?? 0, call, order === 2 ? this.runs : order);
+      const mode = this.runs++ % 6;
+      return library.run(place ?? 0, call, mode < 4 ? mode : this.runs);
     },
   };
 }

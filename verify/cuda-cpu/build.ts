@@ -31,11 +31,16 @@ export const entriesOf = (steps: readonly StepAbi[]): string[] =>
 /** The name of an entry of the k-th artifact in its library. */
 export const entryName = (k: number, entry: string): string => `w${k}_${entry}`;
 
-let emulator: Promise<string> | undefined;
-async function emulatorObject(dir: string): Promise<string> {
-  const file = path.join(dir, "emulator.o");
-  await run("g++", ["-O2", "-c", "-fPIC", "-std=gnu++17", path.join(here, "emulator.cpp"), "-o", file]);
-  return file;
+const parts = ["emulator", "memory", "warp", "matrix"];
+let emulator: Promise<string[]> | undefined;
+async function emulatorObjects(dir: string): Promise<string[]> {
+  return await Promise.all(
+    parts.map(async (part) => {
+      const file = path.join(dir, `${part}.o`);
+      await run("g++", ["-O2", "-c", "-fPIC", "-std=gnu++17", path.join(here, `${part}.cpp`), "-o", file]);
+      return file;
+    }),
+  );
 }
 let folder: string | undefined;
 function workFolder(): string {
@@ -55,9 +60,9 @@ function workFolder(): string {
 export async function buildLibrary(artifacts: readonly Artifact[]): Promise<string> {
   if ((await compilerVersion()) === undefined) throw new WeftError("R201", "running CUDA text on the CPU needs g++");
   const dir = workFolder();
-  emulator ??= emulatorObject(dir);
-  const object = await emulator;
-  const parts = artifacts.map((a, k) => {
+  emulator ??= emulatorObjects(dir);
+  const objects = await emulator;
+  const kernels = artifacts.map((a, k) => {
     const entries = [...new Set(entriesOf(a.steps))];
     // Kernels of one name come from several artifacts: each has names and a namespace of its own.
     const file = path.join(dir, `${createHash("sha256").update(a.source).digest("hex").slice(0, 16)}.cu`);
@@ -71,13 +76,13 @@ export async function buildLibrary(artifacts: readonly Artifact[]): Promise<stri
       ...entries.map((e) => `WEFT_ENTRY(w${k}, ${entryName(k, e)})`),
     ].join("\n");
   });
-  const text = `#include "emulator.h"\n${parts.join("\n")}\n`;
+  const text = `#include "emulator.h"\n${kernels.join("\n")}\n`;
   const base = path.join(dir, createHash("sha256").update(text).digest("hex").slice(0, 16));
   if (fs.existsSync(`${base}.so`)) return `${base}.so`;
   fs.writeFileSync(`${base}.cpp`, text);
   try {
     await run("g++", [...kernelFlags, `-I${here}`, `${base}.cpp`, "-o", `${base}.o`], { maxBuffer: 2 ** 24 });
-    await run("g++", ["-shared", `${base}.o`, object, "-o", `${base}.so`]);
+    await run("g++", ["-shared", `${base}.o`, ...objects, "-o", `${base}.so`]);
   } catch (e) {
     const said = String((e as { stderr?: string }).stderr ?? e);
     throw new WeftError("R204", `${artifacts[0]!.kernel}: ${said.split("\n").find((l) => l.includes("error")) ?? said.slice(0, 300)}`);

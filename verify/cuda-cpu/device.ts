@@ -5,14 +5,20 @@ import { WeftError } from "../../runtime/errors.ts";
 import type { HostTensor } from "../../runtime/tensor.ts";
 import { buildLibrary, entryName } from "./build.ts";
 
-/** The order in which the threads of a block run between two barriers: first to last, last to first, or shuffled by a seed above 1. */
-export type ThreadOrder = number;
+/**
+ * How a launch runs: an even number lays shared memory out as a device does, so that arrays which share it by mistake do; an odd one gives
+ * each array red zones. Half of it is the order of the threads of a block: first to last, last to first, or shuffled by a seed above 1.
+ */
+export type RunMode = number;
+
+export type MatrixModel = "exact" | "serial" | "hopper" | "ampere";
 
 interface Native {
   readonly allocate: (name: string, data: Uint8Array | null, bytes: number, writable: number, initialised: number) => unknown;
   readonly read: (from: unknown, into: Uint8Array, bytes: number) => void;
   readonly release: () => void;
-  readonly run: (entry: string, args: unknown[], blocks: number, threads: number, order: number) => number;
+  readonly run: (entry: string, args: unknown[], blocks: number, threads: number, shared: number, order: number, spread: number) => number;
+  readonly matrixModel: (model: number) => void;
   readonly faultCount: () => number;
   readonly fault: (k: number) => string;
   readonly clear: () => void;
@@ -45,7 +51,8 @@ export class EmulatedLibrary {
         allocate: fn("void *weft_allocate(const char *, const void *, size_t, int, int)"),
         read: fn("void weft_read(void *, void *, size_t)"),
         release: fn("void weft_release()"),
-        run: fn("int weft_run(const char *, void **, int, int, int)"),
+        run: fn("int weft_run(const char *, void **, int, int, int, int, int)"),
+        matrixModel: fn("void weft_matrix_model(int)"),
         faultCount: fn("int weft_fault_count()"),
         fault: fn("const char *weft_fault(int)"),
         clear: fn("void weft_clear()"),
@@ -54,8 +61,12 @@ export class EmulatedLibrary {
       artifacts,
     );
   }
+  /** How matrix instructions add: in f64 and rounded once, in f32 in order, as Hopper does, as Ampere does. */
+  setMatrixModel(model: MatrixModel): void {
+    this.native.matrixModel(["exact", "serial", "hopper", "ampere"].indexOf(model));
+  }
   /** Runs a call of the k-th artifact; its outputs are written even where there are faults. */
-  run(k: number, call: PreparedCall, order: ThreadOrder = 0): { result: CallResult; faults: string[] } {
+  run(k: number, call: PreparedCall, mode: RunMode = 0): { result: CallResult; faults: string[] } {
     const artifact = this.artifacts[k]!;
     const { native } = this;
     const started = performance.now();
@@ -91,7 +102,8 @@ export class EmulatedLibrary {
                   : Int32Array.of(v);
           }),
         ];
-        if (native.run(entryName(k, launch.entry), args, blocks, launch.threads, order) !== 0)
+        const entry = entryName(k, launch.entry);
+        if (native.run(entry, args, blocks, launch.threads, launch.sharedBytes, mode >> 1, mode & 1) !== 0)
           faults.push(`${launch.entry}: the text has no such kernel`);
         if (native.faultCount() > 0) break;
       }
@@ -123,14 +135,14 @@ export class CpuCudaDevice implements Device {
     if (faults.length > 0) throw new WeftError("R202", faults[0]!);
     return result;
   }
-  async watch(call: PreparedCall, order: ThreadOrder = 0): Promise<{ result: CallResult; faults: string[] }> {
+  async watch(call: PreparedCall, mode: RunMode = 0): Promise<{ result: CallResult; faults: string[] }> {
     const { source } = call.artifact;
     let library = this.built.get(source);
     if (library === undefined) {
       library = EmulatedLibrary.build([call.artifact]);
       this.built.set(source, library);
     }
-    return (await library).run(0, call, order);
+    return (await library).run(0, call, mode);
   }
   async [Symbol.asyncDispose](): Promise<void> {
     this.built.clear();
