@@ -1,0 +1,243 @@
+/**
+ * One kernel for each intrinsic that emitted CUDA may use, on seeded inputs: what the emulator, the PTX executor and recorded bits of a real
+ * device are held to each other with. A warp runs each; lane l reads its words from `x` and writes its words to `y`.
+ */
+
+import { cuda } from "../../compiler/targets/cuda.ts";
+import type { Elem } from "../../compiler/tile/ir.ts";
+import type { Op } from "../../dsl/tensor/ir.ts";
+import { encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
+import { seeded } from "../generate.ts";
+import type { RawKernel } from "./raw.ts";
+
+export interface Probe {
+  readonly name: string;
+  readonly kernel: RawKernel;
+  readonly x: Uint32Array<ArrayBuffer>;
+  /** Words of `y`. */
+  readonly words: number;
+  /** Bits that every device must give; otherwise f32 results that the accuracy table bounds, or a matrix sum that depends on the unit. */
+  readonly exact: boolean;
+  /** Of a function of one float: the operation. */
+  readonly op?: Op;
+}
+const lanes = 32;
+const words = (list: ArrayLike<number>): Uint32Array<ArrayBuffer> => Uint32Array.from(list);
+const floatBits = (list: readonly number[]): Uint32Array<ArrayBuffer> => new Uint32Array(Float32Array.from(list).buffer);
+
+function probe(
+  name: string,
+  x: Uint32Array<ArrayBuffer>,
+  out: number,
+  body: readonly string[],
+  options: Partial<Probe & RawKernel> = {},
+): Probe {
+  return {
+    name,
+    x,
+    words: out * lanes,
+    exact: options.exact ?? true,
+    ...(options.op ? { op: options.op } : {}),
+    kernel: {
+      name: `probe_${name}`,
+      body,
+      threads: lanes,
+      sharedBytes: options.sharedBytes ?? 0,
+      buffers: [
+        { name: "x", role: "in", words: x.length },
+        { name: "y", role: "out", words: out * lanes },
+      ],
+    },
+  };
+}
+/** Words as halves (or bf16) of magnitudes around 1, some zeros and subnormals among them; `whole`: small integers. */
+function narrowWords(count: number, format: "f16" | "bf16", seed: number, whole = false): Uint32Array<ArrayBuffer> {
+  const random = seeded(seed);
+  const f = formats[format]!;
+  const draw = (): number => {
+    const r = random();
+    const v = whole
+      ? Math.floor(random() * 9) - 4
+      : r < 0.03
+        ? 0
+        : r < 0.06
+          ? (random() - 0.5) * 2 ** (1 - f.bias)
+          : (random() * 2 - 1) * 2 ** Math.floor(random() * 8 - 4);
+    return encode(f, roundTo(f, v));
+  };
+  return Uint32Array.from({ length: count }, () => (draw() | (draw() << 16)) >>> 0);
+}
+/** A code of f16; infinities for NaN, whose payload is nobody's promise. */
+const halfCode = (k: number): number => ((k & 0x7c00) === 0x7c00 ? k & 0xfc00 : k & 0xffff);
+const randomWords = (count: number, seed: number): Uint32Array<ArrayBuffer> => {
+  const random = seeded(seed);
+  return Uint32Array.from({ length: count }, () => Math.floor(random() * 2 ** 32));
+};
+/** a 4, b 2, c 4 words to a lane. */
+function multiply(
+  name: string,
+  intrinsic: string,
+  d: "float" | "int",
+  a: Uint32Array<ArrayBuffer>,
+  c: Uint32Array<ArrayBuffer>,
+  exact: boolean,
+): Probe {
+  const x = new Uint32Array(lanes * 10);
+  for (let l = 0; l < lanes; l++) {
+    x.set(a.subarray(l * 6, l * 6 + 6), l * 10);
+    x.set(c.subarray(l * 4, l * 4 + 4), l * 10 + 6);
+  }
+  const [to, from] = d === "float" ? ["__uint_as_float", "__float_as_uint"] : ["(int)", "(unsigned)"];
+  return probe(
+    name,
+    x,
+    4,
+    [
+      ...[0, 1, 2, 3].map((k) => `${d} d${k} = ${to}(x[thread * 10 + ${6 + k}]);`),
+      `${intrinsic}(d0, d1, d2, d3, x[thread * 10], x[thread * 10 + 1], x[thread * 10 + 2], x[thread * 10 + 3], x[thread * 10 + 4], x[thread * 10 + 5]);`,
+      ...[0, 1, 2, 3].map((k) => `y[thread * 4 + ${k}] = ${from}(d${k});`),
+    ],
+    { exact },
+  );
+}
+function loadMatrix(count: 2 | 4, trans: boolean): Probe {
+  const registers = Array.from({ length: count }, (_, k) => `r${k}`);
+  return probe(
+    `ldmatrix_x${count}${trans ? "_trans" : ""}`,
+    randomWords(lanes * 4, 7),
+    count,
+    [
+      "WEFT_SHARED(unsigned, rows, 128, 0);",
+      "for (int k = 0; k < 4; k++) rows[thread * 4 + k] = x[thread * 4 + k];",
+      "__syncwarp();",
+      `unsigned ${registers.join(", ")};`,
+      // Rows in an order of their own: a fault in which lane names which row would show.
+      "const int row = (thread * 5 + 3) % 32;",
+      `weft_ldmatrix_x${count}${trans ? "_trans" : ""}(${registers.join(", ")}, rows + row * 4);`,
+      ...registers.map((r, k) => `y[thread * ${count} + ${k}] = ${r};`),
+    ],
+    { sharedBytes: 512 },
+  );
+}
+function copyAsync(bytes: 4 | 16): Probe {
+  const n = bytes / 4;
+  return probe(
+    `copy_async_${bytes}`,
+    randomWords(lanes * n * 2, 9),
+    n * 2,
+    [
+      `WEFT_SHARED(unsigned, stage, ${lanes * n * 2}, 0);`,
+      `weft_copy_async_${bytes}(stage + thread * ${n}, x + thread * ${n}, true);`,
+      "weft_copy_async_commit();",
+      // Every third lane copies nothing, and gets zeros.
+      `weft_copy_async_${bytes}(stage + (${lanes} + thread) * ${n}, x + (${lanes} + thread) * ${n}, thread % 3 != 0);`,
+      "weft_copy_async_commit();",
+      "weft_copy_async_wait<1>();",
+      "__syncwarp();",
+      // Another lane's first copy.
+      `for (int k = 0; k < ${n}; k++) y[thread * ${n} + k] = stage[(thread ^ 1) * ${n} + k];`,
+      "weft_copy_async_wait<0>();",
+      "__syncwarp();",
+      `for (int k = 0; k < ${n}; k++) y[(${lanes} + thread) * ${n} + k] = stage[(${lanes} + (thread ^ 2)) * ${n} + k];`,
+    ],
+    { sharedBytes: lanes * bytes * 2 },
+  );
+}
+/** An operation on one f32, 8 values to a lane. */
+function unary(op: Op, values: (r: () => number) => number): Probe {
+  const random = seeded(31);
+  const list = Array.from({ length: lanes * 8 }, () => Math.fround(values(random)));
+  const text = cuda.op(op, "f32" as Elem, [{ text: "__uint_as_float(x[thread * 8 + k])", level: 20 }], "f32" as Elem).text;
+  return probe(`f32_${op}`, floatBits(list), 8, [`for (int k = 0; k < 8; k++) y[thread * 8 + k] = __float_as_uint(${text});`], {
+    exact: op === "sqrt" || op === "floor" || op === "round",
+    op,
+  });
+}
+const wide = (r: () => number): number => (r() * 2 - 1) * 2 ** Math.floor(r() * 12 - 6);
+const positive = (r: () => number): number => Math.abs(wide(r)) + 2 ** -20;
+
+export const probes: readonly Probe[] = [
+  probe("shuffle", randomWords(lanes, 1), 1, ["y[thread] = __shfl_sync(0xffffffffu, x[thread], (thread * 7 + 3) % 32);"]),
+  probe("shuffle_xor", randomWords(lanes, 2), 5, [
+    "unsigned v = x[thread];",
+    ...[1, 2, 4, 8, 16].map((b, k) => `v = v * 3u + __shfl_xor_sync(0xffffffffu, v, ${b});\n  y[thread * 5 + ${k}] = v;`),
+  ]),
+  probe("shuffle_down", randomWords(lanes, 3), 1, ["y[thread] = __shfl_down_sync(0xffffffffu, x[thread], 3, 16);"]),
+  probe("shuffle_up", randomWords(lanes, 4), 1, ["y[thread] = __shfl_up_sync(0xffffffffu, x[thread], 5, 16);"]),
+  probe("votes", randomWords(lanes, 5), 3, [
+    "const int odd = x[thread] & 1u;",
+    "y[thread * 3] = __ballot_sync(0xffffffffu, odd);",
+    "y[thread * 3 + 1] = __any_sync(0xffffffffu, odd);",
+    "y[thread * 3 + 2] = __all_sync(0xffffffffu, odd);",
+  ]),
+  loadMatrix(2, false),
+  loadMatrix(2, true),
+  loadMatrix(4, false),
+  loadMatrix(4, true),
+  multiply(
+    "mma_f16_whole",
+    "weft_mma_f16",
+    "float",
+    narrowWords(lanes * 6, "f16", 11, true),
+    floatBits(Array.from({ length: lanes * 4 }, (_, k) => (k % 17) - 8)),
+    true,
+  ),
+  multiply(
+    "mma_bf16_whole",
+    "weft_mma_bf16",
+    "float",
+    narrowWords(lanes * 6, "bf16", 12, true),
+    floatBits(Array.from({ length: lanes * 4 }, (_, k) => (k % 13) - 6)),
+    true,
+  ),
+  multiply("mma_s8", "weft_mma_s8", "int", randomWords(lanes * 6, 13), randomWords(lanes * 4, 14), true),
+  ...[0, 1, 2, 3].flatMap((k) => {
+    const random = seeded(40 + k);
+    const c = floatBits(Array.from({ length: lanes * 4 }, () => (random() * 2 - 1) * 2 ** Math.floor(random() * 12 - 6)));
+    return [
+      multiply(`mma_f16_${k}`, "weft_mma_f16", "float", narrowWords(lanes * 6, "f16", 20 + k), c, false),
+      multiply(`mma_bf16_${k}`, "weft_mma_bf16", "float", narrowWords(lanes * 6, "bf16", 30 + k), c, false),
+    ];
+  }),
+  copyAsync(4),
+  copyAsync(16),
+  probe("half_to_float", words(Array.from({ length: lanes * 8 }, (_, k) => halfCode(k * 257))), 8, [
+    "for (int k = 0; k < 8; k++) y[thread * 8 + k] = __float_as_uint(weft_half_to_float((unsigned short)x[thread * 8 + k]));",
+  ]),
+  probe("bit_length", randomWords(lanes, 6), 1, ["y[thread] = 32 - __clz((int)(x[thread] >> (thread % 32)));"]),
+  probe(
+    "saturating",
+    floatBits(Array.from({ length: lanes }, (_, k) => [1e20, -1e20, Number.NaN, 2.5, -2.5, 4e9, -1, 0][k % 8]! * (1 + k / 64))),
+    2,
+    [
+      "y[thread * 2] = (unsigned)__float2int_rz(__uint_as_float(x[thread]));",
+      "y[thread * 2 + 1] = __float2uint_rz(__uint_as_float(x[thread]));",
+    ],
+  ),
+  probe(
+    "vector_16",
+    randomWords(lanes * 4, 8),
+    4,
+    [
+      "WEFT_SHARED(float, stage, 128, 0);",
+      "reinterpret_cast<uint4*>(stage)[thread] = reinterpret_cast<const uint4*>(x)[thread];",
+      "__syncthreads();",
+      "reinterpret_cast<uint4*>(y)[thread] = reinterpret_cast<const uint4*>(stage)[31 - thread];",
+    ],
+    { sharedBytes: 512 },
+  ),
+  unary("exp", (r) => wide(r) % 60),
+  unary("exp2", (r) => wide(r) % 60),
+  unary("log", positive),
+  unary("log2", positive),
+  unary("log1p", positive),
+  unary("expm1", (r) => wide(r) % 30),
+  unary("sqrt", positive),
+  unary("rsqrt", positive),
+  unary("tanh", wide),
+  unary("sin", wide),
+  unary("cos", wide),
+  unary("erf", wide),
+  unary("floor", wide),
+  unary("round", wide),
+];
