@@ -9,21 +9,27 @@ import { type Mutant, mutants } from "./list.ts";
 const root = path.resolve(import.meta.dirname, "../..");
 /** From fast to slow; a mutant is caught by the first that fails. */
 const stages: readonly { readonly name: string; readonly command: readonly string[]; readonly timeoutMs: number }[] = [
-  { name: "random programs", command: ["npx", "tsx", "test/mutants/gate.ts"], timeoutMs: 180_000 },
+  { name: "random programs", command: ["npx", "tsx", "test/mutants/gate.ts"], timeoutMs: 600_000 },
   {
     name: "language, compiler and runtime tests",
     command: [
       ...["npx", "vitest", "run", "--bail", "1", "test/dsl", "test/compiler/miscompiled.test.ts", "test/compiler/verifiers.test.ts"],
       ...["test/compiler/refusals.test.ts", "test/compiler/naga.test.ts", "test/runtime/call.test.ts", "test/runtime/layout.test.ts"],
-      ...["test/runtime/variants.test.ts", "test/verify/laws.test.ts"],
+      ...["test/runtime/variants.test.ts", "test/verify/laws.test.ts", "test/verify/special.test.ts", "test/verify/bounds/bite.test.ts"],
+      ...["test/verify/cuda-cpu", "test/verify/ptx.test.ts"],
     ],
-    timeoutMs: 240_000,
+    timeoutMs: 900_000,
   },
-  { name: "regressions", command: ["npx", "vitest", "run", "--bail", "1", "test/regressions"], timeoutMs: 400_000 },
+  { name: "regressions", command: ["npx", "vitest", "run", "--bail", "1", "test/regressions"], timeoutMs: 1_200_000 },
   {
     name: "examples and library on every level",
     command: ["npx", "vitest", "run", "--bail", "1", "test/compiler/levels.test.ts", "test/runtime/library.test.ts"],
-    timeoutMs: 400_000,
+    timeoutMs: 1_200_000,
+  },
+  {
+    name: "as many random programs as `npm test` runs",
+    command: ["npx", "vitest", "run", "--bail", "1", "test/random"],
+    timeoutMs: 1_800_000,
   },
 ];
 interface Result {
