@@ -236,20 +236,21 @@ class Simulator {
       case "op": {
         const f = scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length);
         const [a, b, c] = e.args.map((x) => this.expr(x));
-        const none: Eval = () => 0;
-        const [fa, fb, fc] = [a ?? none, b ?? none, c ?? none];
         // Both sides of a choice are evaluated, as WGSL does: a load that may lie outside carries its own guard.
-        return (t) => f(fa(t), fb(t), fc(t));
+        if (a && b && c) return (t) => f(a(t), b(t), c(t));
+        if (a && b) return (t) => f(a(t), b(t), 0);
+        return (t) => f(a!(t), 0, 0);
       }
       case "load": {
         const at = this.expr(e.at);
         const guard = e.guard ? this.expr(e.guard) : undefined;
         const data = this.memory.get(e.buffer)!;
+        const shadow = this.shadows.get(e.buffer)!;
         return (t) => {
           if (guard && !guard(t)) return 0;
           const i = at(t);
           if (!this.inside(e.buffer, i, data.length, t)) return 0;
-          this.read(e.buffer, this.shadows.get(e.buffer)!, i, t);
+          this.read(e.buffer, shadow, i, t);
           return data[i]!;
         };
       }

@@ -2,7 +2,7 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
-import { scalarFn } from "../scalar.ts";
+import { type ScalarFn, scalarFn } from "../scalar.ts";
 import type { Combine, Launch, Op, Value } from "./ir.ts";
 
 /** Element values by buffer, in element positions; narrow types hold what their bits mean. */
@@ -12,6 +12,7 @@ export type TileMemory = Map<string, Float64Array>;
 export function interpretLaunch(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>): void {
   const counts = launch.grid.map((g) => evaluateSize(g.blocks, values));
   const total = counts.reduce((a, b) => a * b, 1);
+  const shared: Shared = { positions: new Map(), functions: new Map() };
   for (let block = 0; block < total; block++) {
     const at = new Map<string, number>();
     let rest = block;
@@ -19,8 +20,13 @@ export function interpretLaunch(launch: Launch, memory: TileMemory, values: Read
       at.set(launch.grid[k]!.axis, rest % counts[k]!);
       rest = Math.floor(rest / counts[k]!);
     }
-    new Block(launch, memory, values, at).run(launch.body);
+    new Block(launch, memory, values, at, shared).run(launch.body);
   }
+}
+/** What is the same for every block of a launch, found once. */
+interface Shared {
+  readonly positions: Map<string, Int32Array>;
+  readonly functions: Map<Op, ScalarFn>;
 }
 
 class Block {
@@ -30,8 +36,16 @@ class Block {
   private readonly place: ReadonlyMap<string, number>;
   private readonly tiles = new Map<Value, Float64Array>();
   private readonly extents: ReadonlyMap<string, number>;
+  private readonly shared: Shared;
 
-  constructor(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>, place: ReadonlyMap<string, number>) {
+  constructor(
+    launch: Launch,
+    memory: TileMemory,
+    values: Readonly<Record<string, number>>,
+    place: ReadonlyMap<string, number>,
+    shared: Shared,
+  ) {
+    this.shared = shared;
     this.launch = launch;
     this.memory = memory;
     this.values = values;
@@ -43,6 +57,15 @@ class Block {
   }
   /** For each point of `axes`, the position in a tile over `of`, a subset of them. */
   private positions(axes: readonly string[], of: readonly string[]): Int32Array {
+    const key = `${axes} of ${of}`;
+    let out = this.shared.positions.get(key);
+    if (out === undefined) {
+      out = this.computePositions(axes, of);
+      this.shared.positions.set(key, out);
+    }
+    return out;
+  }
+  private computePositions(axes: readonly string[], of: readonly string[]): Int32Array {
     const n = this.size(axes);
     const out = new Int32Array(n);
     const strides = new Map<string, number>();
@@ -71,19 +94,29 @@ class Block {
     invariant(t, `${this.launch.name}: tile ${v} has no value`);
     return t;
   }
-  private map(out: Value, args: readonly Value[], f: (...xs: number[]) => number): void {
+  private map(out: Value, args: readonly Value[], f: ScalarFn): void {
     const axes = this.axes(out);
     const data = new Float64Array(this.size(axes));
-    const inputs = args.map((a) => ({ data: this.get(a), at: this.positions(axes, this.axes(a)) }));
-    for (let p = 0; p < data.length; p++) data[p] = f(...inputs.map((i) => i.data[i.at[p]!]!));
+    const [a, b, c] = args.map((v) => ({ data: this.get(v), at: this.positions(axes, this.axes(v)) }));
+    if (a && b && c) for (let p = 0; p < data.length; p++) data[p] = f(a.data[a.at[p]!]!, b.data[b.at[p]!]!, c.data[c.at[p]!]!);
+    else if (a && b) for (let p = 0; p < data.length; p++) data[p] = f(a.data[a.at[p]!]!, b.data[b.at[p]!]!, 0);
+    else if (a) for (let p = 0; p < data.length; p++) data[p] = f(a.data[a.at[p]!]!, 0, 0);
     this.tiles.set(out, data);
+  }
+  private function(o: Extract<Op, { kind: "map" }>): ScalarFn {
+    let f = this.shared.functions.get(o);
+    if (f === undefined) {
+      const elem = (v: Value) => this.launch.tiles[v]!.elem;
+      f = scalarFn(o.op, elem(o.out), elem(o.args[0]!), o.args.length);
+      this.shared.functions.set(o, f);
+    }
+    return f;
   }
 
   run(ops: readonly Op[]): void {
     for (const o of ops) this.op(o);
   }
   private op(o: Op): void {
-    const elem = (v: Value) => this.launch.tiles[v]!.elem;
     switch (o.kind) {
       case "comment":
         return;
@@ -105,13 +138,14 @@ class Block {
         );
         return;
       case "map":
-        return this.map(o.out, o.args, scalarFn(o.op, elem(o.out), elem(o.args[0]!), o.args.length) as (...xs: number[]) => number);
+        return this.map(o.out, o.args, this.function(o));
       case "load": {
         const data = this.memory.get(o.buffer)!;
-        return this.map(o.out, o.guard === undefined ? [o.at] : [o.at, o.guard], (at, guard = 1) => {
-          if (!guard) return 0;
-          invariant(at! >= 0 && at! < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
-          return data[at!]!;
+        const guarded = o.guard !== undefined;
+        return this.map(o.out, o.guard === undefined ? [o.at] : [o.at, o.guard], (at, guard) => {
+          if (guarded && !guard) return 0;
+          invariant(at >= 0 && at < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
+          return data[at]!;
         });
       }
       case "store":

@@ -41,7 +41,7 @@ function copy(): string {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "weft-mutants-"));
   const files = execFileSync("git", ["ls-files", "-co", "--exclude-standard"], { cwd: root, encoding: "utf8" }).trim().split("\n");
   for (const f of files) {
-    if (!fs.existsSync(path.join(root, f))) continue;
+    if (!fs.statSync(path.join(root, f), { throwIfNoEntry: false })?.isFile()) continue;
     fs.mkdirSync(path.dirname(path.join(dir, f)), { recursive: true });
     fs.copyFileSync(path.join(root, f), path.join(dir, f));
   }
