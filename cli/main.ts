@@ -50,6 +50,8 @@ program
   .argument("<kernel>", "a name (looked up in the library, then below this folder), file.weft, or file.weft:name")
   .requiredOption("-t, --target <target>", "cuda or wgsl")
   .option("-a, --after <stage>", "only this stage: check, desugar, split, plan, tile, thread, emit")
+  .option("-b, --bounds", "instead: the bits that are promised of each output on sample data, and those that the schedule itself keeps")
+  .option("-s, --shape <dims>", "dimensions for --bounds, M=16,N=32; the others are drawn")
   .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
   .option("--schedule <name>", "a named schedule")
   .addOption(json())

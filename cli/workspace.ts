@@ -71,6 +71,12 @@ export function pickInstance(found: Found, wanted: string | undefined, dims: Rea
     );
   return i;
 }
+/** @throws UserError for a dimension that the kernel does not have */
+export function ownDims(instance: CheckedInstance, dims: Readonly<Record<string, number>>): void {
+  for (const d of Object.keys(dims))
+    if (!instance.program.dims.some((x) => x.name === d))
+      throw new UserError(`${instance.kernel} has no dimension ${d}; it has ${instance.program.dims.map((x) => x.name).join(", ")}`);
+}
 /** The schedule for a target: the one asked for by name, else the first unnamed one that every launch may use. */
 export function scheduleFor(found: Found, target: TargetName, name?: string): Schedule | undefined {
   const own = found.checked.schedules.filter((s) => s.kernel === found.kernel && s.target === target);

@@ -3,7 +3,7 @@
 import { storage } from "../dsl/tensor/types.ts";
 import { type Artifact, evaluateSize, holds, type TensorParam } from "../runtime/abi.ts";
 import type { Arguments } from "../runtime/call.ts";
-import { pack } from "../runtime/layout.ts";
+import { pack, placeOf, writeField } from "../runtime/layout.ts";
 import type { HostTensor } from "../runtime/tensor.ts";
 import { tensorOf } from "./convert.ts";
 
@@ -83,11 +83,28 @@ export function generate(
     });
     for (const p of tensors) {
       const t = made.get(p.name);
-      if (t) args[p.name] = p.layout ? pack(p, t, values, made) : t;
+      if (t) args[p.name] = p.layout ? poisoned(p, pack(p, t, values, made), values, made) : t;
     }
     return { args, dims: Object.fromEntries(artifact.dims.map((d) => [d.name, values[d.name]!])) };
   }
   return undefined;
+}
+/** Places of a layout that no element has hold all ones, NaN for floats: a kernel that reads them shows it. */
+function poisoned(
+  p: TensorParam,
+  t: HostTensor,
+  values: Readonly<Record<string, number>>,
+  made: ReadonlyMap<string, HostTensor>,
+): HostTensor {
+  const count = t.shape.reduce((a, b) => a * b, 1);
+  const place = placeOf(p, values, made);
+  const { bits } = storage[p.elem];
+  const holes = new Uint8Array(bits < 8 ? t.data.length * (32 / bits) : t.data.length).fill(1);
+  for (let flat = 0; flat < count; flat++) holes[place(flat)] = 0;
+  holes.forEach((hole, at) => {
+    if (hole) writeField(t.data, bits, at, bits >= 32 ? (storage[p.elem].class === "float" ? Number.NaN : -1) : 2 ** bits - 1);
+  });
+  return t;
 }
 function scalar(elem: string, random: () => number): number {
   if (elem === "f32" || elem === "f64" || elem === "f16" || elem === "bf16") return Math.fround(random());

@@ -3,6 +3,7 @@ import pc from "picocolors";
 import { compile, type Stage, stages } from "../../compiler/index.ts";
 import { UserError } from "../fail.ts";
 import { load, pickInstance, scheduleFor, targetOf } from "../workspace.ts";
+import { explainBounds } from "./bounds.ts";
 
 export interface ExplainOptions {
   readonly target: string;
@@ -10,6 +11,8 @@ export interface ExplainOptions {
   readonly instance?: string;
   readonly schedule?: string;
   readonly json?: boolean;
+  readonly bounds?: boolean;
+  readonly shape?: string;
 }
 export function explain(name: string, options: ExplainOptions): void {
   const target = targetOf(options.target);
@@ -17,6 +20,7 @@ export function explain(name: string, options: ExplainOptions): void {
   if (options.after !== undefined && !names.includes(options.after))
     throw new UserError(`there is no stage \`${options.after}\`; stages are ${names.join(", ")}`);
   const found = load(name, options.json ?? false);
+  if (options.bounds) return explainBounds(found, target, options);
   const instance = pickInstance(found, options.instance);
   let before = "";
   const observe = (stage: Stage, text: () => string): void => {

@@ -8,7 +8,7 @@ import { agree, describe } from "../../verify/agree.ts";
 import { generate, seeded } from "../../verify/generate.ts";
 import { interpreterFor, ReferenceDevice } from "../../verify/reference-device.ts";
 import { UserError } from "../fail.ts";
-import { load, pickInstance, scheduleFor, shapeOf } from "../workspace.ts";
+import { load, ownDims, pickInstance, scheduleFor, shapeOf } from "../workspace.ts";
 
 export interface RunOptions {
   readonly target: string;
@@ -30,9 +30,7 @@ export async function run(name: string, options: RunOptions): Promise<void> {
   const found = load(name, options.json ?? false);
   const dims = shapeOf(options.shape);
   const instance = pickInstance(found, options.instance, dims);
-  for (const d of Object.keys(dims))
-    if (!instance.program.dims.some((x) => x.name === d))
-      throw new UserError(`${found.kernel} has no dimension ${d}; it has ${instance.program.dims.map((x) => x.name).join(", ")}`);
+  ownDims(instance, dims);
   // What the reference runs is compiled for the target that refuses least.
   const emitted = target === "wgsl" ? "wgsl" : "cuda";
   const { artifact } = compile(instance, found.text, { target: emitted, schedule: scheduleFor(found, emitted, options.schedule) });
