@@ -16,6 +16,7 @@ import { Refusal } from "./refusal.ts";
 import { type JobDirectives, printDirectives } from "./schedule/default.ts";
 import { split } from "./schedule/split.ts";
 import { paramsOf } from "./signature.ts";
+import { stream } from "./stream/stream.ts";
 import { cuda } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
 import { wgsl } from "./targets/wgsl.ts";
@@ -34,7 +35,7 @@ export const targets: Readonly<Record<"cuda" | "wgsl", Target>> = { cuda, wgsl }
 export const stages = {
   check: "the typed program, as written",
   desugar: "softmax, logsumexp and mean as definitions; static dimensions as numbers",
-  split: "reductions cut over blocks, with their combine",
+  split: "dependent reductions in one pass, and reductions cut over blocks, with their combine",
   plan: "what is stored, what is recomputed, and the directives of each launch",
   tile: "each launch as operations on tiles",
   thread: "each launch as one thread sees it",
@@ -150,13 +151,15 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
     const plain = specialize(desugar(instance.program));
     verifyProgram(plain, "desugar", true);
     // After every pass over the mathematics, before anything is placed.
-    const cut = split(plain, directives);
+    const { program: streamed, inside } = stream(plain, directives);
+    const cut = split(streamed, directives);
     const program = exact ? exactProgram(cut) : cut;
     verifyProgram(program, "split", true);
     const starts = lineStarts(weft);
     const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
-    const planned = plan(program, { materialize: named("materialize"), fuse: named("fuse"), lineOf });
+    const fuse = new Set([...named("fuse"), ...inside]);
+    const planned = plan(program, { materialize: named("materialize"), fuse, lineOf });
     made = { plain, program, planned, freshNames: freshNames() };
     known.set(schedule, made);
   }

@@ -3,7 +3,7 @@
  */
 
 import type { Directive } from "../../dsl/check/schedules.ts";
-import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import { baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, Plan } from "../plan/plan.ts";
@@ -21,20 +21,33 @@ export interface JobDirectives {
   readonly tile: ReadonlyMap<string, number>;
   readonly unroll: ReadonlyMap<string, number>;
   readonly threads: number;
+  /** Own indices of which one thread takes so many elements, in registers; others are shared out as evenly as goes. */
+  readonly registers: ReadonlyMap<string, number>;
 }
 
 export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDirectives {
   const axes = axesOf(job);
   const reduces = job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)) : [];
-  const make = (tile: [string, number][], threads: number, unroll: [string, number][] = []): JobDirectives => ({
-    name: job.name,
-    tile: new Map(tile),
-    unroll: new Map(unroll),
-    threads,
-  });
+  const make = (
+    tile: [string, number][],
+    threads: number,
+    unroll: [string, number][] = [],
+    registers: [string, number][] = [],
+  ): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads, registers: new Map(registers) });
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     return make(pack(axes, threads), threads);
+  }
+  const columns = columnsOf(reduces, axes);
+  if (columns.length > 0) {
+    const own = columns.map((a): [string, number] => [a.name, powerUp(constant(a.extent)!)]);
+    const inner = reduces.flatMap((r) => r.bodies.flatMap((b) => reductionsOf([b])));
+    // Several rows to a thread share what is read along the streamed index.
+    const rest = axes.filter((a) => !columns.includes(a));
+    const last = rest.at(-1);
+    const rows = Math.min(4, 128 / own.reduce((n, [, size]) => n * size, 1));
+    const tile = pack(rest, 32).map(([name, size]): [string, number] => [name, name === last?.name ? size * rows : size]);
+    return make([...tile, ...own], 32, unrolls(inner, plan), [...own, ...(last ? [[last.name, rows] as [string, number]] : [])]);
   }
   const shared = reuseAxes(reduces, axes);
   if (shared.length >= 2) {
@@ -120,6 +133,17 @@ function reuseAxes(reduces: readonly Reduce[], axes: readonly Axis[]): Axis[] {
     }),
   );
 }
+/**
+ * Launch axes along which the costly part of a streamed reduction stays the same: the columns of an output whose weights take a reduction of
+ * their own. One thread takes them all, so that the weight is computed once; at most 128 registers.
+ */
+function columnsOf(reduces: readonly Reduce[], axes: readonly Axis[]): Axis[] {
+  const costly = reduces.flatMap((r) => (r.monoid ? r.bodies.filter((b) => some(b, (x) => x.kind === "reduce")) : []));
+  if (costly.length === 0) return [];
+  const rows = new Set(costly.flatMap((b) => [...freeIndices(b)]));
+  const columns = axes.filter((a) => !rows.has(a.name) && constant(a.extent) !== undefined);
+  return columns.reduce((n, a) => n * powerUp(constant(a.extent)!), 1) <= 128 ? columns : [];
+}
 /** Several elements an iteration where the extent is a multiple: as many as share a word of the narrowest operand, four otherwise. */
 function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
   return reduces.flatMap((r): [string, number][] => {
@@ -153,7 +177,8 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   for (const t of tiles) tile.set(t.index, t.size);
   const unroll = new Map(defaults.unroll);
   for (const u of unrolled) unroll.set(u.index, u.size);
-  return { ...defaults, tile, unroll, threads: warps ? warps.count * 32 : defaults.threads };
+  const registers = tiles.length > 0 ? new Map<string, number>() : defaults.registers;
+  return { ...defaults, tile, unroll, registers, threads: warps ? warps.count * 32 : defaults.threads };
 }
 
 /** Directives to numbers: threads go to the launch's own axes first, last axis first, then to reduced ones; what is left is registers. */
@@ -175,8 +200,12 @@ export function tilingOf(d: JobDirectives, job: Job): Tiling {
   // Square shares: every axis in turn gets a factor of two while threads and elements are left, the last axis first.
   for (const a of tiled) share.set(a.name, 1);
   const total = own / threads;
-  const most = (a: Axis): number =>
-    tiled.length >= 2 && total > 1 ? Math.max(1, volume(a) / registersFor(total, tiled, a, d)) : volume(a);
+  const most = (a: Axis): number => {
+    const held = d.registers.get(a.name);
+    if (held !== undefined) return Math.max(1, volume(a) / held);
+    if (d.registers.size > 0 || tiled.length < 2 || total <= 1) return volume(a);
+    return Math.max(1, volume(a) / registersFor(total, tiled, a, d));
+  };
   for (let given = true; given && threads > 1; ) {
     given = false;
     for (const a of [...tiled].reverse()) {
@@ -217,6 +246,7 @@ export function printDirectives(d: JobDirectives): string[] {
   const lines: string[] = [];
   const q = (index: string) => `${d.name}.${index}`;
   if (d.tile.size > 0) lines.push(`tile ${[...d.tile].map(([i, n]) => `${q(i)}: ${n}`).join(", ")}`);
+  for (const [i, n] of d.registers) lines.push(`// ${q(i)}: ${n} elements to a thread, in registers`);
   if (d.unroll.size > 0) lines.push(`unroll ${[...d.unroll].map(([i, n]) => `${q(i)}: ${n}`).join(", ")}`);
   return lines;
 }

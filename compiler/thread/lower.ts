@@ -325,6 +325,7 @@ class ThreadLowering {
     n.open();
     for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
     const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step));
+    n.bounded(index, from, to);
     this.values.set(op.index, new Map([[0, index]]));
     for (const o of op.body) this.op(o);
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));

@@ -169,11 +169,35 @@ export class Nodes {
       if (typeof x === "number" && typeof y === "number")
         return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
     }
+    if (this.holds(op, args)) return this.constant(true, "bool");
     const key = this.keyOf(op, args, elem);
     const old = this.scopes[this.depthOf(args)]!.known.get(key);
     if (old !== undefined) return old;
     const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
     return this.node({ kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) }, key);
+  }
+  /** A loop's index, which runs from one node to below another. */
+  bounded(index: NodeId, from: NodeId, to: NodeId): void {
+    this.ranges.set(index, { from, to });
+  }
+  private readonly ranges = new Map<NodeId, { readonly from: NodeId; readonly to: NodeId }>();
+  /** A comparison of a loop's index with what bounds it, which the loop itself keeps. */
+  private holds(op: MapOp, args: readonly NodeId[]): boolean {
+    const range = this.ranges.get(args[0]!);
+    if (range === undefined || args.length !== 2 || !(op === "lt" || op === "le" || op === "ge" || op === "gt")) return false;
+    const { base, by } = this.offset(args[1]!);
+    const upper = op === "lt" || op === "le";
+    return this.operandsOf(upper ? "min" : "max", upper ? range.to : range.from).some((bound) => {
+      const own = this.offset(bound);
+      if (own.base !== base) return false;
+      // index < bound, so index <= bound - 1; index >= bound.
+      return upper ? own.by - by <= (op === "le" ? 1 : 0) : by - own.by <= (op === "gt" ? -1 : 0);
+    });
+  }
+  /** What a minimum or maximum is taken of. */
+  private operandsOf(op: "min" | "max", id: NodeId): NodeId[] {
+    const n = this.list[id]!;
+    return n.kind === "op" && n.op === op ? n.args.flatMap((a) => this.operandsOf(op, a)) : [id];
   }
   /** Numbers of the operations that occurred. */
   private readonly codes = new Map<string, number>();

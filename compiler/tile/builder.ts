@@ -137,22 +137,22 @@ export class Builder {
     to: Value,
     step: number,
     inits: readonly Value[],
-    axes: readonly string[],
+    axesOf: (k: number) => readonly string[],
     body: (index: Value, carried: readonly Value[]) => readonly Value[],
   ): Value[] {
     const outer = this.scopes.length - 1;
     const scope: Scope = { ops: [], known: new Map(), depth: outer + 1 };
     this.scopes.push(scope);
     const index = this.value("i32", [], outer + 1, name);
-    const phis = inits.map((v) => this.value(this.elem(v), axes, outer + 1));
+    const phis = inits.map((v, k) => this.value(this.elem(v), axesOf(k), outer + 1));
     const nexts = body(index, phis);
     invariant(nexts.length === inits.length, "a loop carries what it was given");
     nexts.forEach((n, k) => {
-      for (const a of this.axes(n)) invariant(axes.includes(a), `a carried value varies over ${a}, which the loop does not carry`);
+      for (const a of this.axes(n)) invariant(axesOf(k).includes(a), `a carried value varies over ${a}, which the loop does not carry`);
       invariant(this.elem(n) === this.elem(inits[k]!), "a carried value keeps its type");
     });
     this.scopes.pop();
-    const outs = inits.map((v) => this.value(this.elem(v), axes, outer));
+    const outs = inits.map((v, k) => this.value(this.elem(v), axesOf(k), outer));
     this.scopes.at(-1)!.ops.push({
       kind: "loop",
       index,

@@ -20,8 +20,9 @@ import type { Plan } from "../plan/plan.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
 import type { Builder } from "./builder.ts";
-import { identityOf } from "./identity.ts";
+import { carriedBy, identityOf } from "./identity.ts";
 import type { Combine, Elem, MapOp, Value } from "./ir.ts";
+import { natural } from "./natural.ts";
 
 export type Reduce = Extract<Expr, { kind: "reduce" }>;
 export const elemOf = (type: Compute): Elem => (type === "int" ? "i32" : type);
@@ -56,6 +57,8 @@ export class Lowering {
   inside: Value | undefined;
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
+  /** Reductions by a monoid already made: its components come from one loop. */
+  private readonly folds = new Map<string, { values: readonly Value[]; scope: unknown }>();
 
   constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory">) {
     this.builder = builder;
@@ -64,7 +67,7 @@ export class Lowering {
     this.infinities = target.infinities;
     this.zeroedMemory = target.zeroedMemory;
   }
-  private get domains(): ReadonlyMap<string, TensorDomain> {
+  get domains(): ReadonlyMap<string, TensorDomain> {
     return this.plan.domains;
   }
   int(v: number): Value {
@@ -238,18 +241,26 @@ export class Lowering {
     const top = b.map("max", [last, this.int(0)], "i32");
     // Each halving keeps lo <= r <= hi and leaves at most half of the top + 1 candidates, rounded up.
     const halvings = b.map("bit_length", [top], "i32");
-    const [lo] = b.loop("halving", this.int(0), halvings, 1, [this.int(0), top], b.axes(arg), (_i, [low, high]) => {
-      const middle = b.map("truncdiv", [b.map("add", [b.map("add", [low!, high!], "i32"), this.int(1)], "i32"), this.int(2)], "i32");
-      const start = b.load(table, "i32", middle, undefined, this.ordered.has(table));
-      const go = b.map("le", [start, arg], "bool");
-      const open = b.map("lt", [low!, high!], "bool");
-      const up = b.map("land", [open, go], "bool");
-      const down = b.map("land", [open, this.not(go)], "bool");
-      return [
-        b.map("select", [up, middle, low!], "i32"),
-        b.map("select", [down, b.map("sub", [middle, this.int(1)], "i32"), high!], "i32"),
-      ];
-    });
+    const [lo] = b.loop(
+      "halving",
+      this.int(0),
+      halvings,
+      1,
+      [this.int(0), top],
+      () => b.axes(arg),
+      (_i, [low, high]) => {
+        const middle = b.map("truncdiv", [b.map("add", [b.map("add", [low!, high!], "i32"), this.int(1)], "i32"), this.int(2)], "i32");
+        const start = b.load(table, "i32", middle, undefined, this.ordered.has(table));
+        const go = b.map("le", [start, arg], "bool");
+        const open = b.map("lt", [low!, high!], "bool");
+        const up = b.map("land", [open, go], "bool");
+        const down = b.map("land", [open, this.not(go)], "bool");
+        return [
+          b.map("select", [up, middle, low!], "i32"),
+          b.map("select", [down, b.map("sub", [middle, this.int(1)], "i32"), high!], "i32"),
+        ];
+      },
+    );
     return lo!;
   }
 
@@ -348,11 +359,21 @@ export class Lowering {
   /** All components of a reduction. */
   reduce(e: Reduce, env: Env): Value[] {
     const needs = this.held(e, env);
+    const b = this.builder;
     // What does not change with the loops around it is folded once, before them.
-    return this.builder.hoisted(needs, () => this.fold(e, env, needs));
+    if (e.monoid === undefined) return b.hoisted(needs, () => this.fold(e, env, needs));
+    const text = `${e.monoid.name} ${printExpr({ ...e, component: 0 })}`;
+    // One that was made for more elements than are wanted here serves as well.
+    for (const list of [this.held(e, { ...env, guard: undefined }), needs]) {
+      const old = this.folds.get(`${text} ${list.join()}`);
+      if (old && b.isOpen(old.values[0]!, old.scope)) return [...old.values];
+    }
+    const values = b.hoisted(needs, () => this.fold(e, env, needs));
+    this.folds.set(`${text} ${needs.join()}`, { values, scope: b.scopeOf(values[0]!) });
+    return values;
   }
   /** The values of the indices and vars that stand in an expression, and the condition under which it is wanted. */
-  private held(e: Expr, env: Env): Value[] {
+  held(e: Expr, env: Env): Value[] {
     const names = new Set<string>();
     visit(e, (x) => {
       if ((x.kind === "index" || x.kind === "var") && env.values.has(x.name)) names.add(x.name);
@@ -367,7 +388,7 @@ export class Lowering {
     const last = e.axes.at(-1)!;
     const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : this.shape.spread(last.name);
     const unroll = e.monoid ? undefined : this.shape.unroll(last.name);
-    const carriedAxes = [...new Set([...held.flatMap((v) => b.axes(v)), ...(spread ? [spread.axis] : [])])];
+    const carriedAxes = carriedBy(this, e, env, held, spread?.axis);
     const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
       const axis = e.axes[k];
       if (axis === undefined) return this.accumulate(e, condition, at, acc, inner, init, unroll?.axis);
@@ -440,27 +461,4 @@ export class Lowering {
 }
 const e0 = { start: 0, end: 0 };
 
-/** Integers that are never negative, by their form. */
-function natural(e: Expr): boolean {
-  switch (e.kind) {
-    case "const":
-      return Number(e.value) >= 0;
-    case "dim":
-    case "index":
-    case "segment":
-      return true;
-    case "read":
-    case "scalar":
-      return e.type === "u32" || e.type === "int";
-    case "op":
-      if (["add", "mul", "div", "mod", "min"].includes(e.op)) return e.args.every(natural);
-      if (e.op === "max") return e.args.some(natural);
-      if (e.op === "clamp") return natural(e.args[1]!);
-      return (e.op === "to_int" || e.op === "to_i32") && natural(e.args[0]!);
-    case "let":
-      return natural(e.body);
-    default:
-      return e.type === "u32" || (e.kind === "reduce" && (e.op === "argmax" || e.op === "argmin"));
-  }
-}
 export const pointOf = (axes: readonly Axis[]): Expr[] => axes.map((a) => indexVar(a.name));

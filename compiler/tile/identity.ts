@@ -1,7 +1,9 @@
-/** What a reduction starts from. */
+/** What a reduction starts from, and over which axes it is carried. */
 
+import { member } from "../../dsl/check/domain.ts";
+import { axesParts, some } from "../../dsl/tensor/expr.ts";
 import type { Compute } from "../../dsl/tensor/types.ts";
-import { elemOf, type Lowering, lowest, type Reduce } from "./expression.ts";
+import { type Env, elemOf, type Lowering, lowest, type Reduce } from "./expression.ts";
 import type { Value } from "./ir.ts";
 
 export function identityOf(
@@ -33,4 +35,41 @@ export function identityOf(
     default:
       return e.monoid!.identity.map((x) => l.value(x, { values: new Map(), axes: [], guard: undefined, inLoop: false }));
   }
+}
+
+/**
+ * The axes over which each component of a reduction varies: those of its own body and of the components that its combine reads. A running
+ * maximum that is the same for all columns is carried once for them.
+ */
+export function carriedBy(
+  l: Lowering,
+  e: Reduce,
+  env: Env,
+  held: readonly Value[],
+  spread: string | undefined,
+): (k: number) => readonly string[] {
+  const b = l.builder;
+  const axesOf = (list: readonly Value[]): string[] => [...new Set([...list.flatMap((v) => b.axes(v)), ...(spread ? [spread] : [])])];
+  const { monoid } = e;
+  // Partial results of several threads are exchanged as one tuple, over the same axes.
+  if (monoid === undefined || monoid.fields.length === 1 || spread !== undefined) {
+    const all = axesOf(held);
+    return () => all;
+  }
+  const domain = [...axesParts(e.axes), member(e, l.domains)].flatMap((x) => l.held(x, env));
+  const own = e.bodies.map((body) => axesOf([...l.held(body, env), ...domain]));
+  for (let changed = true; changed; ) {
+    changed = false;
+    monoid.combine.forEach((c, k) => {
+      monoid.fields.forEach((f, j) => {
+        if (j === k || !some(c, (x) => x.kind === "var" && (x.name === `x.${f.name}` || x.name === `y.${f.name}`))) return;
+        for (const a of own[j]!)
+          if (!own[k]!.includes(a)) {
+            own[k]!.push(a);
+            changed = true;
+          }
+      });
+    });
+  }
+  return (k) => own[k]!;
 }

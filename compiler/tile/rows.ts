@@ -32,15 +32,23 @@ function nest(
   const [first, ...rest] = axes;
   if (first === undefined) return body(env, inits);
   const extent = l.value(first.extent, env);
-  return l.builder.loop(baseName(first.name), l.int(0), extent, 1, inits, carried, (index, values) => {
-    const inner: Env = {
-      ...env,
-      values: new Map(env.values).set(first.name, index),
-      axes: [...env.axes, { name: first.name, extent: first.extent }],
-      inLoop: true,
-    };
-    return nest(l, rest, inner, values, carried, body);
-  });
+  return l.builder.loop(
+    baseName(first.name),
+    l.int(0),
+    extent,
+    1,
+    inits,
+    () => carried,
+    (index, values) => {
+      const inner: Env = {
+        ...env,
+        values: new Map(env.values).set(first.name, index),
+        axes: [...env.axes, { name: first.name, extent: first.extent }],
+        inLoop: true,
+      };
+      return nest(l, rest, inner, values, carried, body);
+    },
+  );
 }
 /** Whether a point takes part, and the environment under that condition. */
 function membership(l: Lowering, condition: Expr, env: Env): { mask: Value | undefined; under: Env } {
@@ -60,21 +68,29 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
   const combine = e.op === "scan" ? { op: "monoid" as const, monoid: e.monoid!, type: e.type } : { op: "sum" as const, type: e.type };
   const init = identityOf(l, combine, e.bodies[0]!.type);
   const from = l.int(0);
-  b.loop(baseName(axis.name), from, extent, 1, init, rowAxes(env, l), (step, acc) => {
-    const index = e.reverse ? b.map("sub", [b.map("sub", [extent, l.int(1)], "i32"), step], "i32") : step;
-    const at: Env = {
-      ...env,
-      values: new Map(env.values).set(axis.name, index),
-      axes: [...env.axes, { name: axis.name, extent: axis.extent }],
-      inLoop: true,
-    };
-    const { mask, under } = membership(l, condition, at);
-    const element = e.bodies.map((x) => l.value(x, under));
-    const next = l.combine(combine, acc, element, under);
-    const kept = mask === undefined ? next : next.map((v, k) => b.map("select", [mask, v, acc[k]!], b.elem(v)));
-    b.store(d.name, l.address(d.name, pointOf(d.axes), at), kept[e.component]!, l.both(inside, mask));
-    return kept;
-  });
+  b.loop(
+    baseName(axis.name),
+    from,
+    extent,
+    1,
+    init,
+    () => rowAxes(env, l),
+    (step, acc) => {
+      const index = e.reverse ? b.map("sub", [b.map("sub", [extent, l.int(1)], "i32"), step], "i32") : step;
+      const at: Env = {
+        ...env,
+        values: new Map(env.values).set(axis.name, index),
+        axes: [...env.axes, { name: axis.name, extent: axis.extent }],
+        inLoop: true,
+      };
+      const { mask, under } = membership(l, condition, at);
+      const element = e.bodies.map((x) => l.value(x, under));
+      const next = l.combine(combine, acc, element, under);
+      const kept = mask === undefined ? next : next.map((v, k) => b.map("select", [mask, v, acc[k]!], b.elem(v)));
+      b.store(d.name, l.address(d.name, pointOf(d.axes), at), kept[e.component]!, l.both(inside, mask));
+      return kept;
+    },
+  );
 }
 
 /** For each rank, the best element after the one before it: larger first, ties to the lower index. */
@@ -90,40 +106,48 @@ function topk(s: NewAxis, l: Lowering, env: Env, inside: Value | undefined): voi
   const least = l.infinities ? Number.NEGATIVE_INFINITY : lowest;
   const low = b.constant(type === "u32" ? 0 : type === "i32" ? -(2 ** 31) : least, type);
   const top = b.constant(type === "u32" ? 2 ** 32 - 1 : type === "i32" ? 2 ** 31 - 1 : -least, type);
-  b.loop("rank", l.int(0), count, 1, [top, l.int(-1)], axes, (rank, [lastValue, lastIndex]) => {
-    // A NaN ranks lowest, and is still what is given for its rank: the element is carried beside what ranks it.
-    const none = [low, l.int(2 ** 31 - 1), ...(float ? [low] : [])];
-    const [value, index, element] = nest(l, s.over, { ...env, inLoop: true }, none, axes, (at, [bestValue, bestIndex, bestElement]) => {
-      const { mask, under } = membership(l, condition, at);
-      const given = l.value(body, under);
-      const v = float ? b.map("select", [b.map("eq", [given, given], "bool"), given, low], type) : given;
-      const j = at.values.get(over.name)!;
-      // After the last one taken: smaller, or equal with a higher index. The first rank takes any.
-      const later = b.map(
-        "lor",
-        [
-          b.map("lt", [v, lastValue!], "bool"),
-          b.map("land", [b.map("eq", [v, lastValue!], "bool"), b.map("gt", [j, lastIndex!], "bool")], "bool"),
-        ],
-        "bool",
-      );
-      const open = l.both(mask, b.map("lor", [b.map("lt", [lastIndex!, l.int(0)], "bool"), later], "bool"))!;
-      const better = b.map("lor", [b.map("gt", [v, bestValue!], "bool"), b.map("eq", [bestIndex!, l.int(2 ** 31 - 1)], "bool")], "bool");
-      const take = b.map("land", [open, better], "bool");
-      return [
-        b.map("select", [take, v, bestValue!], type),
-        b.map("select", [take, j, bestIndex!], "i32"),
-        ...(bestElement === undefined ? [] : [b.map("select", [take, given, bestElement], type)]),
-      ];
-    });
-    const found = b.map("lt", [index!, l.int(2 ** 31 - 1)], "bool");
-    s.results.forEach((r, k) => {
-      if (r.name === undefined) return;
-      const at: Env = { ...env, values: new Map(env.values).set(r.axes.at(-1)!.name, rank), inLoop: true };
-      b.store(r.name, l.address(r.name, pointOf(r.axes), at), k === 0 ? (element ?? value!) : index!, l.both(inside, found));
-    });
-    return [b.map("select", [found, value!, lastValue!], type), b.map("select", [found, index!, lastIndex!], "i32")];
-  });
+  b.loop(
+    "rank",
+    l.int(0),
+    count,
+    1,
+    [top, l.int(-1)],
+    () => axes,
+    (rank, [lastValue, lastIndex]) => {
+      // A NaN ranks lowest, and is still what is given for its rank: the element is carried beside what ranks it.
+      const none = [low, l.int(2 ** 31 - 1), ...(float ? [low] : [])];
+      const [value, index, element] = nest(l, s.over, { ...env, inLoop: true }, none, axes, (at, [bestValue, bestIndex, bestElement]) => {
+        const { mask, under } = membership(l, condition, at);
+        const given = l.value(body, under);
+        const v = float ? b.map("select", [b.map("eq", [given, given], "bool"), given, low], type) : given;
+        const j = at.values.get(over.name)!;
+        // After the last one taken: smaller, or equal with a higher index. The first rank takes any.
+        const later = b.map(
+          "lor",
+          [
+            b.map("lt", [v, lastValue!], "bool"),
+            b.map("land", [b.map("eq", [v, lastValue!], "bool"), b.map("gt", [j, lastIndex!], "bool")], "bool"),
+          ],
+          "bool",
+        );
+        const open = l.both(mask, b.map("lor", [b.map("lt", [lastIndex!, l.int(0)], "bool"), later], "bool"))!;
+        const better = b.map("lor", [b.map("gt", [v, bestValue!], "bool"), b.map("eq", [bestIndex!, l.int(2 ** 31 - 1)], "bool")], "bool");
+        const take = b.map("land", [open, better], "bool");
+        return [
+          b.map("select", [take, v, bestValue!], type),
+          b.map("select", [take, j, bestIndex!], "i32"),
+          ...(bestElement === undefined ? [] : [b.map("select", [take, given, bestElement], type)]),
+        ];
+      });
+      const found = b.map("lt", [index!, l.int(2 ** 31 - 1)], "bool");
+      s.results.forEach((r, k) => {
+        if (r.name === undefined) return;
+        const at: Env = { ...env, values: new Map(env.values).set(r.axes.at(-1)!.name, rank), inLoop: true };
+        b.store(r.name, l.address(r.name, pointOf(r.axes), at), k === 0 ? (element ?? value!) : index!, l.both(inside, found));
+      });
+      return [b.map("select", [found, value!, lastValue!], type), b.map("select", [found, index!, lastIndex!], "i32")];
+    },
+  );
 }
 
 /** Indices that satisfy the condition, in order, then how many. */
@@ -161,22 +185,30 @@ function group(s: NewAxis, l: Lowering, env: Env): void {
     const place: Env = { ...env, values: new Map(env.values).set(first.axes[0]!.name, key), inLoop: true };
     b.store(first.name, l.address(first.name, pointOf(first.axes), place), at, undefined);
   };
-  const [total] = b.loop("key", l.int(0), groups, 1, [l.int(0)], [], (key, [done]) => {
-    storeStart(key, done!);
-    return nest(l, s.over, { ...env, inLoop: true }, [done!], [], (at, [n]) => {
-      const { mask, under } = membership(l, condition, at);
-      const here = l.both(mask, b.map("eq", [l.value(s.body!, under), key], "bool"))!;
-      if (second?.name) {
-        const flat = s.over.reduce<Value>(
-          (sum, a) => b.map("add", [b.map("mul", [sum, l.value(a.extent, env)], "i32"), at.values.get(a.name)!], "i32"),
-          l.int(0),
-        );
-        const place: Env = { ...at, values: new Map(at.values).set(second.axes[0]!.name, n!) };
-        b.store(second.name, l.address(second.name, [indexVar(second.axes[0]!.name)], place), flat, here);
-      }
-      return [b.map("select", [here, b.map("add", [n!, l.int(1)], "i32"), n!], "i32")];
-    });
-  });
+  const [total] = b.loop(
+    "key",
+    l.int(0),
+    groups,
+    1,
+    [l.int(0)],
+    () => [],
+    (key, [done]) => {
+      storeStart(key, done!);
+      return nest(l, s.over, { ...env, inLoop: true }, [done!], [], (at, [n]) => {
+        const { mask, under } = membership(l, condition, at);
+        const here = l.both(mask, b.map("eq", [l.value(s.body!, under), key], "bool"))!;
+        if (second?.name) {
+          const flat = s.over.reduce<Value>(
+            (sum, a) => b.map("add", [b.map("mul", [sum, l.value(a.extent, env)], "i32"), at.values.get(a.name)!], "i32"),
+            l.int(0),
+          );
+          const place: Env = { ...at, values: new Map(at.values).set(second.axes[0]!.name, n!) };
+          b.store(second.name, l.address(second.name, [indexVar(second.axes[0]!.name)], place), flat, here);
+        }
+        return [b.map("select", [here, b.map("add", [n!, l.int(1)], "i32"), n!], "i32")];
+      });
+    },
+  );
   storeStart(groups, total!);
 }
 

@@ -20,6 +20,8 @@ export type Directive =
       readonly size: number;
       readonly span: Span;
     }
+  /** Dependent reductions over the index in one pass. */
+  | { readonly kind: "stream"; readonly index: string; readonly span: Span }
   | { readonly kind: "warps"; readonly count: number; readonly span: Span }
   | { readonly kind: "materialize" | "fuse"; readonly name: string; readonly span: Span };
 
@@ -46,7 +48,7 @@ const directives: Record<string, { readonly takes: Takes; readonly later?: strin
   materialize: { takes: "definitions" },
   fuse: { takes: "definitions" },
   recompute: { takes: "definitions" },
-  stream: { takes: "indices", later: "one-pass evaluation of dependent reductions" },
+  stream: { takes: "indices" },
   stage: { takes: "definitions", later: "staging through shared memory" },
   mma: { takes: "definitions", later: "matrix instructions" },
   vectorize: { takes: "sizes", later: "wide loads and stores" },
@@ -88,7 +90,11 @@ export function checkSchedule(s: ast.Schedule, program: Program | undefined, dia
   const said = new Set<string>();
   for (const d of list) {
     const what =
-      "index" in d ? `${d.kind} ${d.definition ? `${d.definition}.` : ""}${d.index}` : "name" in d ? `${d.kind} ${d.name}` : d.kind;
+      "index" in d
+        ? `${d.kind} ${"definition" in d && d.definition ? `${d.definition}.` : ""}${d.index}`
+        : "name" in d
+          ? `${d.kind} ${d.name}`
+          : d.kind;
     if (said.has(what)) diagnostics.add("W603", d.span, `\`${what}\` is said twice`);
     said.add(what);
   }
@@ -231,7 +237,8 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
           size,
           span: item.expr.span,
         });
-    } else if (d.name.text === "materialize") out.push({ kind: "materialize", name, span: item.expr.span });
+    } else if (d.name.text === "stream") out.push({ kind: "stream", index: name, span: item.expr.span });
+    else if (d.name.text === "materialize") out.push({ kind: "materialize", name, span: item.expr.span });
     else if (d.name.text === "fuse" || d.name.text === "recompute") out.push({ kind: "fuse", name, span: item.expr.span });
   }
   if (known.later !== undefined) {

@@ -38,6 +38,8 @@ export function exactHash(id: number, x: number, y = 0): number {
 }
 const view = new DataView(new ArrayBuffer(4));
 function exactLiteral(v: number): number {
+  // What a maximum or a minimum starts from stays below and above everything.
+  if (Math.abs(v) >= 3.4028234663852886e38) return v < 0 ? -(2 ** 31) : 2 ** 31 - 1;
   if (Number.isInteger(v) && Math.abs(v) < 2 ** 31) return v;
   view.setFloat32(0, v);
   return exactHash(0, view.getInt32(0)) | 1;

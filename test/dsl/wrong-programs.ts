@@ -224,7 +224,6 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W102", "a schedule twice", `${kernel(total)}schedule f on cuda { warps 2 }\nschedule f on cuda { warps 4 }\n`],
   ["W603", "a tile that is no power of two", `${kernel(total)}schedule f on cuda { tile i: 48 }\n`],
   ["W603", "three warps", `${kernel(total)}schedule f on cuda { warps 3 }\n`],
-  ["W604", "stream", `${kernel(total)}schedule f on cuda { stream j }\n`],
   ["W604", "a set of sizes", `${kernel(total)}schedule f on cuda { tile i: {32, 64} }\n`],
   ["W604", "specialize", `${kernel(total)}schedule f on cuda { specialize M % 8 == 0 }\n`],
   ["W605", "a target that does not exist", `${kernel(total)}schedule f on metal { tile i: 32 }\n`],

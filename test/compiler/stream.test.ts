@@ -1,0 +1,208 @@
+/**
+ * `stream j`: dependent reductions in one pass. Every program runs over the exact algebra, bit for bit against the text, and over floats within
+ * the bound, on tiles and on all threads of both targets. What the launches store and how often they walk the index is looked at.
+ */
+import { describe, expect, test } from "vitest";
+import { type Compiled, compile, Refusal } from "../../compiler/index.ts";
+import { launchesOf, type Op } from "../../compiler/tile/ir.ts";
+import { check, type TargetName } from "../../dsl/index.ts";
+import { prepare } from "../../runtime/index.ts";
+import { agree, describe as words } from "../../verify/agree.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { type Level, threadLevel, tileLevel } from "../../verify/levels.ts";
+import { randomChain } from "../../verify/random/chains.ts";
+import { Tape } from "../../verify/random/tape.ts";
+import { interpreterFor, rememberProgram } from "../../verify/reference-device.ts";
+import { scale, seed } from "../support/campaigns.ts";
+
+const both = "schedule f on cuda { stream j }\nschedule f on wgsl { stream j }\n";
+function streamed(text: string, target: TargetName, exact = false): Compiled {
+  const checked = check(text);
+  expect(
+    checked.diagnostics.filter((d) => d.severity === "error").map((d) => `${d.code} ${d.message}`),
+    text,
+  ).toEqual([]);
+  const instance = checked.instances[0]!;
+  const made = compile(instance, text, { target, exact, schedule: checked.schedules.find((s) => s.target === target) });
+  rememberProgram(made.artifact, instance.program);
+  return made;
+}
+async function agrees(text: string, runs: number, from: number): Promise<number> {
+  let compared = 0;
+  for (const exact of [true, false])
+    for (const target of ["cuda", "wgsl"] as const) {
+      const compiled = streamed(text, target, exact);
+      const random = seeded(from);
+      for (let run = 0; run < runs; run++) {
+        const made = generate(compiled.artifact, random, {
+          sizes: [0, 1, 2, 3, 5, 9, 17, 33],
+          most: 4000,
+          style: exact ? "bits" : "plain",
+        });
+        if (made === undefined) continue;
+        const levels: Level[] = [tileLevel(target), threadLevel(target)];
+        for (const level of levels) {
+          const call = prepare(compiled.artifact, structuredClone(made.args), { dims: made.dims });
+          const machine = interpreterFor(call, target);
+          const { result, faults } = await level.run(compiled, call);
+          expect(faults).toEqual([]);
+          const a = agree(call, result, machine);
+          expect(
+            a.disagreements.map(words),
+            `${exact ? "exact " : ""}${level.name} ${target} ${JSON.stringify(made.dims)}\n${text}`,
+          ).toEqual([]);
+          compared += a.compared;
+        }
+      }
+    }
+  return compared;
+}
+/** Loops over an index in all launches. */
+function loopsOver(c: Compiled, index: string): number {
+  const count = (ops: readonly Op[], names: readonly { readonly name?: string }[]): number =>
+    ops.reduce((n, o) => n + (o.kind === "loop" ? (names[o.index]!.name === index ? 1 : 0) + count(o.body, names) : 0), 0);
+  return launchesOf(c.tiles.steps).reduce((n, l) => n + count(l.body, l.tiles), 0);
+}
+const attention = (domain: string, extra = ""): string =>
+  `kernel f[M, N, D: static](q: f32[M, D], k: f32[N, D], v: f32[N, D], t: f32) -> (o: f32[M, D]${extra ? ", lse: f32[M]" : ""}) {
+  let s[i, j]${domain} = t * sum(d) q[i, d] * k[j, d]
+  let p[i, j] = softmax(j) s[i, j]
+  o[i, d] = sum(j) p[i, j] * v[j, d]
+  ${extra}
+}
+instance f { D: 8 }
+${both}`;
+/** A text, and the number of walks over j that it takes: one for each output. */
+const programs: readonly (readonly [name: string, text: string, walks: number])[] = [
+  ["softmax attention", attention(""), 1],
+  ["causal attention", attention(" where j <= i"), 1],
+  ["windowed attention with its logsumexp", attention(" where j <= i && j + 3 > i", "lse[i] = logsumexp(j) s[i, j] else -1.0"), 2],
+  ["relaxed weights", attention("").replace("p[i, j] * v", "relax<f16>(p[i, j]) * v"), 1],
+  ["logsumexp", `kernel f[M, N](x: f32[M, N]) -> (o: f32[M]) { o[i] = logsumexp(j) x[i, j] else 0.0 }\n${both}`, 1],
+  [
+    "cross-entropy",
+    `kernel f[M, N](x: f32[M, N], t: index<N>[M]) -> (o: f32[M]) where N >= 1 { o[i] = logsumexp(j) x[i, j] - x[i, t[i]] }\n${both}`,
+    1,
+  ],
+  [
+    "contrastive loss of a row against all others",
+    `kernel f[M, N, D](a: f32[M, D], b: f32[N, D], t: f32) -> (o: f32[M]) where M <= N {
+  let s[i, j] = t * sum(d) a[i, d] * b[j, d]
+  o[i] = logsumexp(j) s[i, j] - s[i, i]
+}\n${both}`,
+    1,
+  ],
+  [
+    "a second sum through the logsumexp",
+    `kernel f[M, N](x: f32[M, N], y: f32[M, N]) -> (o: f32[M]) {
+  let l[i] = logsumexp(j) x[i, j]
+  o[i] = (sum(j) exp(x[i, j] - l[i]) * y[i, j]) else 0.0
+}\n${both}`,
+    1,
+  ],
+  [
+    "a sum weighed by a norm",
+    `kernel f[M, N](x: f32[M, N], y: f32[N]) -> (o: f32[M]) {
+  let n[i] = sum(j) x[i, j] * x[i, j]
+  o[i] = sum(j) x[i, j] / sqrt(n[i] + 1.0) * y[j]
+}\n${both}`,
+    1,
+  ],
+  [
+    "absmax scale, then dot",
+    `kernel f[M, N](x: f32[M, N], y: f32[N]) -> (o: f32[M]) {
+  let a[i] = max(j) abs(x[i, j])
+  o[i] = sum(j) x[i, j] / (a[i] + 1.0) * y[j]
+}\n${both}`,
+    1,
+  ],
+  [
+    "layer norm statistics, then a weighted sum",
+    `kernel f[M, N](x: f32[M, N]) -> (o: f32[M], v: f32[M]) where N >= 1 {
+  let mu[i] = (sum(j) x[i, j]) / f32(N)
+  v[i] = (sum(j) (x[i, j] - mu[i]) * (x[i, j] - mu[i])) / f32(N)
+  o[i] = sum(j) (x[i, j] - mu[i]) * x[i, j]
+}\n${both}`,
+    2,
+  ],
+  [
+    "weighted variance about a mean of its own",
+    `kernel f[M, N](x: f32[M, N], w: f32[M, N]) -> (o: f32[M]) {
+  let t[i] = sum(j) w[i, j] * w[i, j] + 0.5
+  let mu[i] = (sum(j) (w[i, j] * w[i, j] + 0.5) * x[i, j]) / t[i]
+  o[i] = (sum(j) (w[i, j] * w[i, j] + 0.5) * (x[i, j] - mu[i]) * (x[i, j] - mu[i])) / (t[i] + 1.0)
+}\n${both}`,
+    1,
+  ],
+  [
+    "ragged rows",
+    `kernel f[M, N, T](start: offsets<T>[M + 1], x: f32[T], y: f32[T]) -> (o: f32[M]) {
+  let m[i] = max(j in start[i]..start[i + 1]) x[j]
+  let l[i] = sum(j in start[i]..start[i + 1]) exp(x[j] - m[i])
+  o[i] = sum(j in start[i]..start[i + 1]) exp(x[j] - m[i]) / l[i] * y[j]
+}\n${both}`,
+    1,
+  ],
+];
+describe("one pass", () => {
+  test.each(programs)("%s", async (_, text, walks) => {
+    for (const target of ["cuda", "wgsl"] as const) {
+      const c = streamed(text, target);
+      expect(loopsOver(c, "j"), "walks over the index").toBe(walks);
+      expect(c.artifact.temps, "nothing is stored on the way").toEqual([]);
+    }
+    expect(await agrees(text, 6, 7)).toBeGreaterThan(50);
+  });
+  test("a large score overflows nowhere: the exponent is never above 0", () => {
+    const text = attention("");
+    const c = streamed(text, "cuda");
+    const made = generate(c.artifact, seeded(2), { dims: { M: 5, N: 40 }, sizes: [5], most: 4000 })!;
+    const call = prepare(c.artifact, { ...made.args, t: 20_000 }, { dims: made.dims });
+    return threadLevel("cuda")
+      .run(c, call)
+      .then(({ result }) => {
+        const { data } = result.outputs["o"]!;
+        expect([...data].every(Number.isFinite)).toBe(true);
+      });
+  });
+});
+describe("what no law takes apart is refused, with the factor", () => {
+  const refusal = (body: string, more = ""): string => {
+    const text = `kernel f[M, N](x: f32[M, N]) -> (o: f32[M]) {\n  let a[i] = max(j) abs(x[i, j])\n${more}  o[i] = (${body}) else 0.0\n}\n${both}`;
+    try {
+      streamed(text, "cuda");
+    } catch (e) {
+      expect(e).toBeInstanceOf(Refusal);
+      expect((e as Refusal).code).toBe("W606");
+      return (e as Refusal).message;
+    }
+    throw new Error("nothing was refused");
+  };
+  test.each([
+    ["rounding", "sum(j) round(x[i, j] / (a[i] + 1.0))", /round\(.*mixes the element with an unfinished reduction/],
+    ["an exponent with an unfinished factor", "sum(j) exp(x[i, j] / (a[i] + 1.0))", /stands in an exponent and multiplies/],
+    ["a maximum of a mix", "max(j) x[i, j] * a[i]", /stands in a max and mixes/],
+    ["an absolute deviation", "sum(j) abs(x[i, j] - a[i])", /mixes the element/],
+    ["a decision", "if any(j) x[i, j] > a[i] then 1.0 else 0.0", /stands in a any and mixes/],
+  ])("%s", (_, body, message) => expect(refusal(body)).toMatch(message));
+  test("nothing to stream", () =>
+    expect(refusal("sum(j) x[i, j]").replace(/.*nothing/, "nothing")).toMatch(/nothing here has reductions over `j`/));
+});
+test("random chains of dependent reductions", async () => {
+  const cases = Math.max(20, Math.round(600 * scale));
+  let derived = 0;
+  let refused = 0;
+  let compared = 0;
+  for (let k = 0; derived < cases; k++) {
+    const text = randomChain(new Tape([], seeded(seed * 7919 + k)));
+    try {
+      compared += await agrees(text, 2, k);
+      derived++;
+    } catch (e) {
+      if (!(e instanceof Refusal)) throw e;
+      refused++;
+    }
+    expect(k, "most chains are derived").toBeLessThan(4 * cases);
+  }
+  console.log(`streamed chains: seed ${seed}, ${derived} derived, ${refused} refused, ${compared} elements compared`);
+}, 600_000);
