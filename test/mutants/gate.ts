@@ -5,7 +5,7 @@ import { campaign } from "../../verify/random/campaign.ts";
 
 const plain = await campaign({
   seed: 5,
-  cases: 120,
+  cases: 300,
   levels: (k) => (k % 2 === 0 ? [tileLevel("wgsl"), threadLevel("wgsl")] : [tileLevel("cuda"), threadLevel("cuda")]),
   shrinkBudget: 0,
 });
@@ -16,9 +16,9 @@ if (plain.failure) {
 const emulated = new EmulatedBatch();
 const emitted = await campaign({
   seed: 6,
-  cases: 20,
+  cases: 40,
   levels: () => [emulated.level],
-  batch: 20,
+  batch: 40,
   before: (cases) => emulated.load(cases.flatMap((c) => [c.exact, c.floats].map((p) => p.compiled.get("cuda")!.artifact))),
   shrinkBudget: 0,
 });

@@ -394,6 +394,67 @@ export const mutants: readonly Mutant[] = [
   m("ldmatrix never transposes", "compiler/emit/intrinsics.ts", `const trans = transposed ? ".trans" : "";`, `const trans = "";`),
   m("a masked copy copies", "compiler/emit/intrinsics.ts", `"r"(valid ? \${bytes} : 0)`, `"r"(valid ? \${bytes} : \${bytes})`),
   m("a wait for one group fewer", "compiler/emit/intrinsics.ts", `:: "n"(N)`, `:: "n"(N + 1)`),
+  // streaming
+  m(
+    "no rescale when the centre moves",
+    "compiler/stream/monoid.ts",
+    'return op("add", [moved(x, p), moved(y, q)], a.type);',
+    'return op("add", [x, y], a.type);',
+  ),
+  m(
+    "only one side of a combine is moved",
+    "compiler/stream/monoid.ts",
+    'return op("add", [moved(x, p), moved(y, q)], a.type);',
+    'return op("add", [moved(x, p), y], a.type);',
+  ),
+  m(
+    "a rescale in the wrong direction",
+    "compiler/stream/monoid.ts",
+    'op("sub", [from, larger], a.type)',
+    'op("sub", [larger, from], a.type)',
+  ),
+  m(
+    "the first moment is dropped",
+    "compiler/stream/monoid.ts",
+    `return of("add", own, of("mul", by, of("add", of("mul", num(2, a.type), side(s, first)), lower)));`,
+    `return of("add", own, of("mul", by, lower));`,
+  ),
+  m(
+    "a hoisted factor is lost",
+    "compiler/stream/stream.ts",
+    `if (colour === "total") after.push(f);`,
+    `if (colour === "total") f.inverse || after.push(f);`,
+  ),
+  m(
+    "a sum over nothing is what its accumulators hold",
+    "compiler/stream/stream.ts",
+    "return outer ? value : this.ifSeen(value, num(0, r.type));",
+    "return value;",
+  ),
+  m(
+    "what is shifted by is forgotten at the end",
+    "compiler/stream/stream.ts",
+    `const by = of("add", this.component(centre), this.result(y));`,
+    `const by = this.result(y);`,
+  ),
+  m(
+    "branches do not decide which elements there are",
+    "compiler/stream/stream.ts",
+    `const guarded = e.kind === "if" || (e.kind === "op" && (e.op === "land" || e.op === "lor"));\n    return [`,
+    `const guarded = false;\n    return [`,
+  ),
+  m(
+    "a loop's index is believed to reach its bound",
+    "compiler/thread/nodes.ts",
+    `own.by - by <= (op === "le" ? 1 : 0)`,
+    `own.by - by <= (op === "le" ? 1 : 1)`,
+  ),
+  m(
+    "a component is carried over its own axes alone",
+    "compiler/tile/identity.ts",
+    "for (let changed = true; changed; ) {",
+    "for (let changed = false; changed; ) {",
+  ),
   // the reference's bounds
   m(
     "the error of a product forgets one operand",

@@ -13,7 +13,17 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
   {
     name: "language, compiler and runtime tests",
     command: [
-      ...["npx", "vitest", "run", "--bail", "1", "test/dsl", "test/compiler/miscompiled.test.ts", "test/compiler/verifiers.test.ts"],
+      ...[
+        "npx",
+        "vitest",
+        "run",
+        "--bail",
+        "1",
+        "test/dsl",
+        "test/compiler/miscompiled.test.ts",
+        "test/compiler/verifiers.test.ts",
+        "test/compiler/stream.test.ts",
+      ],
       ...["test/compiler/refusals.test.ts", "test/compiler/naga.test.ts", "test/runtime/call.test.ts", "test/runtime/layout.test.ts"],
       ...["test/runtime/variants.test.ts", "test/verify/laws.test.ts", "test/verify/special.test.ts", "test/verify/bounds/bite.test.ts"],
       ...["test/verify/cuda-cpu", "test/verify/ptx.test.ts"],
