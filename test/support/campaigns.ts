@@ -9,7 +9,7 @@ import { type Campaign, type CampaignResult, campaign } from "../../verify/rando
 /** `WEFT_SEED` draws other programs; a seed is printed with every result. */
 export const seed = Number(process.env["WEFT_SEED"] ?? 1);
 /** `WEFT_CASES` multiplies the number of cases: 1 is all of them, and `npm test` takes a share that leaves time for the rest. */
-export const scale = Number(process.env["WEFT_CASES"] ?? 0.3);
+export const scale = Number(process.env["WEFT_CASES"] ?? 0.15);
 
 /** The two interpreters of one target, the targets in turn; every third case is held against the bound of its own plan too. */
 export function interpreters(k: number): readonly Level[] {

@@ -31,7 +31,7 @@ const levels: Level[] = [
   ...(compiler ? [deviceLevel("cuda-cpu", "cuda", emulator, profiles["cuda"])] : []),
 ];
 // An element here costs more than one of a random program: the share of `npm test` is the smaller for it.
-const wanted = Math.ceil(100_000 * scale ** 3);
+const wanted = Math.ceil(100_000 * scale ** 2);
 
 const edges = [1, 2, 3, 5, 9, 17, 33, 65];
 /** Whole tiles: more elements for the time. */
