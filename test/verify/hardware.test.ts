@@ -2,10 +2,10 @@
 import fs from "node:fs";
 import { fileURLToPath } from "node:url";
 import { describe, expect, test } from "vitest";
-import { tensor } from "../../runtime/index.ts";
+import { prepare, tensor } from "../../runtime/index.ts";
 import { CpuCudaDevice, EmulatedLibrary } from "../../verify/cuda-cpu/device.ts";
 import { probes } from "../../verify/hardware/probes.ts";
-import { rawArtifact, rawCall } from "../../verify/hardware/raw.ts";
+import { rawArtifact } from "../../verify/hardware/raw.ts";
 import { deviations, modelOf, type Recording, record, recordedWords } from "../../verify/hardware/record.ts";
 import { gxx } from "../support/devices.ts";
 
@@ -23,7 +23,7 @@ describe.skipIf(compiler === undefined || recordings.length === 0)("recorded dev
     const found = probes.flatMap((p, k) => {
       const words = recordedWords(r, p.name);
       expect(words, `${p.name} is recorded`).toBeDefined();
-      const call = rawCall(rawArtifact(p.kernel), { x: tensor("u32", [p.x.length], p.x.slice()) });
+      const call = prepare(rawArtifact(p.kernel), { x: tensor("u32", [p.x.length], p.x.slice()) });
       return deviations(p, words!, library.run(k, call, 0).result.outputs["y"]!.data as Uint32Array);
     });
     expect(found).toEqual([]);

@@ -6,10 +6,10 @@ import path from "node:path";
 import { beforeAll, describe, expect, test } from "vitest";
 import { scalarFn } from "../../compiler/scalar.ts";
 import { profiles } from "../../dsl/interpret/accuracy.ts";
-import { tensor } from "../../runtime/index.ts";
+import { prepare, tensor } from "../../runtime/index.ts";
 import { EmulatedLibrary } from "../../verify/cuda-cpu/device.ts";
 import { probes } from "../../verify/hardware/probes.ts";
-import { rawArtifact, rawCall, rawSource } from "../../verify/hardware/raw.ts";
+import { rawArtifact, rawSource } from "../../verify/hardware/raw.ts";
 import { runPtx } from "../../verify/ptx/execute.ts";
 import { type Module, parsePtx } from "../../verify/ptx/parse.ts";
 import { gxx, nvcc } from "../support/devices.ts";
@@ -56,7 +56,7 @@ describe.skipIf(version === undefined || compiler === undefined)("PTX", () => {
       return;
     }
     library.setMatrixModel("serial");
-    const { result, faults } = library.run(k, rawCall(artifacts[k]!, { x: tensor("u32", [p.x.length], p.x.slice()) }), 0);
+    const { result, faults } = library.run(k, prepare(artifacts[k]!, { x: tensor("u32", [p.x.length], p.x.slice()) }), 0);
     expect(faults).toEqual([]);
     expect([...y]).toEqual([...(result.outputs["y"]!.data as Uint32Array)]);
   });

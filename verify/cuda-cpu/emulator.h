@@ -1,5 +1,5 @@
-// What emitted CUDA text needs to be a C++ program: threads, barriers, shared memory and intrinsics, by calls into emulator.cpp.
-// Memory is watched without a word in the text: g++ -fsanitize=thread calls __tsan_* at every access, and emulator.cpp defines those.
+// What emitted CUDA text needs to be a C++ program: threads, barriers, shared memory and intrinsics, by calls into the emulator (machine.h).
+// Memory is watched without a word in the text: g++ -fsanitize=thread calls __tsan_* at every access, and memory.cpp defines those.
 #pragma once
 #include <cmath>
 #include <cstddef>
@@ -8,13 +8,9 @@
 #include <cstring>
 #include <utility>
 
-struct WeftIndex {
-  int x, y, z;
-};
+#include "place.h"
+
 extern "C" {
-extern struct WeftPlace {
-  WeftIndex thread, block, threads, blocks;
-} weft_place;
 void weft_barrier(int line);
 void* weft_shared_array(const char* name, size_t offset, size_t bytes);
 void weft_sync_warp(unsigned mask, int line);

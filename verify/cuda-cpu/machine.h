@@ -6,14 +6,7 @@
 #include <string>
 #include <vector>
 
-struct WeftIndex {
-  int x, y, z;
-};
-extern "C" {
-extern struct WeftPlace {
-  WeftIndex thread, block, threads, blocks;
-} weft_place;
-}
+#include "place.h"
 
 // ---- faults (emulator.cpp)
 /** Notes a fault of the running kernel; the first twenty are kept. */

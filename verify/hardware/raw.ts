@@ -2,7 +2,6 @@
 import { cudaHelpers, neededHelpers } from "../../compiler/emit/helpers.ts";
 import { intrinsics } from "../../compiler/emit/intrinsics.ts";
 import type { Artifact, TensorParam } from "../../runtime/abi.ts";
-import { type Arguments, type PreparedCall, prepare } from "../../runtime/call.ts";
 
 export interface RawKernel {
   readonly name: string;
@@ -60,4 +59,3 @@ export function rawArtifact(k: RawKernel): Artifact {
     weft: "",
   };
 }
-export const rawCall = (a: Artifact, args: Arguments): PreparedCall => prepare(a, args);

@@ -1,10 +1,10 @@
 /** The output bits of every probe, as a device gave them: a file that says which device and when, and what is held against it. */
 import { scalarFn } from "../../compiler/scalar.ts";
 import { profiles } from "../../dsl/interpret/accuracy.ts";
-import type { Device } from "../../runtime/call.ts";
+import { type Device, prepare } from "../../runtime/call.ts";
 import { tensor } from "../../runtime/tensor.ts";
 import { type Probe, probes } from "./probes.ts";
-import { rawArtifact, rawCall } from "./raw.ts";
+import { rawArtifact } from "./raw.ts";
 
 export interface Recording {
   /** As the driver names it. */
@@ -18,7 +18,7 @@ export interface Recording {
 }
 /** Runs a probe on anything that runs artifacts. */
 export async function runProbe(p: Probe, device: Pick<Device, "run">): Promise<Uint32Array> {
-  const { outputs } = await device.run(rawCall(rawArtifact(p.kernel), { x: tensor("u32", [p.x.length], p.x.slice()) }));
+  const { outputs } = await device.run(prepare(rawArtifact(p.kernel), { x: tensor("u32", [p.x.length], p.x.slice()) }));
   return outputs["y"]!.data as Uint32Array;
 }
 export async function record(device: Pick<Device, "run" | "name" | "arch">, date: string, command: string): Promise<Recording> {

@@ -1,8 +1,8 @@
 /** What the emulator must see: each fault planted in a small kernel, beside the kernel without it. */
 import { beforeAll, describe, expect, test } from "vitest";
-import { tensor } from "../../../runtime/index.ts";
+import { prepare, tensor } from "../../../runtime/index.ts";
 import { EmulatedLibrary } from "../../../verify/cuda-cpu/device.ts";
-import { type RawKernel, rawArtifact, rawCall } from "../../../verify/hardware/raw.ts";
+import { type RawKernel, rawArtifact } from "../../../verify/hardware/raw.ts";
 import { gxx } from "../../support/devices.ts";
 
 const compiler = await gxx();
@@ -254,7 +254,7 @@ beforeAll(async () => {
 const faults = (k: number, mode: number): string[] =>
   library.run(
     k,
-    rawCall(artifacts[k]!, {
+    prepare(artifacts[k]!, {
       x: tensor(
         "u32",
         [n],
@@ -277,7 +277,7 @@ describe.skipIf(compiler === undefined)("the emulator", () => {
     const step = wrong.steps[0]!;
     if (step.kind === "launch") Object.assign(step.launch, { threads: 32 });
     return EmulatedLibrary.build([wrong]).then((l) => {
-      const { faults: seen } = l.run(0, rawCall(wrong, { x: tensor("u32", [n]) }), 0);
+      const { faults: seen } = l.run(0, prepare(wrong, { x: tensor("u32", [n]) }), 0);
       expect(seen[0]).toMatch(/launch bounds of 64, launched with 32/);
     });
   });

@@ -3,10 +3,10 @@ import { beforeAll, describe, expect, test } from "vitest";
 import { scalarFn } from "../../../compiler/scalar.ts";
 import { profiles } from "../../../dsl/interpret/accuracy.ts";
 import { decode, formats } from "../../../dsl/tensor/narrow.ts";
-import { tensor } from "../../../runtime/index.ts";
+import { prepare, tensor } from "../../../runtime/index.ts";
 import { EmulatedLibrary, type MatrixModel } from "../../../verify/cuda-cpu/device.ts";
 import { type Probe, probes } from "../../../verify/hardware/probes.ts";
-import { rawArtifact, rawCall } from "../../../verify/hardware/raw.ts";
+import { rawArtifact } from "../../../verify/hardware/raw.ts";
 import { gxx } from "../../support/devices.ts";
 
 const compiler = await gxx();
@@ -18,7 +18,7 @@ beforeAll(async () => {
 function run(p: Probe, mode: number, model: MatrixModel = "serial"): Uint32Array {
   library.setMatrixModel(model);
   const k = probes.indexOf(p);
-  const { result, faults } = library.run(k, rawCall(artifacts[k]!, { x: tensor("u32", [p.x.length], p.x.slice()) }), mode);
+  const { result, faults } = library.run(k, prepare(artifacts[k]!, { x: tensor("u32", [p.x.length], p.x.slice()) }), mode);
   expect(faults, p.name).toEqual([]);
   return result.outputs["y"]!.data as Uint32Array;
 }
