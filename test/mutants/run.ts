@@ -105,11 +105,27 @@ const program = new Command("mutants")
   .option("--jobs <n>", "copies at work at once", "2")
   .option("--quick", "the first stage alone: what survives it may be caught by the others")
   .option("--from <n>", "leave out the first n mutants", "0")
+  .option("--resume <file>", "leave out what the lines of a former --json run say was caught")
   .option("--check", "only look whether every place is found");
 program.parse();
-const options = program.opts<{ json?: boolean; only?: string; jobs: string; check?: boolean; quick?: boolean; from: string }>();
+const options = program.opts<{
+  json?: boolean;
+  only?: string;
+  jobs: string;
+  check?: boolean;
+  quick?: boolean;
+  from: string;
+  resume?: string;
+}>();
 const tried = options.quick ? stages.slice(0, 1) : stages;
+const named = (m: { readonly what: string; readonly file: string }): string => `${m.file}: ${m.what}`;
+const formerly = new Set(
+  (options.resume === undefined ? [] : fs.readFileSync(options.resume, "utf8").trim().split("\n"))
+    .map((line) => JSON.parse(line) as { what?: string; file?: string; caughtBy?: string | null })
+    .flatMap(({ what, file, caughtBy }) => (what && file && caughtBy ? [named({ what, file })] : [])),
+);
 const chosen = mutants
+  .filter((m) => !formerly.has(named(m)))
   .slice(Number(options.from))
   .filter((m) => options.only === undefined || `${m.what} ${m.file}`.includes(options.only));
 for (const m of chosen) {
