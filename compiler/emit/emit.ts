@@ -67,6 +67,26 @@ class Emitter {
         const b = this.buffer(s.buffer);
         return this.line(depth, t.store(s.buffer, b.unit, this.expr(s.at), this.expr(s.value), b.atomic));
       }
+      case "copy": {
+        const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.expr(e).text);
+        return this.line(depth, `weft_copy_async_16(&${s.array}[${to}], &${s.buffer}[${from}], ${valid});`);
+      }
+      case "commit":
+        return this.line(depth, "weft_copy_async_commit();");
+      case "land":
+        return this.line(depth, `weft_copy_async_wait<${s.leave}>();`);
+      case "fragment": {
+        this.line(depth, `unsigned ${s.outs.join(", ")};`);
+        const name = `weft_ldmatrix_x${s.outs.length}${s.transposed ? "_trans" : ""}`;
+        return this.line(depth, `${name}(${[...s.outs, `&${s.array}[${this.expr(s.at).text}]`].join(", ")});`);
+      }
+      case "mma": {
+        s.outs.forEach((name, k) => {
+          this.line(depth, t.declare(name, s.elem, this.expr(s.c[k]!).text, true));
+        });
+        const args = [...s.outs, ...[...s.a, ...s.b].map((e) => this.expr(e).text)];
+        return this.line(depth, `weft_mma_${s.form}(${args.join(", ")});`);
+      }
       case "merge":
         for (const text of t.merge(s.buffer, this.expr(s.at), this.expr(s.mask), this.expr(s.bits))) this.line(depth, text);
         return;
@@ -124,6 +144,7 @@ class Emitter {
       }
       case "shared": {
         const text = `${e.array}[${this.expr(e.at).text}]`;
+        if (this.kernel.shared.some((s) => s.name === e.array && s.elem === "u16")) return t.op("to_u32", "u32", [atom(text)], "i32");
         return e.elem === "bool" ? t.op("ne", "bool", [atom(text), atom(t.literal(0, "u32"))], "u32") : atom(text);
       }
       default:

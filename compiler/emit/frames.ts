@@ -65,7 +65,7 @@ export const cudaFrame = compile<CudaFrame>(`// {{title}}
 {{/each}}
 {{#each entries}}
 
-extern "C" __global__ void __launch_bounds__({{threads}}) {{name}}({{params}}) {
+extern "C" __global__ void __launch_bounds__({{threads}}, 1) {{name}}({{params}}) {
 {{#each shared}}
   {{this}}
 {{/each}}

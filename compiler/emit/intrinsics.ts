@@ -43,7 +43,34 @@ const copy = (bytes: 4 | 16): Helper =>
     `asm volatile("cp.async.${bytes === 16 ? "cg" : "ca"}.shared.global [%0], [%1], ${bytes}, %2;" :: "r"(${address}to)), "l"(__cvta_generic_to_global(from)), "r"(valid ? ${bytes} : 0) : "memory");`,
   );
 
+/** The exact algebra's matrix instruction: the fragments are those of m16n8k16, one whole element a register, read from the lanes that hold them. */
+const multiplyExact: Helper = {
+  name: "weft_mma_exact",
+  text: `static __device__ void weft_mma_exact(${registers(4, "int&", "d")}, ${registers(8, "int", "a")}, ${registers(4, "int", "b")}) {
+  const int lane = threadIdx.x & 31, row = lane & 28, column = (lane & 3) * 8;
+  const int a[8] = {a0, a1, a2, a3, a4, a5, a6, a7}, b[4] = {b0, b1, b2, b3};
+  unsigned d[4] = {(unsigned)d0, (unsigned)d1, (unsigned)d2, (unsigned)d3};
+#pragma unroll
+  for (int k = 0; k < 16; k++) {
+    const int at = (k >> 1) & 3, high = k >> 3, odd = k & 1;
+    const unsigned upper = __shfl_sync(0xffffffffu, a[4 * high + odd], row + at);
+    const unsigned lower = __shfl_sync(0xffffffffu, a[4 * high + 2 + odd], row + at);
+    const unsigned left = __shfl_sync(0xffffffffu, b[2 * high + odd], column + at);
+    const unsigned right = __shfl_sync(0xffffffffu, b[2 * high + odd], column + 4 + at);
+    d[0] += upper * left;
+    d[1] += upper * right;
+    d[2] += lower * left;
+    d[3] += lower * right;
+  }
+  d0 = (int)d[0];
+  d1 = (int)d[1];
+  d2 = (int)d[2];
+  d3 = (int)d[3];
+}`,
+};
+
 export const intrinsics: readonly Helper[] = [
+  multiplyExact,
   loadMatrix(2, false),
   loadMatrix(2, true),
   loadMatrix(4, false),

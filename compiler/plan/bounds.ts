@@ -1,6 +1,5 @@
 /** Loop bounds from conditions: what `a <= j + b` says about j, by undoing additions from outside in. */
-import { conjuncts } from "../../dsl/check/prove.ts";
-import { add, freeIndices, num, sub } from "../../dsl/tensor/expr.ts";
+import { add, conjuncts, freeIndices, num, sub } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 
 export interface Bounds {

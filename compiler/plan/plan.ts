@@ -1,7 +1,7 @@
 /** What is stored and what is recomputed, and which launches there are: tensor IR to a list of jobs. */
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
-import { conjuncts, Prover, type TableType } from "../../dsl/check/prove.ts";
-import { and, axesParts, compare, indexVar, isTrue, mapChildren, num, op, some, visit } from "../../dsl/tensor/expr.ts";
+import { Prover, type TableType } from "../../dsl/check/prove.ts";
+import { and, axesParts, compare, conjuncts, indexVar, isTrue, mapChildren, num, op, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";

@@ -8,6 +8,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, Plan } from "../plan/plan.ts";
 import type { Profile } from "../targets/target.ts";
+import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
 
 type Sized = Extract<Directive, { size: number }>;
@@ -21,6 +22,10 @@ export interface JobDirectives {
   readonly tile: ReadonlyMap<string, number>;
   readonly unroll: ReadonlyMap<string, number>;
   readonly threads: number;
+  /** The product that a matrix unit does, where its tile allows. */
+  readonly matrix?: MatrixProduct;
+  /** Steps of the product whose operands shared memory holds at once. */
+  readonly slots?: number;
   /** Own indices of which one thread takes so many elements, in registers; others are shared out as evenly as goes. */
   readonly registers: ReadonlyMap<string, number>;
 }
@@ -37,6 +42,16 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     return make(pack(axes, threads), threads);
+  }
+  const product = profile.matrix && job.kind === "map" ? matrixOf(job, plan) : undefined;
+  if (product) {
+    const d = matrixDefaults(product, axes, plan);
+    const tile: [string, number][] = [
+      [product.rows, d.rows],
+      [product.columns, d.columns],
+      [baseName(product.over), d.depth],
+    ];
+    return { ...make(tile, d.warps * 32), matrix: product };
   }
   const columns = columnsOf(reduces, axes);
   if (columns.length > 0) {
@@ -171,10 +186,15 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   ]);
   const tiles = own.filter((d): d is Sized => d.kind === "tile" && known.has(d.index));
   const unrolled = own.filter((d): d is Sized => d.kind === "unroll" && known.has(d.index));
+  const staged = own.find((d): d is Extract<Directive, { kind: "stage" }> => d.kind === "stage");
+  if (staged && defaults.matrix) defaults = { ...defaults, slots: staged.buffers };
   const warps = own.find((d): d is Extract<Directive, { kind: "warps" }> => d.kind === "warps");
   if (tiles.length === 0 && unrolled.length === 0 && warps === undefined) return defaults;
   const tile = new Map(tiles.length > 0 ? [] : defaults.tile);
   for (const t of tiles) tile.set(t.index, t.size);
+  // A step of a product is as deep as by default where nothing is said of it.
+  const over = defaults.matrix && baseName(defaults.matrix.over);
+  if (over && !tile.has(over)) tile.set(over, defaults.tile.get(over)!);
   const unroll = new Map(defaults.unroll);
   for (const u of unrolled) unroll.set(u.index, u.size);
   const registers = tiles.length > 0 ? new Map<string, number>() : defaults.registers;
@@ -182,9 +202,20 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
 }
 
 /** Directives to numbers: threads go to the launch's own axes first, last axis first, then to reduced ones; what is left is registers. */
-export function tilingOf(d: JobDirectives, job: Job): Tiling {
+export function tilingOf(d: JobDirectives, job: Job, sharedBytes: number): Tiling {
   const axes = axesOf(job);
   const tiled = axes.filter((a) => (d.tile.get(a.name) ?? 1) > 1);
+  const alone = d.matrix && tiled.every((a) => a.name === d.matrix!.rows || a.name === d.matrix!.columns);
+  const matrix =
+    d.matrix && alone ? matrixTiling(d.matrix, (index) => d.tile.get(index) ?? 1, d.threads, d.slots ?? 3, sharedBytes) : undefined;
+  if (matrix)
+    return {
+      axes: axes.map((a) => ({ index: a.name, threads: 1, registers: d.tile.get(a.name) ?? 1 })),
+      spread: [],
+      unroll: [{ index: matrix.over, registers: matrix.depth }],
+      threads: 32 * matrix.warps[0] * matrix.warps[1],
+      matrix,
+    };
   let threads = d.threads;
   const share = new Map<string, number>();
   const reduced = [...d.tile].filter(([index]) => !axes.some((a) => a.name === index));

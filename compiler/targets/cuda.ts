@@ -95,7 +95,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
 
 export const cuda: Target = {
   name: "cuda",
-  profile: { name: "cuda", warp: 32, rowsByThreads: false },
+  profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false },
   limits: { threads: 1024, sharedBytes: 49152, buffers: 64 },
   infinities: true,
   zeroedMemory: false,
@@ -106,7 +106,8 @@ export const cuda: Target = {
   loop: (name, from, to, step) => `for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
   condition: (test) => `if (${test}) {`,
   barrier: "__syncthreads();",
-  sharedArray: (name, elem, count, offset) => `WEFT_SHARED(${elem === "bool" ? "unsigned" : types[elem]}, ${name}, ${count}, ${offset});`,
+  sharedArray: (name, elem, count, offset) =>
+    `WEFT_SHARED(${elem === "bool" ? "unsigned" : elem === "u16" ? units.u16 : types[elem]}, ${name}, ${count}, ${offset});`,
   unitBits: 8,
   load: (buffer, unit, at, atomic) =>
     atomic

@@ -13,6 +13,8 @@ export interface Profile {
   readonly name: string;
   /** Threads that run in step. */
   readonly warp: number;
+  /** There are matrix instructions (those of fragments.ts). */
+  readonly matrix: boolean;
   /** A thread to each row of a reduction, rather than a warp. */
   readonly rowsByThreads: boolean;
 }
@@ -33,7 +35,7 @@ export interface Target {
   readonly loop: (name: string, from: string, to: string, step: number) => string;
   readonly condition: (test: string) => string;
   readonly barrier: string;
-  readonly sharedArray: (name: string, elem: Elem, count: number, offset: number) => string;
+  readonly sharedArray: (name: string, elem: Elem | "u16", count: number, offset: number) => string;
   /** Bits of the smallest memory unit that a thread can read and write on its own. */
   readonly unitBits: 8 | 32;
   /** An element of a buffer; narrow ones as their bits in a u32. `atomic`: this kernel also changes single fields of its words. */

@@ -74,7 +74,7 @@ function shift(name: "shl" | "shr", a: Text, b: Text): Text {
 }
 export const wgsl: Target = {
   name: "wgsl",
-  profile: { name: "wgsl", warp: 32, rowsByThreads: true },
+  profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,
   zeroedMemory: true,
@@ -85,7 +85,8 @@ export const wgsl: Target = {
   loop: (name, from, to, step) => `for (var ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
   condition: (test) => `if (${test}) {`,
   barrier: "workgroupBarrier();",
-  sharedArray: (name, elem, count) => `var<workgroup> ${name}: array<${elem === "bool" ? "u32" : types[elem]}, ${count}>;`,
+  sharedArray: (name, elem, count) =>
+    `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" ? "u32" : types[elem]}, ${count}>;`,
   unitBits: 32,
   load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${at.text}])` : `${buffer}[${at.text}]`),
   store: (buffer, _unit, at, value, atomic) =>

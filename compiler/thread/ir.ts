@@ -2,6 +2,7 @@
  * Thread IR: what one thread of a launch does. Structured control only; registers are named scalars, never arrays; memory is reached as
  * (buffer, element position). Every name is assigned by exactly one `let`, or is a `var` that loops assign.
  */
+import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import type { Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, GridAxis, MapOp } from "../tile/ir.ts";
@@ -18,6 +19,8 @@ export type Expr =
   | { readonly kind: "load"; readonly buffer: string; readonly at: Expr; readonly guard?: Expr; readonly elem: Elem }
   | { readonly kind: "shared"; readonly array: string; readonly at: Expr; readonly elem: Elem };
 
+/** What a matrix instruction multiplies: narrow floats, with sums in f32, or integers modulo 2^32 (the exact algebra). */
+export type MmaForm = MatrixForm | "exact";
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }
@@ -36,13 +39,43 @@ export type Stmt =
   /** Replaces the bits under `mask` of a word; other threads may change its other bits at the same time. */
   | { readonly kind: "merge"; readonly buffer: string; readonly at: Expr; readonly mask: Expr; readonly bits: Expr }
   | { readonly kind: "share"; readonly array: string; readonly at: Expr; readonly value: Expr }
+  /**
+   * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in pairs in words of u32,
+   * the first in the low half: 4 words of a, 2 of b; integers as they are, 8 and 4. Declares its four results.
+   */
+  | {
+      readonly kind: "mma";
+      readonly form: MmaForm;
+      readonly outs: readonly string[];
+      readonly elem: Elem;
+      readonly a: readonly Expr[];
+      readonly b: readonly Expr[];
+      readonly c: readonly Expr[];
+    }
+  /** 16 bytes of a buffer to a shared array, beside the thread; zeros where not `valid`. Read after a `land` that covers it. */
+  | { readonly kind: "copy"; readonly array: string; readonly to: Expr; readonly buffer: string; readonly from: Expr; readonly valid: Expr }
+  /** The copies since the last one are a group. */
+  | { readonly kind: "commit" }
+  /** The thread's own copies have landed, but for the newest `leave` groups. */
+  | { readonly kind: "land"; readonly leave: number }
+  /**
+   * Words of matrices 8 x 8 of 16-bit elements in shared memory, as matrix instructions want them: lane 8 m + r gives where row r of matrix m
+   * begins. A matrix for each result. All lanes arrive together.
+   */
+  | {
+      readonly kind: "fragment";
+      readonly outs: readonly string[];
+      readonly array: string;
+      readonly at: Expr;
+      readonly transposed: boolean;
+    }
   /** All threads of the block arrive before any goes on. Stands in control flow that is uniform over the block. */
   | { readonly kind: "barrier" }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number };
 
 export interface SharedArray {
   readonly name: string;
-  readonly elem: Elem;
+  readonly elem: Elem | "u16";
   readonly count: number;
 }
 export interface ThreadBuffer extends BufferUse {
@@ -65,7 +98,7 @@ export interface ThreadKernel {
 export function children(e: Expr): readonly Expr[] {
   return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
 }
-export const bytesOf = (elem: Elem): number => (elem === "f64" ? 8 : 4);
+export const bytesOf = (elem: Elem | "u16"): number => (elem === "f64" ? 8 : elem === "u16" ? 2 : 4);
 /** Where each shared array begins, and how many bytes they take together; each is aligned for accesses of 16 bytes. */
 export function placeShared(arrays: readonly SharedArray[]): { readonly offsets: readonly number[]; readonly bytes: number } {
   let bytes = 0;
@@ -83,7 +116,7 @@ export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<
     children(e).forEach(expr);
   };
   for (const s of body) {
-    if (s.kind === "store" || s.kind === "merge") into.add(s.buffer);
+    if (s.kind === "store" || s.kind === "merge" || s.kind === "copy") into.add(s.buffer);
     for (const e of partsOf(s)) expr(e);
     if (s.kind === "for") buffersIn(s.body, into);
     if (s.kind === "if") buffersIn(s.then, into);
@@ -106,6 +139,12 @@ export function partsOf(s: Stmt): readonly Expr[] {
       return [s.at, s.value];
     case "merge":
       return [s.at, s.mask, s.bits];
+    case "copy":
+      return [s.to, s.from, s.valid];
+    case "fragment":
+      return [s.at];
+    case "mma":
+      return [...s.a, ...s.b, ...s.c];
     default:
       return [];
   }

@@ -1,12 +1,14 @@
 /** Tile IR -> thread IR: each tile becomes the scalars that a thread holds of it, reductions become folds and exchanges through shared memory. */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
-import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
-import type { Target, Unit } from "../targets/target.ts";
-import { type BufferUse, type Combine, type Elem, type Launch, type MapOp, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import type { Target } from "../targets/target.ts";
+import { type Combine, type Elem, type Launch, layoutOf, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import { lowerDot } from "./dot.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
+import { Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { arrayElem, elementOf, type HeldSlot, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
 import { statementsOf } from "./statements.ts";
 
 /** Partners that are read in one exchange; longer reductions take several. */
@@ -52,16 +54,16 @@ class ThreadLowering {
   private readonly values = new Map<Value, Instances>();
   private readonly shared = new Map<string, SharedArray>();
   private readonly written: ReadonlySet<string>;
-  private readonly registers: readonly number[];
-  private readonly unitBits: 8 | 32;
+  /** Which ring a value is a slot of, and where that slot begins. */
+  private readonly slots = new Map<Value, HeldSlot>();
+  private readonly memory: Memory;
   private readonly masks = new Map<string, number>();
   private exchanges = 0;
 
   constructor(launch: Launch, unitBits: 8 | 32) {
     this.launch = launch;
-    this.unitBits = unitBits;
+    this.memory = new Memory(this.nodes, launch.buffers, unitBits);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
-    this.registers = launch.layout.columns.get("register") ?? [];
   }
   get sharedArrays(): SharedArray[] {
     return [...this.shared.values()];
@@ -76,17 +78,14 @@ class ThreadLowering {
     const key = axes.join();
     let mask = this.masks.get(key);
     if (mask === undefined) {
-      const columns = this.launch.layout.project(axes).columns.get("register") ?? [];
+      const columns = layoutOf(this.launch, axes).project(axes).columns.get("register") ?? [];
       mask = columns.reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
       this.masks.set(key, mask);
     }
     return mask;
   }
   private instances(axes: readonly string[]): number[] {
-    const mask = this.mask(axes);
-    const out: number[] = [];
-    for (let r = 0; r < 1 << this.registers.length; r++) if ((r & ~mask) === 0) out.push(r);
-    return out;
+    return subsetsOf(this.mask(axes));
   }
   private get(v: Value, register: number): NodeId {
     const own = this.values.get(v);
@@ -130,12 +129,53 @@ class ThreadLowering {
           const own = op.guard === undefined ? undefined : this.get(op.guard, r);
           return first === undefined ? own : own === undefined ? first : n.op("land", [first, own], "bool");
         };
-        return this.set(op.out, (r) => this.load(op.buffer, tile(op.out).elem, this.get(op.at, r), guarded(r), pinned));
+        return this.set(op.out, (r) => this.memory.load(op.buffer, tile(op.out).elem, this.get(op.at, r), guarded(r), pinned));
       }
       case "store":
         return this.store(op);
       case "reduce":
         return this.reduce(op);
+      case "issue": {
+        const ring = ringOf(this.launch, op.ring);
+        this.array(ring.name, arrayElem(ring), ring.slots * slotSize(ring));
+        const axes = [ring.copy.slow.name, ring.copy.piece.name];
+        const first = this.firstOfCopies(axes);
+        for (const r of this.instances(axes)) {
+          const [slow, piece] = axes.map((a) => this.coordinate(a, r)) as [NodeId, NodeId];
+          const to = n.op("add", [slotStart(n, ring, this.get(op.slot, 0)), placeOf(n, ring, slow, piece)], "i32");
+          const valid = op.guard === undefined ? n.constant(true, "bool") : this.get(op.guard, r);
+          const whole = { kind: "copy", array: ring.name, to, buffer: op.buffer, from: this.get(op.at, r), valid } as const;
+          n.effect(first === undefined ? whole : { ...whole, guard: first });
+        }
+        return;
+      }
+      case "commit":
+        return n.effect({ kind: "commit" });
+      case "land":
+        n.effect({ kind: "land", leave: op.leave });
+        return n.effect({ kind: "barrier" });
+      case "slot": {
+        const ring = ringOf(this.launch, op.ring);
+        const start = slotStart(n, ring, this.get(op.slot, 0));
+        this.slots.set(op.out, { ring, start });
+        return this.set(op.out, (r) =>
+          this.memory.decode(
+            elementOf(n, { ring, start }, (axis) => this.coordinate(axis, r)),
+            ring.elem,
+          ),
+        );
+      }
+      case "dot": {
+        const { layout } = this.launch;
+        const from = {
+          layout,
+          instances: (x: readonly string[]) => this.instances(x),
+          get: (v: Value, r: number) => this.get(v, r),
+          slot: (v: Value) => this.slots.get(v),
+        };
+        this.values.set(op.out, lowerDot(n, op, tile(op.out).axes, from));
+        return;
+      }
       case "loop":
         return this.loop(op);
       case "comment":
@@ -166,7 +206,7 @@ class ThreadLowering {
   /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */
   private coordinate(axis: string, register: number): NodeId {
     const n = this.nodes;
-    const own = this.launch.layout.project([axis]);
+    const own = layoutOf(this.launch, [axis]).project([axis]);
     const columns = [...(own.columns.get("lane") ?? []), ...(own.columns.get("warp") ?? [])];
     let sum: NodeId | undefined;
     for (let b = 0; b < columns.length; ) {
@@ -190,7 +230,7 @@ class ThreadLowering {
   /** True for one thread of those that hold the same elements of a tile over `axes`; undefined where there are no copies. */
   private firstOfCopies(axes: readonly string[]): NodeId | undefined {
     const n = this.nodes;
-    const own = this.launch.layout.project(axes);
+    const own = layoutOf(this.launch, axes).project(axes);
     const free = own.free("lane") | (own.free("warp") << own.bitsOf("lane"));
     return free === 0 ? undefined : n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(0)], "bool");
   }
@@ -203,105 +243,7 @@ class ThreadLowering {
       const test = first === undefined ? guard : guard === undefined ? first : n.op("land", [first, guard], "bool");
       return { at: this.get(op.at, r), value: this.get(op.value, r), test };
     });
-    const { elem } = this.launch.buffers.find((b) => b.name === op.buffer)!;
-    const { bits } = storage[elem];
-    if (bits >= this.unitBits) {
-      for (const p of places)
-        n.effect({
-          kind: "store",
-          buffer: op.buffer,
-          at: p.at,
-          value: this.encode(p.value, elem),
-          ...(p.test === undefined ? {} : { guard: p.test }),
-        });
-      return;
-    }
-    this.storeFields(op.buffer, elem, places);
-  }
-  /** Fields of words: a thread that holds all fields of a word writes it whole, others merge theirs in. */
-  private storeFields(buffer: string, elem: Storage, places: readonly { at: NodeId; value: NodeId; test: NodeId | undefined }[]): void {
-    const n = this.nodes;
-    const { bits } = storage[elem];
-    const per = 32 / bits;
-    const rest = [...places];
-    while (rest.length > 0) {
-      const { base, by } = n.offset(rest[0]!.at);
-      const word = Math.floor(by / per);
-      const fields = Array.from({ length: per }, (_, k) =>
-        rest.findIndex((p) => n.offset(p.at).base === base && n.offset(p.at).by === word * per + k),
-      );
-      const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);
-      if (!whole) {
-        const p = rest.shift()!;
-        this.mergeField(buffer, elem, p, p.test);
-        continue;
-      }
-      const parts = fields.map((f) => rest[f]!);
-      for (const p of parts) rest.splice(rest.indexOf(p), 1);
-      const value = parts
-        .map((p, k) => n.op("shl", [this.encode(p.value, elem), n.constant(k * bits, "u32")], "u32"))
-        .reduce((a, b) => n.op("or", [a, b], "u32"));
-      const tests = [...new Set(parts.map((p) => p.test))];
-      const all = tests.length === 1 ? tests[0] : tests.filter((t) => t !== undefined).reduce((a, b) => n.op("land", [a, b], "bool"));
-      n.effect({
-        kind: "store",
-        buffer,
-        at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"),
-        value,
-        ...(all === undefined ? {} : { guard: all }),
-      });
-      if (tests.length > 1)
-        for (const p of parts)
-          this.mergeField(buffer, elem, p, n.op("land", [p.test ?? n.constant(true, "bool"), n.op("lnot", [all!], "bool")], "bool"));
-    }
-  }
-  private mergeField(buffer: string, elem: Storage, p: { at: NodeId; value: NodeId }, test: NodeId | undefined): void {
-    const n = this.nodes;
-    const { word, shift } = this.field(p.at, storage[elem].bits);
-    const mask = n.op("shl", [n.constant(2 ** storage[elem].bits - 1, "u32"), shift], "u32");
-    const bits = n.op("shl", [this.encode(p.value, elem), shift], "u32");
-    n.effect({ kind: "merge", buffer, at: word, mask, bits, ...(test === undefined ? {} : { guard: test }) });
-  }
-  /** The word that holds an element, and the bit at which it starts. */
-  private field(at: NodeId, bits: number): { word: NodeId; shift: NodeId } {
-    const n = this.nodes;
-    const per = n.int(32 / bits);
-    const place = n.op("truncmod", [at, per], "i32");
-    return { word: n.op("truncdiv", [at, per], "i32"), shift: n.op("to_u32", [n.op("mul", [place, n.int(bits)], "i32")], "u32") };
-  }
-  private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
-    const n = this.nodes;
-    const { elem } = this.launch.buffers.find((b) => b.name === buffer)!;
-    const info = storage[elem];
-    if (info.bits >= 32) return n.load(buffer, type, at, guard, pinned, buffer);
-    let raw: NodeId;
-    if (info.bits >= this.unitBits) raw = n.load(buffer, "u32", at, guard, pinned, buffer);
-    else {
-      const { word, shift } = this.field(at, info.bits);
-      const whole = n.load(buffer, "u32", word, guard, pinned, `${buffer}_word`);
-      raw = n.op("and", [n.op("shr", [whole, shift], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
-    }
-    return this.decode(raw, elem);
-  }
-  private decode(raw: NodeId, elem: Storage): NodeId {
-    const n = this.nodes;
-    const info = storage[elem];
-    if (elem === "bool") return n.op("ne", [raw, n.constant(0, "u32")], "bool");
-    if (info.class === "float") return n.op(`decode_${elem}` as MapOp, [raw], "f32");
-    const signed = "min" in info && (info.min as number) < 0;
-    if (!signed) return n.op("to_i32", [raw], "i32");
-    const up = n.constant(32 - info.bits, "u32");
-    return n.op("shr", [n.op("bitcast", [n.op("shl", [raw, up], "u32")], "i32"), up], "i32");
-  }
-  /** A value as it lies in memory: narrow ones as bits in a u32. */
-  private encode(value: NodeId, elem: Storage): NodeId {
-    const n = this.nodes;
-    const info = storage[elem];
-    if (elem === "bool") return n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32");
-    if (info.bits >= 32)
-      return n.at(value).elem === "bool" ? n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32") : value;
-    if (info.class === "float") return n.op(`encode_${elem}` as MapOp, [value], "u32");
-    return n.op("and", [n.op("bitcast", [value], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
+    this.memory.store(op.buffer, places);
   }
 
   private loop(op: Extract<Op, { kind: "loop" }>): void {
@@ -369,7 +311,7 @@ class ThreadLowering {
       folded.get(r)!.forEach((v, k) => {
         n.effect({
           kind: "share",
-          array: this.array(k, n.at(v).elem, registers.length * threads),
+          array: this.partials(k, n.at(v).elem, registers.length * threads),
           at: n.op("add", [thread, n.int(i * threads)], "i32"),
           value: v,
         });
@@ -384,14 +326,16 @@ class ThreadLowering {
       for (let c = 0; c < 1 << bits.length; c++) {
         const offset = bits.reduce((o, b, k) => ((c >> k) & 1 ? o | (1 << b) : o), 0);
         const at = n.op("add", [base, n.int(i * threads + offset)], "i32");
-        const part = elems.map((e, k) => n.shared(this.array(k, e, registers.length * threads), e, at));
+        const part = elems.map((e, k) => n.shared(this.partials(k, e, registers.length * threads), e, at));
         acc = acc === undefined ? part : this.combine(by, acc, part);
       }
       folded.set(r, acc!);
     });
   }
-  private array(component: number, elem: Elem, count: number): string {
-    const name = `partial${component}_${elem}`;
+  private partials(component: number, elem: Elem, count: number): string {
+    return this.array(`partial${component}_${elem}`, elem, count);
+  }
+  private array(name: string, elem: SharedArray["elem"], count: number): string {
     const old = this.shared.get(name);
     if (old === undefined || old.count < count) this.shared.set(name, { name, elem, count });
     return name;
@@ -437,11 +381,9 @@ class ThreadLowering {
   }
 }
 
-/** What one position of a buffer holds, and how many there are: whole elements, or words of packed ones. */
-function unitsOf(b: BufferUse, unitBits: 8 | 32): { unit: Unit; units: SizeExpr } {
-  const { bits, compute } = storage[b.elem];
-  if (bits < unitBits) return { unit: "u32", units: ["ceildiv", b.count, 32 / bits] };
-  if (bits === 16) return { unit: "u16", units: b.count };
-  if (bits === 8) return { unit: "u8", units: b.count };
-  return { unit: compute === "int" || compute === "bool" ? "i32" : compute, units: b.count };
+/** The numbers whose set bits are all among those of `mask`, in order. */
+function subsetsOf(mask: number): number[] {
+  const out = [0];
+  for (let s = (0 - mask) & mask; s !== 0; s = (s - mask) & mask) out.push(s);
+  return out;
 }

@@ -5,6 +5,7 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { gcd } from "../plan/size.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
+import type { MmaForm } from "./ir.ts";
 
 export type NodeId = number;
 export interface Node {
@@ -35,6 +36,32 @@ export type Effect =
       readonly mask: NodeId;
       readonly bits: NodeId;
       readonly guard?: NodeId;
+    }
+  | {
+      readonly kind: "mma";
+      readonly form: MmaForm;
+      readonly outs: readonly NodeId[];
+      readonly a: readonly NodeId[];
+      readonly b: readonly NodeId[];
+      readonly c: readonly NodeId[];
+    }
+  | {
+      readonly kind: "copy";
+      readonly array: string;
+      readonly to: NodeId;
+      readonly buffer: string;
+      readonly from: NodeId;
+      readonly valid: NodeId;
+      readonly guard?: NodeId;
+    }
+  | { readonly kind: "commit" }
+  | { readonly kind: "land"; readonly leave: number }
+  | {
+      readonly kind: "fragment";
+      readonly outs: readonly NodeId[];
+      readonly array: string;
+      readonly at: NodeId;
+      readonly transposed: boolean;
     }
   | { readonly kind: "share"; readonly array: string; readonly at: NodeId; readonly value: NodeId }
   | { readonly kind: "barrier" }

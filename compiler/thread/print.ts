@@ -27,6 +27,18 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}merge ${s.buffer}[${printExpr(s.at)}] under ${printExpr(s.mask)} = ${printExpr(s.bits)}`];
       case "share":
         return [`${indent}${s.array}[${printExpr(s.at)}] = ${printExpr(s.value)}`];
+      case "copy":
+        return [`${indent}copy ${s.array}[${printExpr(s.to)}] <- ${s.buffer}[${printExpr(s.from)}] where ${printExpr(s.valid)}`];
+      case "commit":
+        return [`${indent}commit`];
+      case "land":
+        return [`${indent}land, leave ${s.leave}`];
+      case "fragment":
+        return [`${indent}let ${s.outs.join(", ")}: u32 = fragment ${s.array}[${printExpr(s.at)}]${s.transposed ? " transposed" : ""}`];
+      case "mma": {
+        const [a, b, c] = [s.a, s.b, s.c].map((list) => list.map(printExpr).join(", "));
+        return [`${indent}let ${s.outs.join(", ")}: ${s.elem} = mma ${s.form} (${a}) (${b}) + (${c})`];
+      }
       case "barrier":
         return [`${indent}barrier`];
       case "comment":

@@ -6,7 +6,9 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { scalarFn } from "../scalar.ts";
+import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
 import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
+import { lockstep } from "./lockstep.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
 export interface Fault {
@@ -17,6 +19,8 @@ interface Thread {
   readonly index: number;
   readonly block: number;
   readonly values: Float64Array;
+  /** Copies that have not landed, in groups; the last one is still open. */
+  readonly flights: (() => void)[][];
 }
 type Eval = (t: Thread) => number;
 type Run = (t: Thread) => void;
@@ -75,23 +79,28 @@ class Simulator {
       invariant(size !== undefined, `no memory for ${b.name}`);
       this.shadows.set(b.name, new Shadow(size));
     }
-    const phases: Run[][] = [[]];
-    for (const s of kernel.body) {
-      if (s.kind === "barrier") phases.push([]);
-      else phases.at(-1)!.push(this.statement(s));
-    }
+    const body = lockstep<Thread>(kernel.body, {
+      alone: (s) => this.statement(s),
+      together: (s) => (s.kind === "mma" ? this.multiply(s) : s.kind === "fragment" ? this.fragment(s) : () => void this.epoch++),
+      value: (e) => this.expr(e),
+      assign: (name) => {
+        const slot = this.slot(name);
+        return (t, v) => {
+          t.values[slot] = v;
+        };
+      },
+      diverged: () => this.fault("divergent-barrier", "threads meet where not all of them come"),
+    });
     const blocks = evaluateSize(kernel.blocks, this.values);
     for (let block = 0; block < blocks; block++) {
       for (const a of kernel.shared) this.shared.set(a.name, new Float64Array(a.count));
       this.sharedShadows = new Map(kernel.shared.map((a) => [a.name, new Shadow(a.count)]));
       const threads = Array.from(
         { length: kernel.threads },
-        (_, index): Thread => ({ index, block, values: new Float64Array(this.slots.size) }),
+        (_, index): Thread => ({ index, block, values: new Float64Array(this.slots.size), flights: [[]] }),
       );
-      for (const phase of phases) {
-        for (const t of threads) for (const run of phase) run(t);
-        this.epoch++;
-      }
+      body(threads);
+      this.epoch++;
     }
     return this.faults;
   }
@@ -136,6 +145,79 @@ class Simulator {
     return false;
   }
 
+  /** A matrix instruction, warp by warp: products and sums as a unit with no rounding inside would give them. */
+  private multiply(s: Extract<Stmt, { kind: "mma" }>): (threads: readonly Thread[]) => void {
+    const [a, b, c] = [s.a, s.b, s.c].map((list) => list.map((e) => this.expr(e)));
+    const outs = s.outs.map((name) => this.slot(name));
+    const held = operandReader(s.form);
+    const dot = (acc: number, row: readonly number[], column: readonly number[]): number =>
+      s.form === "exact"
+        ? row.reduce((sum, x, k) => (sum + Math.imul(x, column[k]!)) | 0, acc)
+        : Math.fround(row.reduce((sum, x, k) => sum + x * column[k]!, acc));
+    return (threads) => {
+      for (let first = 0; first < threads.length; first += warp) {
+        const lanes = threads.slice(first, first + warp);
+        const words = lanes.map((t) => ({ a: a!.map((f) => f(t)), b: b!.map((f) => f(t)), c: c!.map((f) => f(t)) }));
+        multiply(
+          (lane, e) => held(words[lane]!.a, e),
+          (lane, e) => held(words[lane]!.b, e),
+          (lane, e) => words[lane]!.c[e]!,
+          dot,
+          (lane, e, v) => {
+            lanes[lane]!.values[outs[e]!] = v;
+          },
+        );
+      }
+    };
+  }
+  /** What is copied is read at once and written when it lands. */
+  private copy(s: Extract<Stmt, { kind: "copy" }>): Run {
+    const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.expr(e)) as [Eval, Eval, Eval];
+    const data = this.memory.get(s.buffer)!;
+    const width = 16 / data.BYTES_PER_ELEMENT;
+    return (t) => {
+      const [at, source, holds] = [to(t), from(t), valid(t)];
+      const array = this.shared.get(s.array)!;
+      const shadow = this.sharedShadows.get(s.array)!;
+      if (at % width !== 0 || (holds && source % width !== 0)) this.fault("out-of-bounds", `${s.array}[${at}]: a copy that is not aligned`);
+      if (!this.inside(s.array, at, array.length - width + 1, t)) return;
+      if (holds && !this.inside(s.buffer, source, data.length - width + 1, t)) return;
+      for (let k = 0; k < width; k++) {
+        if (holds) this.read(s.buffer, this.shadows.get(s.buffer)!, source + k, t);
+        const value = holds ? data[source + k]! : 0;
+        t.flights.at(-1)!.push(() => {
+          this.write(s.array, shadow, at + k, t);
+          array[at + k] = value;
+        });
+      }
+    };
+  }
+  private fragment(s: Extract<Stmt, { kind: "fragment" }>): (threads: readonly Thread[]) => void {
+    const at = this.expr(s.at);
+    const outs = s.outs.map((name) => this.slot(name));
+    return (threads) => {
+      const array = this.shared.get(s.array)!;
+      const shadow = this.sharedShadows.get(s.array)!;
+      const element = (i: number, t: Thread): number => {
+        if (!this.inside(s.array, i, array.length, t)) return 0;
+        if (shadow.writer[i] === 0) this.fault("uninitialised", `${s.array}[${i}] is read before it is written`);
+        this.read(s.array, shadow, i, t);
+        return array[i]!;
+      };
+      for (let first = 0; first < threads.length; first += warp) {
+        const lanes = threads.slice(first, first + warp);
+        const rowsAt = lanes.map((t) => at(t));
+        loadMatrices(
+          s.outs.length,
+          s.transposed,
+          (m, row, column) => element(rowsAt[8 * m + row]! + column, lanes[8 * m + row]!),
+          (lane, m, low, high) => {
+            lanes[lane]!.values[outs[m]!] = (low | (high << 16)) >>> 0;
+          },
+        );
+      }
+    };
+  }
   private statement(s: Stmt): Run {
     switch (s.kind) {
       case "let":
@@ -206,8 +288,21 @@ class Simulator {
           data[i] = v;
         };
       }
+      case "copy":
+        return this.copy(s);
+      case "commit":
+        return (t) => {
+          t.flights.push([]);
+        };
+      case "land":
+        return (t) => {
+          // Of the closed groups the newest stay in flight; the open one always does.
+          while (t.flights.length - 1 > s.leave) for (const land of t.flights.shift()!) land();
+        };
       case "barrier":
-        return () => this.fault("divergent-barrier", "a barrier inside a loop or a condition");
+      case "mma":
+      case "fragment":
+        return () => this.fault("divergent-barrier", "threads meet inside a condition");
       case "comment":
         return () => undefined;
       default:

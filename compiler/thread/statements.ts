@@ -42,6 +42,9 @@ class Writer {
       if (e.kind === "store") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "merge") for (const id of [e.at, e.mask, e.bits, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "share") for (const id of [e.at, e.value]) this.count(id, depth);
+      if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
+      if (e.kind === "fragment") this.count(e.at, depth);
+      if (e.kind === "mma") for (const id of [...e.a, ...e.b, ...e.c]) this.count(id, depth);
       if (e.kind === "declare") this.count(e.init, depth);
       if (e.kind === "loop") {
         this.count(e.from, depth);
@@ -155,10 +158,26 @@ class Writer {
           this.guarded(out, e.guard, merge);
           break;
         }
+        case "copy":
+          this.guarded(out, e.guard, {
+            ...{ kind: "copy", array: e.array, buffer: e.buffer },
+            ...{ to: this.expr(e.to), from: this.expr(e.from), valid: this.expr(e.valid) },
+          });
+          break;
+        case "fragment":
+          out.push({ ...e, outs: e.outs.map((o) => this.nameOf(o)), at: this.expr(e.at) });
+          break;
+        case "mma": {
+          const [a, b, c] = [e.a, e.b, e.c].map((list) => list.map((id) => this.expr(id)));
+          out.push({ kind: "mma", form: e.form, outs: e.outs.map((o) => this.nameOf(o)), elem: c![0]!.elem, a: a!, b: b!, c: c! });
+          break;
+        }
         case "share":
           out.push({ kind: "share", array: e.array, at: this.expr(e.at), value: this.expr(e.value) });
           break;
         case "barrier":
+        case "commit":
+        case "land":
         case "comment":
           out.push(e);
           break;

@@ -1,7 +1,8 @@
 /**
  * What the thread level guarantees to emitters:
  * 1. a name is declared once, before it is used, and used only in its block; only a `var` is assigned;
- * 2. barriers stand outside loops and conditions, where control flow is uniform over the block;
+ * 2. where threads meet (barriers, matrix instructions) stands outside conditions; the loops around have the same bounds for all threads,
+ *    which the simulator watches;
  * 3. stores go to buffers that the kernel writes, shared accesses to declared arrays;
  * 4. shared memory and threads are within the target's limits; buffers too, on the smallest device that the target admits.
  */
@@ -26,6 +27,8 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
     if (e.kind === "shared") invariant(arrays.has(e.array), `${where}: no shared array ${e.array}`);
     for (const c of children(e)) expr(c, known);
   };
+  /** Conditions around the statement at hand. */
+  let conditions = 0;
   const block = (list: readonly Stmt[], outer: ReadonlySet<string>, vars: ReadonlySet<string>, depth: number): void => {
     const known = new Set(outer);
     const own = new Set(vars);
@@ -55,7 +58,9 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           break;
         case "if":
           expr(s.test, known);
+          conditions++;
           block(s.then, known, own, depth + 1);
+          conditions--;
           break;
         case "store":
         case "merge": {
@@ -69,8 +74,27 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           expr(s.value, known);
           invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
           break;
+        case "copy":
+          for (const e of [s.to, s.from, s.valid]) expr(e, known);
+          invariant(arrays.has(s.array) && buffers.has(s.buffer), `${where}: a copy from ${s.buffer} to ${s.array}`);
+          break;
+        case "commit":
+        case "land":
+          break;
+        case "fragment":
+          expr(s.at, known);
+          s.outs.forEach(declare);
+          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
+          invariant(conditions === 0, `${where}: a fragment in control flow that may diverge`);
+          break;
+        case "mma":
+          for (const e of [...s.a, ...s.b, ...s.c]) expr(e, known);
+          s.outs.forEach(declare);
+          invariant(conditions === 0, `${where}: a matrix instruction in control flow that may diverge`);
+          invariant(k.threads % 32 === 0, `${where}: a matrix instruction in a block that is not whole warps`);
+          break;
         case "barrier":
-          invariant(depth === 0, `${where}: a barrier in control flow that may diverge`);
+          invariant(conditions === 0, `${where}: a barrier in control flow that may diverge`);
           break;
         case "comment":
           break;

@@ -1,6 +1,7 @@
 /** Builds the body of a launch: equal operations are one, and each stands in the outermost loop in which its operands exist. */
 import { invariant } from "../../dsl/diagnostics.ts";
-import type { Combine, Elem, MapOp, Op, Tile, Value } from "./ir.ts";
+import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
+import type { Combine, Elem, MapOp, MatrixAxes, Op, Ring, Tile, Value } from "./ir.ts";
 
 interface Scope {
   readonly ops: Op[];
@@ -12,12 +13,15 @@ export class Builder {
   readonly tiles: Tile[] = [];
   private readonly scopes: Scope[] = [{ ops: [], known: new Map(), depth: 0 }];
   private readonly depths: number[] = [];
-  private readonly order: ReadonlyMap<string, number>;
+  private readonly order: Map<string, number>;
   private readonly constants = new Map<Value, number | boolean>();
 
   /** @param axes names of the launch's tile axes, in order */
   constructor(axes: readonly string[]) {
     this.order = new Map(axes.map((a, k) => [a, k]));
+  }
+  addAxis(name: string): void {
+    this.order.set(name, this.order.size);
   }
   get body(): readonly Op[] {
     invariant(this.scopes.length === 1, "a loop is still open");
@@ -99,6 +103,11 @@ export class Builder {
     if (op === "select") return x === true ? b : x === false ? c : b === c ? b : undefined;
     return undefined;
   }
+  dot(a: Value, b: Value, acc: Value, form: MatrixForm | "exact", axes: MatrixAxes): Value {
+    const key = `dot ${form} ${axes.over} ${a} ${b} ${acc}`;
+    const make = (out: Value): Op => ({ kind: "dot", out, a, b, acc, form, axes });
+    return this.pure(key, this.elem(acc), [axes.rows, axes.columns, ...this.axes(acc)], [a, b, acc], make, "dot");
+  }
   /** `ordered`: the buffer is written in this launch, so the load stays where it is. */
   load(buffer: string, elem: Elem, at: Value, guard: Value | undefined, ordered = false): Value {
     const args = guard === undefined ? [at] : [at, guard];
@@ -107,6 +116,21 @@ export class Builder {
     if (!ordered) return this.pure(`load ${buffer} ${args.join()}`, elem, axes, args, make, buffer);
     const out = this.value(elem, axes, this.scopes.length - 1, buffer);
     this.scopes.at(-1)!.ops.push(make(out));
+    return out;
+  }
+  issue(ring: string, slot: Value, buffer: string, at: Value, guard: Value | undefined): void {
+    this.scopes.at(-1)!.ops.push({ kind: "issue", ring, slot, buffer, at, ...(guard === undefined ? {} : { guard }) });
+  }
+  commit(): void {
+    this.scopes.at(-1)!.ops.push({ kind: "commit" });
+  }
+  land(leave: number): void {
+    this.scopes.at(-1)!.ops.push({ kind: "land", leave });
+  }
+  /** What a slot holds now. */
+  slot(ring: Ring, slot: Value, elem: Elem): Value {
+    const out = this.value(elem, [ring.slow.name, ring.fast.name], this.scopes.length - 1, ring.name);
+    this.scopes.at(-1)!.ops.push({ kind: "slot", out, ring: ring.name, slot });
     return out;
   }
   store(buffer: string, at: Value, value: Value, guard: Value | undefined): void {

@@ -6,23 +6,21 @@
  * past an extent are clamped to the last real one.
  */
 
-import { domainOf, member, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
-import { combined } from "../../dsl/check/monoids.ts";
+import { domainOf, type TensorDomain } from "../../dsl/check/domain.ts";
 import { Prover } from "../../dsl/check/prove.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
-import { and, baseName, compare, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
+import { compare, freeIndices, indexVar, mapChildren, num, some } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { type Compute, storage } from "../../dsl/tensor/types.ts";
-import { boundsOf } from "../plan/bounds.ts";
 import type { Plan } from "../plan/plan.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
 import type { Builder } from "./builder.ts";
-import { carriedBy, identityOf } from "./identity.ts";
-import type { Combine, Elem, MapOp, Value } from "./ir.ts";
+import type { Elem, MapOp, Value } from "./ir.ts";
 import { natural } from "./natural.ts";
+import { reduce } from "./reduce.ts";
 
 export type Reduce = Extract<Expr, { kind: "reduce" }>;
 export const elemOf = (type: Compute): Elem => (type === "int" ? "i32" : type);
@@ -46,7 +44,7 @@ export const lowest = -3.4028234663852886e38;
 export class Lowering {
   readonly builder: Builder;
   readonly plan: Plan;
-  private readonly shape: LaunchShape;
+  readonly shape: LaunchShape;
   readonly infinities: boolean;
   private readonly zeroedMemory: boolean;
   /** Buffers written in this launch by statements that are walked in order. */
@@ -55,10 +53,12 @@ export class Lowering {
   /** Buffers that this launch writes, and the condition under which its indices are real. */
   written: ReadonlySet<string> = new Set();
   inside: Value | undefined;
+  /** The columns of a matrix product where its second factor holds them. */
+  otherColumns: Value | undefined;
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
   /** Reductions by a monoid already made: its components come from one loop. */
-  private readonly folds = new Map<string, { values: readonly Value[]; scope: unknown }>();
+  readonly folds = new Map<string, { values: readonly Value[]; scope: unknown }>();
 
   constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory">) {
     this.builder = builder;
@@ -123,7 +123,7 @@ export class Lowering {
       case "segment":
         return this.segment(e, env);
       case "reduce":
-        return this.reduce(e, env)[e.op === "argmax" || e.op === "argmin" ? 1 : e.component]!;
+        return reduce(this, e, env)[e.op === "argmax" || e.op === "argmin" ? 1 : e.component]!;
       case "sweep":
         throw new InternalError(`a ${e.op} has to be a definition of its own`);
       default:
@@ -186,7 +186,37 @@ export class Lowering {
     }
     return this.sum(terms);
   }
-  private times(a: Value, b: Value): Value {
+  /** The largest multiple of `width` that is not above a natural number. */
+  alignedDown(v: Value, width: number): Value {
+    const b = this.builder;
+    if (b.constantOf(v) === 0) return v;
+    return this.times(b.map("truncdiv", [b.map("max", [v, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width));
+  }
+  /** Definitions that have no memory, in place of their reads. */
+  expand(e: Expr): Expr {
+    const formula = e.kind === "read" && !this.plan.stored.has(e.tensor) ? this.plan.inlined.get(e.tensor) : undefined;
+    if (e.kind === "read" && formula) return this.expand(atSubscripts(formula.value, formula.axes, e.subscripts));
+    return mapChildren(e, (c) => this.expand(c));
+  }
+  /** Whether a condition on dimensions holds for all that the program admits. */
+  proves(goal: Expr): boolean {
+    const key = printExpr(goal);
+    let known = this.plan.proofs.get(key);
+    if (known === undefined) {
+      const { dims, requires } = this.plan.program;
+      known = new Prover({ dims, tables: this.plan.tables, formulas: this.plan.formulas, axes: [], conditions: requires }).proves(goal);
+      this.plan.proofs.set(key, known);
+    }
+    return known;
+  }
+  /** Whether every read in it stays inside its tensor for all values of the axes, conditions aside. */
+  readsInRange(e: Expr, axes: readonly Axis[]): boolean {
+    return !some(
+      e,
+      (x) => x.kind === "read" && !x.subscripts.every((s, k) => this.inRange(s, this.plan.stored.get(x.tensor)!.axes[k]!.extent, axes)),
+    );
+  }
+  times(a: Value, b: Value): Value {
     return this.builder.map("mul", [a, b], "i32");
   }
   /** Terms that vary least are added first, so that partial sums move out of loops. */
@@ -291,174 +321,6 @@ export class Lowering {
     if (e.mode === "stochastic") return this.builder.map(`stochastic_${e.to.name}` as MapOp, [arg, this.value(e.bits!, env)], "f32");
     return this.builder.map(`${e.mode === "nearest" ? "round" : "chop"}_${e.to.name}` as MapOp, [arg], "f32");
   }
-
-  // ---- reductions
-  combineOf(e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, env: Env): Combine {
-    if (e.op === "argmax" || e.op === "argmin") return { kind: "argmax" };
-    if (e.op !== "monoid") return { kind: e.op as "sum" };
-    const m = e.monoid!;
-    const { x, y, body, result } = this.builder.separate(
-      m.fields.map((f) => elemOf(f.type)),
-      (xs, ys) => {
-        const vars = new Map(env.values);
-        m.fields.forEach((f, k) => {
-          vars.set(`x.${f.name}`, xs[k]!);
-          vars.set(`y.${f.name}`, ys[k]!);
-        });
-        return m.combine.map((c) => this.value(c, { ...env, values: vars, guard: undefined }));
-      },
-    );
-    return { kind: "monoid", name: m.name, x, y, body, results: result };
-  }
-  /** x combined with y, as operations here. */
-  combine(
-    e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] },
-    x: readonly Value[],
-    y: readonly Value[],
-    env: Env,
-  ): Value[] {
-    const b = this.builder;
-    const [p, q] = [x[0]!, y[0]!];
-    const type = b.elem(p);
-    switch (e.op) {
-      case "sum":
-        return [b.map("add", [p, q], type)];
-      case "prod":
-        return [b.map("mul", [p, q], type)];
-      case "max":
-      case "min":
-        return [b.map(e.op, [p, q], type)];
-      case "all":
-        return [b.map("land", [p, q], "bool")];
-      case "any":
-        return [b.map("lor", [p, q], "bool")];
-      case "argmax":
-      case "argmin": {
-        const better = b.map("gt", [q, p], "bool");
-        const tie = b.map("land", [b.map("eq", [q, p], "bool"), b.map("lt", [y[1]!, x[1]!], "bool")], "bool");
-        const take = b.map("lor", [better, tie], "bool");
-        return [b.map("select", [take, q, p], type), b.map("select", [take, y[1]!, x[1]!], "i32")];
-      }
-      default: {
-        const m = e.monoid!;
-        const vars = new Map(env.values);
-        const operand = (side: "x" | "y", k: number): Expr => ({ kind: "var", name: `${side}#${k}`, type: m.fields[k]!.type, span: e0 });
-        const results = combined(
-          m,
-          m.fields.map((_, k) => operand("x", k)),
-          m.fields.map((_, k) => operand("y", k)),
-        );
-        m.fields.forEach((_, k) => {
-          vars.set(`x#${k}`, x[k]!);
-          vars.set(`y#${k}`, y[k]!);
-        });
-        return results.map((r) => this.value(r, { ...env, values: vars, guard: undefined }));
-      }
-    }
-  }
-  /** All components of a reduction. */
-  reduce(e: Reduce, env: Env): Value[] {
-    const needs = this.held(e, env);
-    const b = this.builder;
-    // What does not change with the loops around it is folded once, before them.
-    if (e.monoid === undefined) return b.hoisted(needs, () => this.fold(e, env, needs));
-    const text = `${e.monoid.name} ${printExpr({ ...e, component: 0 })}`;
-    // One that was made for more elements than are wanted here serves as well.
-    for (const list of [this.held(e, { ...env, guard: undefined }), needs]) {
-      const old = this.folds.get(`${text} ${list.join()}`);
-      if (old && b.isOpen(old.values[0]!, old.scope)) return [...old.values];
-    }
-    const values = b.hoisted(needs, () => this.fold(e, env, needs));
-    this.folds.set(`${text} ${needs.join()}`, { values, scope: b.scopeOf(values[0]!) });
-    return values;
-  }
-  /** The values of the indices and vars that stand in an expression, and the condition under which it is wanted. */
-  held(e: Expr, env: Env): Value[] {
-    const names = new Set<string>();
-    visit(e, (x) => {
-      if ((x.kind === "index" || x.kind === "var") && env.values.has(x.name)) names.add(x.name);
-    });
-    return [...[...names].map((n) => env.values.get(n)!), ...(env.guard === undefined ? [] : [env.guard])];
-  }
-  private fold(e: Reduce, env: Env, held: readonly Value[]): Value[] {
-    const b = this.builder;
-    const bodyType = e.bodies[0]!.type;
-    const init = identityOf(this, e, bodyType);
-    const condition = member(e, this.domains);
-    const last = e.axes.at(-1)!;
-    const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : this.shape.spread(last.name);
-    const unroll = e.monoid ? undefined : this.shape.unroll(last.name);
-    const carriedAxes = carriedBy(this, e, env, held, spread?.axis);
-    const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
-      const axis = e.axes[k];
-      if (axis === undefined) return this.accumulate(e, condition, at, acc, inner, init, unroll?.axis);
-      const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
-      const { lower, upper } = boundsOf(and(rangeCondition([axis], this.domains), condition), axis.name, rest);
-      const safe = (x: Expr): Value => {
-        const defined = domainOf(x, this.domains);
-        return this.value(x, isTrue(defined) ? at : this.under(at, this.condition(defined, at)));
-      };
-      const extent = safe(axis.extent);
-      const from = lower.map(safe).reduce((x, y) => b.map("max", [x, y], "i32"), this.int(0));
-      const to = upper.map(safe).reduce((x, y) => b.map("min", [x, y], "i32"), extent);
-      const lastAxis = k === e.axes.length - 1;
-      const width = lastAxis ? (spread?.extent ?? 1) * (unroll?.extent ?? 1) : 1;
-      // Nothing is summed for an element that is not wanted: its loop is empty, and ends within the extent.
-      const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, b.map("min", [to, from], "i32")], "i32") : to;
-      const start =
-        width > 1 && b.constantOf(from) !== 0
-          ? this.times(b.map("truncdiv", [b.map("max", [from, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width))
-          : from;
-      return b.loop(baseName(axis.name), start, end, width, acc, carriedAxes, (index, carried) => {
-        let raw = index;
-        if (lastAxis && spread) raw = b.map("add", [raw, b.coordinate(spread.axis)], "i32");
-        if (lastAxis && unroll)
-          raw = b.map(
-            "add",
-            [raw, spread ? this.times(b.coordinate(unroll.axis), this.int(spread.extent)) : b.coordinate(unroll.axis)],
-            "i32",
-          );
-        const exact = this.shape.divides(axis.extent, width) && width > 1;
-        const clamped = width > 1 && !exact ? b.map("min", [raw, b.map("sub", [extent, this.int(1)], "i32")], "i32") : raw;
-        const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;
-        const inner2 = this.both(inner, inside);
-        const next: Env = { values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], guard: at.guard, inLoop: true };
-        return go(k + 1, next, carried, inner2);
-      });
-    };
-    let result = go(0, env, init, undefined);
-    if (spread) result = b.reduce(result, spread.axis, this.combineOf(e, env));
-    return result;
-  }
-  /** One point: what it contributes where it is a member, the identity elsewhere. */
-  private accumulate(
-    e: Reduce,
-    condition: Expr,
-    at: Env,
-    acc: readonly Value[],
-    inside: Value | undefined,
-    init: readonly Value[],
-    unrolled: string | undefined,
-  ): Value[] {
-    const b = this.builder;
-    const where = and(rangeCondition(e.axes, this.domains), condition);
-    const mask = isTrue(where) ? inside : this.both(inside, this.condition(where, at));
-    const env = mask === undefined || isTrue(where) ? at : this.under(at, mask);
-    let values = e.bodies.map((x) => this.value(x, env));
-    if (e.op === "argmax" || e.op === "argmin") {
-      let v = values[0]!;
-      const type = b.elem(v);
-      // The order turned round; of integers the complement, since the least one has no negative.
-      if (e.op === "argmin") v = b.map(type === "f32" || type === "f64" ? "neg" : "not", [v], type);
-      // NaN ranks below everything.
-      if (type === "f32" || type === "f64") v = b.map("select", [b.map("eq", [v, v], "bool"), v, init[0]!], type);
-      values = [v, at.values.get(e.axes[0]!.name)!];
-    }
-    if (mask !== undefined) values = values.map((v, k) => b.map("select", [mask, v, init[k]!], b.elem(v)));
-    if (unrolled) values = b.reduce(values, unrolled, this.combineOf(e, at));
-    return this.combine(e, acc, values, at);
-  }
 }
-const e0 = { start: 0, end: 0 };
 
 export const pointOf = (axes: readonly Axis[]): Expr[] => axes.map((a) => indexVar(a.name));

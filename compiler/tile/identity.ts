@@ -5,6 +5,7 @@ import { axesParts, some } from "../../dsl/tensor/expr.ts";
 import type { Compute } from "../../dsl/tensor/types.ts";
 import { type Env, elemOf, type Lowering, lowest, type Reduce } from "./expression.ts";
 import type { Value } from "./ir.ts";
+import { valuesIn } from "./reduce.ts";
 
 export function identityOf(
   l: Lowering,
@@ -56,8 +57,8 @@ export function carriedBy(
     const all = axesOf(held);
     return () => all;
   }
-  const domain = [...axesParts(e.axes), member(e, l.domains)].flatMap((x) => l.held(x, env));
-  const own = e.bodies.map((body) => axesOf([...l.held(body, env), ...domain]));
+  const domain = [...axesParts(e.axes), member(e, l.domains)].flatMap((x) => valuesIn(x, env));
+  const own = e.bodies.map((body) => axesOf([...valuesIn(body, env), ...domain]));
   for (let changed = true; changed; ) {
     changed = false;
     monoid.combine.forEach((c, k) => {

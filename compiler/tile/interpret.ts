@@ -3,7 +3,7 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { type ScalarFn, scalarFn } from "../scalar.ts";
-import type { Combine, Launch, Op, Value } from "./ir.ts";
+import type { Combine, Elem, Launch, Op, Ring, Value } from "./ir.ts";
 
 /** Element values by buffer, in element positions; narrow types hold what their bits mean. */
 export type TileMemory = Map<string, Float64Array>;
@@ -35,6 +35,7 @@ class Block {
   private readonly values: Readonly<Record<string, number>>;
   private readonly place: ReadonlyMap<string, number>;
   private readonly tiles = new Map<Value, Float64Array>();
+  private readonly rings = new Map<string, Float64Array>();
   private readonly extents: ReadonlyMap<string, number>;
   private readonly shared: Shared;
 
@@ -152,6 +153,23 @@ class Block {
         return this.store(o);
       case "reduce":
         return this.reduce(o);
+      case "commit":
+      case "land":
+        return;
+      case "issue":
+        return this.issue(o);
+      case "slot": {
+        const [r, held] = this.ring(o.ring);
+        const size = r.slow.extent * r.fast.extent;
+        const tile = held.subarray(this.get(o.slot)[0]! * size, (this.get(o.slot)[0]! + 1) * size);
+        this.tiles.set(
+          o.out,
+          Float64Array.from(this.positions(this.axes(o.out), [r.slow.name, r.fast.name]), (p) => tile[p]!),
+        );
+        return;
+      }
+      case "dot":
+        return this.dot(o);
       case "loop":
         return this.loop(o);
       default:
@@ -192,6 +210,51 @@ class Block {
     o.outs.forEach((v, k) => {
       this.tiles.set(v, outs[k]!);
     });
+  }
+  private dot(o: Extract<Op, { kind: "dot" }>): void {
+    const { columns, over, other } = o.axes;
+    const axes = this.axes(o.out);
+    const n = this.extents.get(over)!;
+    const [left, right] = [this.get(o.a), this.get(o.b)];
+    const acc = this.get(o.acc);
+    const inColumns = this.axes(o.b).map((a) => (a === other ? columns : a));
+    const [fromA, fromB] = [this.positions([...axes, over], this.axes(o.a)), this.positions([...axes, over], inColumns)];
+    const fromAcc = this.positions(axes, this.axes(o.acc));
+    const [times, plus] = [scalarFn("mul", this.elem(o.out), this.elem(o.out), 2), scalarFn("add", this.elem(o.out), this.elem(o.out), 2)];
+    this.tiles.set(
+      o.out,
+      Float64Array.from({ length: this.size(axes) }, (_, p) => {
+        let sum = acc[fromAcc[p]!]!;
+        for (let k = 0; k < n; k++) sum = plus(sum, times(left[fromA[p * n + k]!]!, right[fromB[p * n + k]!]!, 0), 0);
+        return sum;
+      }),
+    );
+  }
+  private ring(name: string): [Ring, Float64Array] {
+    const r = this.launch.rings.find((x) => x.name === name)!;
+    let held = this.rings.get(name);
+    if (held === undefined) {
+      held = new Float64Array(r.slots * r.slow.extent * r.fast.extent).fill(Number.NaN);
+      this.rings.set(name, held);
+    }
+    return [r, held];
+  }
+  private issue(o: Extract<Op, { kind: "issue" }>): void {
+    const [r, held] = this.ring(o.ring);
+    const data = this.memory.get(o.buffer)!;
+    const axes = [r.copy.slow.name, r.copy.piece.name];
+    const [at, guard] = [o.at, o.guard].map((v) => v !== undefined && { data: this.get(v), at: this.positions(axes, this.axes(v)) });
+    const first = this.get(o.slot)[0]! * r.slow.extent * r.fast.extent;
+    for (let p = 0; p < this.size(axes); p++) {
+      const from = at ? at.data[at.at[p]!]! : 0;
+      const holds = guard ? guard.data[guard.at[p]!]! : 1;
+      invariant(!holds || (from >= 0 && from + r.width <= data.length), `${this.launch.name}: ${o.buffer}[${from}] of ${data.length}`);
+      // Pieces of a row, and rows, follow one another.
+      for (let k = 0; k < r.width; k++) held[first + p * r.width + k] = holds ? data[from + k]! : 0;
+    }
+  }
+  private elem(v: Value): Elem {
+    return this.launch.tiles[v]!.elem;
   }
   private combine(by: Combine, x: number[], y: number[], values: readonly Value[]): number[] {
     const elem = this.launch.tiles[values[0]!]!.elem;

@@ -6,7 +6,9 @@
  * otherwise carry a guard of their own.
  */
 
+import { invariant } from "../../dsl/diagnostics.ts";
 import type { Op as ScalarOp } from "../../dsl/tensor/ir.ts";
+import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import type { Layout } from "../layout/layout.ts";
@@ -53,6 +55,14 @@ export type Combine =
       readonly results: readonly Value[];
     };
 
+/** Axes of a matrix product: of the result, the one summed over, and the columns where the second factor is held. */
+export interface MatrixAxes {
+  readonly rows: string;
+  readonly columns: string;
+  readonly over: string;
+  readonly other: string;
+}
+
 export type Op =
   | { readonly kind: "const"; readonly out: Value; readonly value: number | boolean }
   | { readonly kind: "dim" | "scalar"; readonly out: Value; readonly name: string }
@@ -74,6 +84,37 @@ export type Op =
       readonly over: string;
       readonly by: Combine;
     }
+  /**
+   * acc + the sum over an axis of a[rows, over] b[other, over]: a matrix product on a matrix unit. `other` is an axis of its own that stands
+   * for the columns where b is held, since a fragment of b lies otherwise in a warp than one of the result.
+   */
+  | {
+      readonly kind: "dot";
+      readonly out: Value;
+      readonly a: Value;
+      readonly b: Value;
+      readonly acc: Value;
+      readonly form: MatrixForm | "exact";
+      readonly axes: MatrixAxes;
+    }
+  /**
+   * Starts to copy a tile into a slot of a ring, 16 bytes at a time: `at` is where each begins, over the ring's copy axes; zeros where
+   * `guard` is false. Nobody may read the slot before it has landed.
+   */
+  | {
+      readonly kind: "issue";
+      readonly ring: string;
+      readonly slot: Value;
+      readonly buffer: string;
+      readonly at: Value;
+      readonly guard?: Value;
+    }
+  /** What was issued since the last one is a group. */
+  | { readonly kind: "commit" }
+  /** All groups but the newest `leave` have landed, for all threads; what they read before, they have read. */
+  | { readonly kind: "land"; readonly leave: number }
+  /** The tile in a slot of a ring. */
+  | { readonly kind: "slot"; readonly out: Value; readonly ring: string; readonly slot: Value }
   /**
    * index = from, from + step, .. while index < to. Bounds that vary over the tile mean their hull: an iteration outside one element's own
    * bounds must not change what that element carries.
@@ -107,6 +148,21 @@ export interface BufferUse {
   /** Number of element positions; a declared layout may have more of them than there are elements. */
   readonly count: SizeExpr;
 }
+/** Slots in shared memory, each of which holds a tile of an operand. */
+export interface Ring {
+  readonly name: string;
+  /** What it holds pieces of. */
+  readonly tensor: string;
+  readonly elem: Storage;
+  readonly slots: number;
+  /** Axes of the tile; along `fast` elements lie side by side. */
+  readonly slow: TileAxis;
+  readonly fast: TileAxis;
+  /** The tile as it is copied: rows, and pieces of 16 bytes of a row. */
+  readonly copy: { readonly slow: TileAxis; readonly piece: TileAxis };
+  /** Elements in 16 bytes. */
+  readonly width: number;
+}
 export interface Launch {
   readonly name: string;
   /** Slowest first; block b of the linear grid is unfolded in this order. */
@@ -114,6 +170,9 @@ export interface Launch {
   readonly axes: readonly TileAxis[];
   /** register, lane and warp bits to tile coordinates. */
   readonly layout: Layout;
+  /** Layouts of tiles over axes of their own, apart from `layout`: those by which rings are filled. */
+  readonly copies: readonly Layout[];
+  readonly rings: readonly Ring[];
   readonly buffers: readonly BufferUse[];
   readonly tiles: readonly Tile[];
   readonly body: readonly Op[];
@@ -131,6 +190,20 @@ export interface TileProgram {
   readonly kernel: string;
   readonly temps: readonly Temp[];
   readonly steps: readonly Step[];
+}
+/** The layout of a tile over these axes. */
+export function layoutOf(l: Pick<Launch, "layout" | "copies">, axes: readonly string[]): Layout {
+  const own = axes.length === 0 ? l.layout : [l.layout, ...l.copies].find((x) => axes.every((a) => x.outputs.some((o) => o.name === a)));
+  invariant(own, `no layout holds a tile over ${axes.join()}`);
+  return own;
+}
+/**
+ * Which of the pieces of a row lies at a place of it: `piece ^ (row / every % pieces)`. Eight rows one below the other then touch eight
+ * different pieces of 128 bytes: no bank conflict, for rows that are copied and for the 8x8 matrices that are read (the design's layouts).
+ */
+export function swizzleOf(r: Ring): { readonly every: number; readonly pieces: number } {
+  const inRow = r.fast.extent / r.width;
+  return { every: Math.max(1, 8 / inRow), pieces: Math.min(8, inRow) };
 }
 export const threadsOf = (l: Launch): number => 2 ** (l.layout.bitsOf("lane") + l.layout.bitsOf("warp"));
 export function launchesOf(steps: readonly Step[]): Launch[] {

@@ -4,12 +4,23 @@ import { isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis } from "../../dsl/tensor/ir.ts";
 import type { Job, MapJob, Plan, PlannedStep, RowJob } from "../plan/plan.ts";
 import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
+import { Refusal } from "../refusal.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
 import { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
 import { Builder } from "./builder.ts";
 import { type Env, Lowering } from "./expression.ts";
-import type { BufferUse, GridAxis, Launch, Op, Step, TileProgram, Value } from "./ir.ts";
+import {
+  type BufferUse,
+  type GridAxis,
+  type Launch,
+  launchesOf,
+  type MatrixAxes,
+  type Op,
+  type Step,
+  type TileProgram,
+  type Value,
+} from "./ir.ts";
 import { lowerRow } from "./rows.ts";
 
 export interface LowerOptions {
@@ -21,6 +32,7 @@ export interface LowerOptions {
 export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): TileProgram {
   const names = new Set<string>();
   const steps = plan.steps.map((s) => lowerStep(s, plan, target, options, names, new Map()));
+  refuseUnmet(options.directives, steps);
   const temps = [...plan.stored.values()]
     .filter((s) => s.role === "temp")
     .map((s) => ({ name: s.name, elem: s.elem, count: countOf(s.axes) }));
@@ -50,10 +62,35 @@ function lowerStep(
   return { kind: "launch", launch: lowerJob(s.job, name, plan, target, options, folds) };
 }
 
+/** Matrix units and shared memory are asked for by name: a schedule that does not get them says more than it does. */
+function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): void {
+  const launches = launchesOf(steps);
+  const products = new Set(
+    launches.flatMap((l) => (l.body.some(multiplies) ? l.buffers.filter((b) => b.access !== "read").map((b) => b.name) : [])),
+  );
+  const staged = new Set(launches.flatMap((l) => l.rings.map((r) => r.tensor)));
+  for (const d of directives) {
+    if (d.kind === "mma" && !products.has(d.name))
+      throw new Refusal(
+        "W606",
+        d.span,
+        `\`${d.name}\` is not computed by a matrix unit here`,
+        "it takes a stored sum over one index of a product of two factors of one narrow type (f16 or bf16), of which one varies with a row of the result and the other with a column, in tiles of at least 16 rows, 8 columns and 16 of the index",
+      );
+    if (d.kind === "stage" && !staged.has(d.name))
+      throw new Refusal(
+        "W606",
+        d.span,
+        `\`${d.name}\` cannot be staged here`,
+        "it takes an operand of a matrix product that is read as it lies, in rows whose length is a multiple of 16 bytes for every size: say so in `where`, as in `where K % 8 == 0`; and room for two slots",
+      );
+  }
+}
+const multiplies = (o: Op): boolean => o.kind === "dot" || (o.kind === "loop" && o.body.some(multiplies));
 function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: LowerOptions, folds: ReadonlyMap<string, Axis>): Launch {
   const directives = applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job);
   options.observe?.(directives);
-  const shape = new LaunchShape(tilingOf(directives, job), target.profile.warp);
+  const shape = new LaunchShape(tilingOf(directives, job, target.limits.sharedBytes), target.profile.warp);
   const builder = new Builder(shape.axes.map((a) => a.name));
   const lowering = new Lowering(builder, plan, shape, target);
   const axes = axesOf(job);
@@ -67,6 +104,8 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
     grid: gridOf(axes, shape, options.directives),
     axes: shape.axes,
     layout: shape.layout,
+    copies: shape.copies,
+    rings: shape.rings,
     buffers: buffersOf(builder.body, plan),
     tiles: builder.tiles,
     body: builder.body,
@@ -113,9 +152,18 @@ function enter(
       inside = lowering.both(inside, b.map("lt", [raw, extent], "bool"));
     }
     values.set(a.name, real);
+    if (a.name === shape.matrix?.columns) lowering.otherColumns = otherColumns(a, shape.matrix, lowering, shape, env);
     env = { ...env, values: new Map(values), axes: [...env.axes, { name: a.name, extent: a.extent }] };
   }
   return { env, inside };
+}
+/** The columns of a matrix product, held where a fragment of its second factor has them. */
+function otherColumns(a: Axis, m: MatrixAxes, lowering: Lowering, shape: LaunchShape, env: Env): Value {
+  const b = lowering.builder;
+  const tile = shape.tile(a.name);
+  const raw = b.map("add", [b.map("mul", [b.block(a.name), lowering.int(tile)], "i32"), b.coordinate(m.other)], "i32");
+  if (shape.divides(a.extent, tile)) return raw;
+  return b.map("min", [raw, b.map("sub", [lowering.value(a.extent, env), lowering.int(1)], "i32")], "i32");
 }
 function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
   const b = lowering.builder;
@@ -142,7 +190,7 @@ function buffersOf(body: readonly Op[], plan: Plan): BufferUse[] {
   const written = new Set<string>();
   const walk = (ops: readonly Op[]): void => {
     for (const o of ops) {
-      if (o.kind === "load") read.add(o.buffer);
+      if (o.kind === "load" || o.kind === "issue") read.add(o.buffer);
       if (o.kind === "store") written.add(o.buffer);
       if (o.kind === "loop") walk(o.body);
     }

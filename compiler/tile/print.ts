@@ -19,7 +19,10 @@ export function printLaunch(l: Launch): string {
   const head = `launch ${l.name}  grid (${l.grid.map((g) => `${g.axis}: ${sizeText(g.blocks)}`).join(", ")})  threads ${threadsOf(l)}`;
   const axes = l.axes.length > 0 ? [`  tile ${l.axes.map((a) => `${a.name} ${a.extent}`).join(", ")}`] : [];
   const layout = l.axes.length > 0 ? [`  layout ${l.layout}`] : [];
-  return [head, ...axes, ...layout, ...printOps(l, l.body, "  ")].join("\n");
+  const rings = l.rings.map(
+    (r) => `  ring ${r.name}: ${r.elem}[${r.slow.name} ${r.slow.extent}, ${r.fast.name} ${r.fast.extent}], ${r.slots} slots`,
+  );
+  return [head, ...axes, ...layout, ...rings, ...printOps(l, l.body, "  ")].join("\n");
 }
 function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
   const v = (x: Value): string => `${l.tiles[x]!.name ?? "v"}.${x}`;
@@ -48,6 +51,16 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
         return [
           `${indent}${o.outs.map(v).join(", ")}: ${type(o.outs[0]!)} = reduce ${o.by.kind}${o.by.kind === "monoid" ? ` ${o.by.name}` : ""} ${o.values.map(v).join(", ")} over ${o.over}`,
         ];
+      case "issue":
+        return [`${indent}issue ${o.ring}(${v(o.slot)}) <- ${o.buffer}[${v(o.at)}]${o.guard === undefined ? "" : ` where ${v(o.guard)}`}`];
+      case "commit":
+        return [`${indent}commit`];
+      case "land":
+        return [`${indent}land, leave ${o.leave}`];
+      case "slot":
+        return [`${indent}${v(o.out)}: ${type(o.out)} = slot ${o.ring}(${v(o.slot)})`];
+      case "dot":
+        return [`${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form} ${v(o.a)}, ${v(o.b)} over ${o.axes.over} + ${v(o.acc)}`];
       case "loop":
         return [
           `${indent}loop ${v(o.index)} in ${v(o.from)}..${v(o.to)} step ${o.step}`,

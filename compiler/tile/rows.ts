@@ -8,6 +8,7 @@ import type { RowJob } from "../plan/plan.ts";
 import { type Env, elemOf, type Lowering, lowest, pointOf } from "./expression.ts";
 import { identityOf } from "./identity.ts";
 import type { Value } from "./ir.ts";
+import { combine } from "./reduce.ts";
 
 export function lowerRow(job: RowJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
   const s = job.statement;
@@ -65,8 +66,8 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
   const axis = d.axes.find((a) => a.name === e.over[0]!.name) ?? e.over[0]!;
   const extent = l.value(axis.extent, env);
   const condition = and(rangeCondition(d.axes, l.plan.domains), d.where, e.where, ...e.bodies.map((x) => domainOf(x, l.plan.domains)));
-  const combine = e.op === "scan" ? { op: "monoid" as const, monoid: e.monoid!, type: e.type } : { op: "sum" as const, type: e.type };
-  const init = identityOf(l, combine, e.bodies[0]!.type);
+  const by = e.op === "scan" ? { op: "monoid" as const, monoid: e.monoid!, type: e.type } : { op: "sum" as const, type: e.type };
+  const init = identityOf(l, by, e.bodies[0]!.type);
   const from = l.int(0);
   b.loop(
     baseName(axis.name),
@@ -85,7 +86,7 @@ function sweep(d: Define, l: Lowering, env: Env, inside: Value | undefined): voi
       };
       const { mask, under } = membership(l, condition, at);
       const element = e.bodies.map((x) => l.value(x, under));
-      const next = l.combine(combine, acc, element, under);
+      const next = combine(l, by, acc, element, under);
       const kept = mask === undefined ? next : next.map((v, k) => b.map("select", [mask, v, acc[k]!], b.elem(v)));
       b.store(d.name, l.address(d.name, pointOf(d.axes), at), kept[e.component]!, l.both(inside, mask));
       return kept;

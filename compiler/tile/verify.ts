@@ -5,11 +5,11 @@
  * 3. positions are i32, guards bool; operands of a map have the types that its operation takes;
  * 4. a loop carries values of one type and set of axes; its bounds are i32;
  * 5. every buffer is declared, and written only where it says so; temporaries are written before they are read;
- * 6. the layout covers the tile, and a block has no more threads than the target allows.
+ * 6. the layout covers every tile, and a block has no more threads than the target allows.
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
-import { type Launch, launchesOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
+import { type Launch, launchesOf, layoutOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
 
 export function verifyTileProgram(p: TileProgram, target: Target): void {
   const written = new Set<string>();
@@ -29,11 +29,21 @@ function verifyLaunch(l: Launch, target: Target): void {
     if (!ok) throw new InternalError(`${l.name}: ${text()}`);
   };
   check(threadsOf(l) <= target.limits.threads, () => `${threadsOf(l)} threads a block, the target allows ${target.limits.threads}`);
-  check(l.layout.rank === l.layout.size, () => "the layout does not cover the tile");
-  for (const a of l.axes)
-    check(l.layout.extent(a.name) === a.extent, () => `axis ${a.name}: the layout has ${l.layout.extent(a.name)}, the tile ${a.extent}`);
+  const covered = new Set<string>();
+  for (const t of l.tiles) {
+    const key = t.axes.join();
+    if (covered.has(key)) continue;
+    covered.add(key);
+    const own = layoutOf(l, t.axes).project(t.axes);
+    check(own.rank === own.size, () => `the layout does not cover a tile over ${key}`);
+  }
+  for (const a of l.axes) {
+    const held = layoutOf(l, [a.name]).extent(a.name);
+    check(held === a.extent, () => `axis ${a.name}: the layout has ${held}, the tile ${a.extent}`);
+  }
   const names = new Set(l.axes.map((a) => a.name));
   const buffers = new Map(l.buffers.map((b) => [b.name, b]));
+  const rings = new Map(l.rings.map((r) => [r.name, r]));
   const made = new Set<Value>();
   const axesOf = (v: Value) => l.tiles[v]!.axes;
   const elem = (v: Value) => l.tiles[v]!.elem;
@@ -101,6 +111,49 @@ function verifyLaunch(l: Launch, target: Target): void {
             check(!axesOf(v).includes(o.over) && elem(v) === elem(o.values[k]!), () => `a reduction over ${o.over} keeps the axis`);
           });
           break;
+        case "issue": {
+          [o.slot, o.at, ...(o.guard === undefined ? [] : [o.guard])].forEach(use);
+          check(buffers.has(o.buffer), () => `no buffer ${o.buffer}`);
+          const r = rings.get(o.ring);
+          check(r !== undefined, () => `no ring ${o.ring}`);
+          const own = [r!.copy.slow.name, r!.copy.piece.name];
+          for (const v of [o.at, ...(o.guard === undefined ? [] : [o.guard])])
+            check(
+              axesOf(v).every((a) => own.includes(a)),
+              () => `${o.ring} is filled by a tile over ${axesOf(v).join()}`,
+            );
+          check(axesOf(o.slot).length === 0, () => "a slot that varies over the tile");
+          break;
+        }
+        case "commit":
+        case "land":
+          break;
+        case "slot":
+          use(o.slot);
+          make(o.out);
+          check(rings.has(o.ring), () => `no ring ${o.ring}`);
+          break;
+        case "dot": {
+          [o.a, o.b, o.acc].forEach(use);
+          make(o.out);
+          const { rows, columns, over, other } = o.axes;
+          for (const a of [rows, columns, over, other]) check(names.has(a), () => `no axis ${a}`);
+          check(
+            axesOf(o.a).every((a) => a === rows || a === over),
+            () => `a factor over ${axesOf(o.a).join()}`,
+          );
+          check(
+            axesOf(o.b).every((a) => a === other || a === over),
+            () => `a factor over ${axesOf(o.b).join()}`,
+          );
+          check(axesOf(o.out).includes(rows) && axesOf(o.out).includes(columns), () => "a product without its rows or columns");
+          check(
+            axesOf(o.acc).every((a) => axesOf(o.out).includes(a)),
+            () => "an accumulator over other axes than its product",
+          );
+          check(l.layout.extent(columns) === l.layout.extent(other), () => `${columns} and ${other} differ`);
+          break;
+        }
         case "loop": {
           [o.from, o.to, ...o.carried.map((c) => c.init)].forEach(use);
           check(elem(o.from) === "i32" && elem(o.to) === "i32" && o.step >= 1, () => "loop bounds");

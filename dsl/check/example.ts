@@ -2,9 +2,9 @@
  * Small values for which every fact holds and a goal does not: the example in a message, and the prover's own test, since the two share
  * no code. Backtracks over a tape of choices: dimensions first, then indices within their ranges, table cells only when they are read.
  */
-import { visit } from "../tensor/expr.ts";
+import { conjuncts, visit } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
-import { conjuncts, type Facts, type Formula, unfold } from "./prove.ts";
+import { type Facts, type Formula, unfold } from "./prove.ts";
 
 class Undecided extends Error {}
 

@@ -5,7 +5,7 @@
  * elimination with integer tightening decides; what is disjunctive is split. Sound always, complete never: every limit only loses facts,
  * so running out means "not proven", never "wrong".
  */
-import { and, compare, indexVar, isTrue, not, num, op as operation, substitute, visit } from "../tensor/expr.ts";
+import { and, compare, conjuncts, indexVar, isTrue, not, num, op as operation, substitute, visit } from "../tensor/expr.ts";
 import type { Axis, Expr } from "../tensor/ir.ts";
 import type { ElemType } from "../tensor/types.ts";
 import {
@@ -637,7 +637,6 @@ function rangeOf(elem: ElemType): readonly [number, number] | undefined {
   };
   return ranges[elem.name];
 }
-export const conjuncts = (c: Expr): Expr[] => (c.kind === "op" && c.op === "land" ? c.args.flatMap(conjuncts) : isTrue(c) ? [] : [c]);
 
 /** The constants s for which `tensor` is read at (index + s) in `e`. */
 function shiftsOf(e: Expr, tensor: string, difference: (subscript: Expr) => number | undefined): Set<number> {

@@ -23,6 +23,10 @@ export type Directive =
   /** Dependent reductions over the index in one pass. */
   | { readonly kind: "stream"; readonly index: string; readonly span: Span }
   | { readonly kind: "warps"; readonly count: number; readonly span: Span }
+  /** The definition's product on the matrix unit. */
+  | { readonly kind: "mma"; readonly name: string; readonly span: Span }
+  /** An operand through shared memory, with so many slots. */
+  | { readonly kind: "stage"; readonly name: string; readonly buffers: number; readonly span: Span }
   | { readonly kind: "materialize" | "fuse"; readonly name: string; readonly span: Span };
 
 export interface Schedule {
@@ -49,8 +53,8 @@ const directives: Record<string, { readonly takes: Takes; readonly later?: strin
   fuse: { takes: "definitions" },
   recompute: { takes: "definitions" },
   stream: { takes: "indices" },
-  stage: { takes: "definitions", later: "staging through shared memory" },
-  mma: { takes: "definitions", later: "matrix instructions" },
+  stage: { takes: "definitions" },
+  mma: { takes: "definitions" },
   vectorize: { takes: "sizes", later: "wide loads and stores" },
   specialize: { takes: "condition", later: "variants chosen at launch" },
   order: { takes: "indices", later: "the order of blocks" },
@@ -197,8 +201,12 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
       continue;
     }
     if (known.later === undefined) {
+      const staging = d.name.text === "stage";
+      if (staging && name === "buffers" && item.values) continue;
       const extra =
-        item.in ?? item.by ?? (known.takes === "sizes" ? undefined : (item.values?.[0] ?? (definition ? item.expr : undefined)));
+        (staging && item.in?.text === "shared" ? undefined : item.in) ??
+        item.by ??
+        (known.takes === "sizes" ? undefined : (item.values?.[0] ?? (definition ? item.expr : undefined)));
       if (name === undefined || extra) {
         const text = name === undefined ? "takes names" : `takes ${known.takes} alone`;
         diagnostics.add("W603", extra?.span ?? item.expr.span, `\`${d.name.text}\` ${text}`, { help: form[known.takes](d.name.text) });
@@ -237,7 +245,9 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
           size,
           span: item.expr.span,
         });
-    } else if (d.name.text === "stream") out.push({ kind: "stream", index: name, span: item.expr.span });
+    } else if (d.name.text === "mma") out.push({ kind: "mma", name, span: item.expr.span });
+    else if (d.name.text === "stage") out.push({ kind: "stage", name, buffers: buffersOf(d, diagnostics), span: item.expr.span });
+    else if (d.name.text === "stream") out.push({ kind: "stream", index: name, span: item.expr.span });
     else if (d.name.text === "materialize") out.push({ kind: "materialize", name, span: item.expr.span });
     else if (d.name.text === "fuse" || d.name.text === "recompute") out.push({ kind: "fuse", name, span: item.expr.span });
   }
@@ -281,5 +291,14 @@ function sizeOf(d: ast.Directive, item: ast.DirectiveItem, diagnostics: Diagnost
     return undefined;
   }
   return v.value;
+}
+/** `buffers: 2` among the items of `stage`; three slots where it is not said. */
+function buffersOf(d: ast.Directive, diagnostics: Diagnostics): number {
+  const item = d.items.find((i) => i.expr.kind === "name" && i.expr.name === "buffers");
+  const v = item?.values?.[0];
+  if (item === undefined) return 3;
+  if (item.values!.length === 1 && v?.kind === "number" && !v.float && v.value >= 2 && v.value <= 8) return v.value;
+  diagnostics.add("W603", item.expr.span, "`buffers` is a number from 2 to 8", { help: "write `stage a, b in shared, buffers: 2`" });
+  return 3;
 }
 const isPowerOfTwo = (n: number): boolean => n >= 1 && Number.isInteger(Math.log2(n));

@@ -19,6 +19,8 @@ export interface Accuracy {
   readonly correctlyRounded: boolean;
   /** Relative error of a / b. */
   readonly divide: number;
+  /** A sum of products of narrow floats may be done by a matrix unit. */
+  readonly matrix: boolean;
   /** True where a driver may regroup a chain of + and -. */
   readonly regroups: boolean;
   /** Magnitude below which a result or an input may become 0. */
@@ -47,6 +49,7 @@ export const ideal: Accuracy = {
   unit: 0,
   correctlyRounded: true,
   divide: 0,
+  matrix: false,
   regroups: false,
   flush: 0,
   flushHalf: 0,
@@ -58,6 +61,7 @@ export const cuda: Accuracy = {
   unit: 2 ** -24,
   correctlyRounded: true,
   divide: 2 ** -24,
+  matrix: true,
   regroups: false,
   flush: 0,
   flushHalf: 0,
@@ -88,6 +92,7 @@ export const wgsl: Accuracy = {
   unit: 2 ** -23,
   correctlyRounded: false,
   divide: 2.5 * ulp,
+  matrix: false,
   regroups: true,
   flush: 2 ** -126,
   flushHalf: 2 ** -14,

@@ -322,7 +322,7 @@ export class Interpreter {
       case "relax": {
         const arg = this.compile(e.arg);
         const format = formats[e.to.name];
-        if (format === undefined || this.accuracy.unit === 0) return arg;
+        if (format === undefined || e.type !== "f32" || this.accuracy.unit === 0) return arg;
         const half = 2 ** -(format.mantissaBits + 1);
         const least = 2 ** (-format.bias - format.mantissaBits) + (e.to.name === "f16" ? this.accuracy.flushHalf : 0);
         return (f) => {

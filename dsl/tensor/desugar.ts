@@ -2,7 +2,7 @@
  * softmax, logsumexp and mean as what they stand for: definitions of a maximum, a sum and a quotient (rule 40). What is left reduces by
  * sum, prod, max, min, argmax, argmin, all, any or a monoid, and sweeps by cumsum or scan.
  */
-import { and, compare, freeIndices, indexVar, isTrue, mapChildren, not, num, op } from "./expr.ts";
+import { and, compare, conjuncts, freeIndices, indexVar, isTrue, mapChildren, not, num, op } from "./expr.ts";
 import type { Axis, Define, Expr, Program, Statement } from "./ir.ts";
 import { printAxis, printExpr } from "./print.ts";
 import { namesIn, namesOf, unused } from "./program.ts";
@@ -77,8 +77,6 @@ function statement(s: Statement, taken: Set<string>, known: Map<string, string>)
 
 /** The value is rounded before it is stored: a sweep is not the whole of it. */
 const narrows = (d: Define): boolean => d.storage !== undefined && isNarrow(d.storage);
-const conjuncts = (e: Expr | undefined): Expr[] =>
-  e === undefined ? [] : e.kind === "op" && e.op === "land" ? e.args.flatMap(conjuncts) : [e];
 function condition(...parts: (Expr | undefined)[]): { where?: Expr } {
   const where = and(...parts);
   return isTrue(where) ? {} : { where };

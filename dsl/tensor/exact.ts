@@ -54,7 +54,11 @@ const opaque: readonly Op[] = [
 ];
 const typeOf = (t: Compute): Compute => (isFloat(t) ? "i32" : t);
 const elemOf = (e: ElemType): ElemType =>
-  ["f64", "f32", "f16", "bf16", "f8e4m3", "f8e5m2"].includes(e.name) ? { name: "i32" } : e.bound ? { ...e, bound: exactExpr(e.bound) } : e;
+  ["f64", "f32", "f16", "bf16", "f8e4m3", "f8e5m2"].includes(e.name)
+    ? { name: "i32", standsFor: e.name }
+    : e.bound
+      ? { ...e, bound: exactExpr(e.bound) }
+      : e;
 const hash = (of: Op, args: readonly Expr[]): Expr => op("exact_hash", [num(opaque.indexOf(of) + 1, "i32"), ...args], "i32");
 
 export function exactExpr(e: Expr): Expr {
@@ -65,9 +69,9 @@ export function exactExpr(e: Expr): Expr {
     case "op":
       return operation(e as Extract<Expr, { kind: "op" }>, inner);
     case "cast":
-      return isFloat(e.type) ? inner.arg : inner;
+      return isFloat(e.type) ? { kind: "relax", to: elemOf(inner.to), arg: inner.arg, type: "i32", span: e.span } : inner;
     case "relax":
-      return inner.arg;
+      return { ...inner, to: elemOf(inner.to), type: typeOf(e.type) };
     case "bitcast": {
       const from = typeOf((e as Extract<Expr, { kind: "bitcast" }>).arg.type);
       const to = typeOf(inner.type);
@@ -122,7 +126,7 @@ function statement(s: Statement): Statement {
   switch (s.kind) {
     case "define": {
       const { storage, ...rest } = s;
-      const kept = storage && !isNarrowFloat(storage) ? { storage } : {};
+      const kept = storage ? { storage: elemOf(storage) } : {};
       return { ...rest, ...kept, axes: axes(s.axes), ...where(s.where), value: exactExpr(s.value) };
     }
     case "write":
@@ -134,7 +138,7 @@ function statement(s: Statement): Statement {
         ...where(s.where),
         states: s.states.map(({ storage, ...x }) => ({
           ...x,
-          ...(storage && !isNarrowFloat(storage) ? { storage } : {}),
+          ...(storage ? { storage: elemOf(storage) } : {}),
           axes: axes(x.axes),
           init: exactExpr(x.init),
           type: typeOf(x.type),
@@ -155,7 +159,6 @@ function statement(s: Statement): Statement {
       };
   }
 }
-const isNarrowFloat = (e: ElemType): boolean => elemOf(e) !== e && e.bound === undefined;
 
 /** The program over the exact algebra. Sugar that stands for floats (softmax, mean) must be gone. */
 export function exactProgram(p: Program): Program {

@@ -23,6 +23,9 @@ export function and(...parts: readonly (Expr | undefined)[]): Expr {
   if (list.some(isFalse)) return bool(false);
   return list.length === 0 ? bool(true) : list.reduce((a, b) => op("land", [a, b], "bool"));
 }
+/** The conditions of which a condition is the conjunction. */
+export const conjuncts = (e: Expr | undefined): Expr[] =>
+  e === undefined || isTrue(e) ? [] : e.kind === "op" && e.op === "land" ? e.args.flatMap(conjuncts) : [e];
 export function or(a: Expr, b: Expr): Expr {
   if (isTrue(a) || isTrue(b)) return bool(true);
   return isFalse(a) ? b : isFalse(b) ? a : op("lor", [a, b], "bool");

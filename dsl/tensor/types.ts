@@ -51,6 +51,8 @@ export interface ElemType {
   readonly name: Storage;
   readonly bound?: Expr;
   readonly open?: boolean;
+  /** Over the exact algebra: the narrow float in whose place this integer stands. */
+  readonly standsFor?: Storage;
 }
 export const infoOf = (elem: ElemType): StorageInfo => storage[elem.name];
 export const computeOf = (elem: ElemType): Compute => infoOf(elem).compute;

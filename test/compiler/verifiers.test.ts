@@ -71,13 +71,30 @@ describe("the thread verifier and the simulator", () => {
     const at = sum.body.findIndex((s) => s.kind === "barrier");
     expect(run({ ...sum, body: sum.body.filter((_, k) => k !== at) })).toContain("race");
   });
-  test("a barrier in a loop is refused, and reported when run all the same", () => {
-    const bad: ThreadKernel = {
-      ...sum,
-      body: sum.body.map((s) => (s.kind === "for" ? { ...s, body: [...s.body, { kind: "barrier" }] } : s)),
+  test("a barrier under a condition is refused, and reported when run all the same", () => {
+    const first: Expr = {
+      kind: "op",
+      op: "eq",
+      args: [
+        { kind: "thread", elem: "i32" },
+        { kind: "const", value: 0, elem: "i32" },
+      ],
+      elem: "bool",
     };
+    const bad: ThreadKernel = { ...sum, body: [...sum.body, { kind: "if", test: first, then: [{ kind: "barrier" }] }] };
     expect(() => verifyKernel(bad, targets.cuda)).toThrow(/may diverge/);
     expect(run(bad)).toContain("divergent-barrier");
+  });
+  test("a barrier in a loop that threads leave at different times is reported", () => {
+    const loop = (to: Expr): ThreadKernel => ({
+      ...sum,
+      body: [
+        ...sum.body,
+        { kind: "for", name: "turn", from: { kind: "const", value: 0, elem: "i32" }, to, step: 1, body: [{ kind: "barrier" }] },
+      ],
+    });
+    expect(run(loop({ kind: "const", value: 3, elem: "i32" }))).toEqual([]);
+    expect(run(loop({ kind: "thread", elem: "i32" }))).toContain("divergent-barrier");
   });
   test("shared memory that nobody wrote", () => {
     const at = sum.body.findIndex((s) => s.kind === "share");

@@ -178,13 +178,13 @@ export const mutants: readonly Mutant[] = [
   // tiles
   m(
     "the tail of a reduced axis is one too long",
-    "compiler/tile/expression.ts",
+    "compiler/tile/reduce.ts",
     `const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;`,
     `const inside = width > 1 && !exact ? b.map("le", [raw, extent], "bool") : undefined;`,
   ),
   m(
     "the mask of a reduction is lost",
-    "compiler/tile/expression.ts",
+    "compiler/tile/reduce.ts",
     "if (mask !== undefined) values = values.map(",
     "if (mask === undefined) values = values.map(",
   ),
@@ -215,7 +215,7 @@ export const mutants: readonly Mutant[] = [
   ),
   m(
     "an unwanted loop runs past the extent",
-    "compiler/tile/expression.ts",
+    "compiler/tile/reduce.ts",
     `b.map("min", [to, from], "i32")], "i32") : to;`,
     `from], "i32") : to;`,
   ),
@@ -267,19 +267,19 @@ export const mutants: readonly Mutant[] = [
   m("all copies of an element are stored", "compiler/thread/lower.ts", "return free === 0 ? undefined :", "return free >= 0 ? undefined :"),
   m(
     "a thread stores whole words that are not its own",
-    "compiler/thread/lower.ts",
+    "compiler/thread/memory.ts",
     "const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);",
     "const whole = fields.every((f) => f >= 0);",
   ),
   m(
     "fields of a word at twice their place",
-    "compiler/thread/lower.ts",
+    "compiler/thread/memory.ts",
     `n.op("mul", [place, n.int(bits)], "i32")`,
     `n.op("mul", [place, n.int(2 * bits)], "i32")`,
   ),
   m(
     "signed fields lose their sign",
-    "compiler/thread/lower.ts",
+    "compiler/thread/memory.ts",
     `const up = n.constant(32 - info.bits, "u32");`,
     `const up = n.constant(31 - info.bits, "u32");`,
   ),

@@ -7,7 +7,8 @@
  */
 
 import { scalarFn } from "../../compiler/scalar.ts";
-import type { Expr, Stmt, ThreadKernel } from "../../compiler/thread/ir.ts";
+import { bytesOf, type Expr, type Stmt, type ThreadKernel } from "../../compiler/thread/ir.ts";
+import { lockstep } from "../../compiler/thread/lockstep.ts";
 import type { Memory } from "../../compiler/thread/simulate.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Accuracy } from "../../dsl/interpret/accuracy.ts";
@@ -17,6 +18,7 @@ import type { Op } from "../../dsl/tensor/ir.ts";
 import { type FloatFormat, formats, roundStochastic, roundTo } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
+import { type Registers, runFragment, runMultiply } from "./matrix.ts";
 
 /** A unit of memory: value, bound on the error (of what its fields decode to, where it holds bits), longest chain of additions behind it. */
 export interface Cells {
@@ -74,28 +76,47 @@ class BoundRun {
   }
   run(): void {
     const { kernel } = this;
-    const phases: ((f: Float64Array) => void)[][] = [[]];
-    for (const s of kernel.body) {
-      if (s.kind === "barrier") phases.push([]);
-      else phases.at(-1)!.push(this.statement(s));
-    }
-    const [thread, block] = [this.slot(" thread"), this.slot(" block")];
+    const [thread, block, stray] = [this.slot(" thread"), this.slot(" block"), this.slot(" stray")];
+    const body = lockstep<Float64Array>(kernel.body, {
+      alone: (s) => {
+        const run = this.statement(s);
+        return (f) => {
+          astray = f[stray] === 1;
+          run(f);
+          f[stray] = Number(astray);
+        };
+      },
+      together: (s) => this.together(s),
+      value: (e) => {
+        const value = this.decided(e);
+        return (f) => {
+          astray = f[stray] === 1;
+          const v = value(f);
+          f[stray] = Number(astray);
+          return v;
+        };
+      },
+      assign: (name) => {
+        const slot = this.slot(name);
+        return (f, v) => {
+          f[slot] = v;
+          f[slot + 1] = f[slot + 2] = 0;
+        };
+      },
+      diverged: () => {
+        throw new InternalError("threads meet where not all of them come");
+      },
+    });
     const blocks = evaluateSize(kernel.blocks, this.values);
     for (let b = 0; b < blocks; b++) {
       this.shared = new Map(kernel.shared.map((a) => [a.name, cells(a.count)]));
-      const strays = new Uint8Array(kernel.threads);
       const frames = Array.from({ length: kernel.threads }, (_, t) => {
         const f = new Float64Array(this.slots.size * 3);
         f[thread] = t;
         f[block] = b;
         return f;
       });
-      for (const phase of phases)
-        frames.forEach((f, t) => {
-          astray = strays[t] === 1;
-          for (const run of phase) run(f);
-          strays[t] = Number(astray);
-        });
+      body(frames);
     }
   }
   private slot(name: string): number {
@@ -164,13 +185,58 @@ class BoundRun {
           c.chains[i] = Math.max(c.chains[i]!, chain);
         };
       }
+      case "copy":
+        return this.copy(s);
+      case "commit":
+      case "land":
+        return () => undefined;
       case "barrier":
-        throw new InternalError("a barrier inside a loop or a condition");
+      case "mma":
+      case "fragment":
+        throw new InternalError("threads meet inside a condition");
       case "comment":
         return () => undefined;
       default:
         return s satisfies never;
     }
+  }
+  private together(s: Stmt): (frames: readonly Float64Array[]) => void {
+    if (s.kind === "fragment")
+      return runFragment(
+        s.transposed,
+        this.decided(s.at),
+        s.outs.map((name) => this.slot(name)),
+        () => this.shared.get(s.array)!,
+      );
+    if (s.kind !== "mma") return () => undefined;
+    const reader = (list: readonly Expr[]): ((f: Float64Array) => Registers) => {
+      const parts = list.map((e) => this.expr(e));
+      return (f) => {
+        const out: Registers = { values: [], errors: [], chains: [] };
+        for (const p of parts) {
+          out.values.push(p(f));
+          out.errors.push(state.error);
+          out.chains.push(chain);
+        }
+        return out;
+      };
+    };
+    const outs = s.outs.map((name) => this.slot(name));
+    return runMultiply(s.form, [reader(s.a), reader(s.b), reader(s.c)], outs, this.reading);
+  }
+  /** A copy arrives at once here: that none is read too early is the simulator's to see. */
+  private copy(s: Extract<Stmt, { kind: "copy" }>): (f: Float64Array) => void {
+    const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.decided(e)) as [Evaluate, Evaluate, Evaluate];
+    const width = 16 / bytesOf(this.kernel.shared.find((a) => a.name === s.array)!.elem);
+    return (f) => {
+      const [at, source, holds] = [to(f), from(f), valid(f)];
+      const [into, data] = [this.shared.get(s.array)!, this.memory.get(s.buffer)!];
+      for (let k = 0; k < width; k++) {
+        into.values[at + k] = holds ? data.values[source + k]! : 0;
+        into.errors[at + k] = astray ? open : holds ? data.errors[source + k]! : 0;
+        into.chains[at + k] = holds ? data.chains[source + k]! : 0;
+      }
+    };
   }
   /** A value that control or an address hangs on. */
   private decided(e: Expr): Evaluate {

@@ -86,7 +86,7 @@ export class EmulatedLibrary {
       for (const { launch, steps } of unroll(artifact.steps, call.values)) {
         const blocks = evaluateSize(launch.grid, { ...call.values, ...steps });
         if (blocks <= 0) continue;
-        const stated = new RegExp(`__launch_bounds__\\((\\d+)\\) ${launch.entry}\\(`).exec(artifact.source)?.[1];
+        const stated = new RegExp(`__launch_bounds__\\((\\d+), 1\\) ${launch.entry}\\(`).exec(artifact.source)?.[1];
         if (Number(stated) !== launch.threads)
           faults.push(`${launch.entry}: launch bounds of ${stated}, launched with ${launch.threads} threads`);
         const args = [

@@ -1,0 +1,119 @@
+/** Which sum of products of a job a matrix unit can do, and how a block's tile is shared out for it. */
+import { member, rangeCondition } from "../../dsl/check/domain.ts";
+import { and, baseName, conjuncts, freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { type MatrixForm, matrixFactors, matrixForm } from "../../dsl/tensor/matrix.ts";
+import type { MapJob, Plan } from "../plan/plan.ts";
+import type { MatrixTiling } from "./shape.ts";
+
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+/** A sum of products with the indices that play its parts. */
+export interface MatrixProduct {
+  readonly rows: string;
+  readonly columns: string;
+  readonly over: string;
+  readonly form: MatrixForm;
+  /** Bytes of an element as it is multiplied: over the exact algebra, a whole integer. */
+  readonly bytes: number;
+  /** The factor that varies with the rows, and the one that varies with the columns. */
+  readonly factors: readonly [Expr, Expr];
+  /** Which points count, as a condition on each factor. */
+  readonly where: readonly [Expr[], Expr[]];
+}
+/** The smallest tile of an instruction. */
+const least = { rows: 16, columns: 8, depth: 16 } as const;
+
+/** The product that a reduction is, over two of these axes, `counts` saying which points do; undefined where it is none. */
+export function productOf(
+  e: Reduce,
+  axes: readonly string[],
+  plan: Pick<Plan, "tables" | "domains">,
+  counts: Expr = member(e, plan.domains),
+): MatrixProduct | undefined {
+  const found = matrixFactors(e, (tensor) => ({ elem: plan.tables.get(tensor)?.elem }));
+  const last = e.axes.at(-1)!;
+  if (found === undefined || last.range !== undefined) return undefined;
+  const [p, q] = found.factors;
+  const [inP, inQ] = [freeIndices(p), freeIndices(q)];
+  if (!inP.has(last.name) || !inQ.has(last.name)) return undefined;
+  const only = (own: ReadonlySet<string>, others: ReadonlySet<string>): string | undefined =>
+    axes.findLast((a) => own.has(a) && !others.has(a));
+  const [ofP, ofQ] = [only(inP, inQ), only(inQ, inP)];
+  if (ofP === undefined || ofQ === undefined) return undefined;
+  const swapped = axes.indexOf(ofP) > axes.indexOf(ofQ);
+  const [rows, columns] = swapped ? [ofQ, ofP] : [ofP, ofQ];
+  const where: [Expr[], Expr[]] = [[], []];
+  for (const c of conjuncts(and(rangeCondition(e.axes, plan.domains), counts))) {
+    const names = freeIndices(c);
+    // Membership that hangs on row and column at once would have to be asked of every product.
+    if (names.has(rows) && names.has(columns)) return undefined;
+    if (!names.has(columns)) where[0].push(c);
+    if (!names.has(rows)) where[1].push(c);
+  }
+  return { rows, columns, over: last.name, form: found.form, bytes: e.type === "i32" ? 4 : 2, factors: swapped ? [q, p] : [p, q], where };
+}
+/** The first product of a job, if it has one. */
+export function matrixOf(job: MapJob, plan: Plan): MatrixProduct | undefined {
+  const names = job.axes.map((a) => a.name);
+  for (const s of job.stores) {
+    let found: MatrixProduct | undefined;
+    visit(s.expanded, (x) => {
+      if (found === undefined && x.kind === "reduce") found = productOf(x, names, plan);
+    });
+    if (found) return found;
+  }
+  return undefined;
+}
+const extentOf = (axes: readonly Axis[], name: string): number | undefined => {
+  const e = axes.find((a) => a.name === name)!.extent;
+  return e.kind === "const" ? Number(e.value) : undefined;
+};
+const within = (n: number, low: number, high: number): number => Math.min(high, Math.max(low, 2 ** Math.ceil(Math.log2(Math.max(1, n)))));
+/** Whether a factor lies in memory as it is multiplied. */
+const lies = (f: Expr, plan: Plan): boolean => f.kind === "read" && matrixForm(plan.tables.get(f.tensor)?.elem) !== undefined;
+/** Tile sizes for a product that no schedule speaks of, and the warps for them. */
+export function matrixDefaults(
+  m: MatrixProduct,
+  axes: readonly Axis[],
+  plan: Plan,
+): { rows: number; columns: number; depth: number; warps: number } {
+  const rows = within(extentOf(axes, m.rows) ?? 64, least.rows, 64);
+  const columns = within(extentOf(axes, m.columns) ?? 64, least.columns, 64);
+  // What a thread computes of its operands stays in registers for a whole step; what is read from shared memory does not.
+  const depth = m.factors.every((f) => lies(f, plan)) ? 32 : 16;
+  return { rows, columns, depth, warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
+}
+/** As many slots as shared memory has room for, of those wanted; one alone would be no pipeline. */
+function slotsWithin(wanted: number, bytes: number, room: number): number {
+  const most = Math.min(wanted, Math.floor(room / bytes));
+  return most >= 2 ? most : 0;
+}
+/** How a tile of these sizes is computed, with `room` bytes of shared memory; undefined where it is smaller than an instruction. */
+export function matrixTiling(
+  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "bytes">,
+  size: (index: string) => number,
+  threads: number,
+  slots: number,
+  room: number,
+): MatrixTiling | undefined {
+  const [rows, columns, depth] = [size(m.rows), size(m.columns), size(baseName(m.over))];
+  if (rows < least.rows || columns < least.columns || depth < least.depth) return undefined;
+  // Warps stand so that each has a piece as square as can be: least is read again.
+  let best: readonly [number, number] | undefined;
+  const total = Math.min(threads / 32, (rows / least.rows) * (columns / least.columns));
+  for (let along = 1; along <= total; along *= 2) {
+    const across = total / along;
+    if (rows / along < least.rows || columns / across < least.columns) continue;
+    if (best === undefined || rows / along + columns / across < rows / best[0] + columns / best[1]) best = [along, across];
+  }
+  return (
+    best && {
+      rows: m.rows,
+      columns: m.columns,
+      over: baseName(m.over),
+      depth,
+      warps: best,
+      slots: slotsWithin(slots, (rows + columns) * depth * m.bytes, room),
+    }
+  );
+}

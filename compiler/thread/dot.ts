@@ -1,0 +1,98 @@
+/** A product of tiles as matrix instructions of a warp: which registers of a thread are which elements of a fragment. */
+import { invariant } from "../../dsl/diagnostics.ts";
+import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
+import type { Layout } from "../layout/layout.ts";
+import type { MapOp, Op, Value } from "../tile/ir.ts";
+import type { NodeId, Nodes } from "./nodes.ts";
+import { fragment, type HeldSlot } from "./ring.ts";
+
+interface Registers {
+  readonly layout: Layout;
+  readonly instances: (axes: readonly string[]) => readonly number[];
+  readonly get: (v: Value, register: number) => NodeId;
+  /** The slot in shared memory that a value is, if it is one. */
+  readonly slot: (v: Value) => HeldSlot | undefined;
+}
+/** The register bit that steps by `by` along an axis. */
+function bitOf(layout: Layout, axis: string, by: number): number {
+  const columns = layout.project([axis]).columns.get("register") ?? [];
+  const b = columns.indexOf(by);
+  invariant(b >= 0, `no register of ${axis} steps by ${by}`);
+  return 1 << b;
+}
+
+/** The bits of a value as a narrow float; those that were read from memory are taken as they lie there. */
+function bitsOf(n: Nodes, value: NodeId, form: MatrixForm): NodeId {
+  const v = n.at(value);
+  if (v.op === `decode_${form}`) return v.args[0]!;
+  if (v.op === "select") return n.op("select", [v.args[0]!, bitsOf(n, v.args[1]!, form), bitsOf(n, v.args[2]!, form)], "u32");
+  if (v.kind === "const" && v.value === 0) return n.constant(0, "u32");
+  return n.op(`encode_${form}` as MapOp, [value], "u32");
+}
+/** The registers of the result. */
+export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: readonly string[], from: Registers): Map<number, NodeId> {
+  const { rows, columns, over, other } = op.axes;
+  const { layout, get } = from;
+  const nextColumn = bitOf(layout, columns, 1);
+  const lowerRow = bitOf(layout, rows, 8);
+  const [nextK, upperK] = [bitOf(layout, over, 1), bitOf(layout, over, 8)];
+  const inPairs = layout.project([columns]).columns.get("register") ?? [];
+  /** The same columns where the second factor holds them. */
+  const elsewhere = (register: number): number =>
+    inPairs.reduce((out, by, bit) => (by >= 8 && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out), 0);
+  const steps = from.instances([over]).filter((k) => (k & (nextK | upperK)) === 0);
+  const pack = (element: (e: number) => NodeId, count: number): NodeId[] => {
+    const list = Array.from({ length: count }, (_, e) => element(e));
+    if (op.form === "exact") return list;
+    const { form } = op;
+    return list.flatMap((low, e) =>
+      e % 2 === 1
+        ? []
+        : [n.op("or", [bitsOf(n, low, form), n.op("shl", [bitsOf(n, list[e + 1]!, form), n.constant(16, "u32")], "u32")], "u32")],
+    );
+  };
+  const bit = (set: number, value: number): number => (set ? value : 0);
+  // Fragments are read once for all results that need them.
+  const known = new Map<string, readonly NodeId[]>();
+  const once = (key: string, make: () => readonly NodeId[]): readonly NodeId[] => {
+    const old = known.get(key) ?? make();
+    known.set(key, old);
+    return old;
+  };
+  const inWords = op.form !== "exact";
+  const [slotA, slotB] = [from.slot(op.a), from.slot(op.b)];
+  const ofRows = registersOf(layout, rows);
+  const leftAt = (r: number, k: number): readonly NodeId[] =>
+    once(`a ${r & ofRows} ${k}`, () =>
+      inWords && slotA
+        ? fragment(n, slotA, layout, (r & ofRows) | k, over, { eighth: rows, sixteenth: over }, 4)
+        : pack((e) => get(op.a, r | k | bit(e & 1, nextK) | bit(e & 2, lowerRow) | bit(e & 4, upperK)), 8),
+    );
+  const pair = inPairs.includes(8) ? bitOf(layout, other, 8) : 0;
+  const rightAt = (r: number, k: number): readonly NodeId[] => {
+    const at = elsewhere(r);
+    if (!inWords || !slotB) return once(`b ${at} ${k}`, () => pack((e) => get(op.b, at | k | bit(e & 1, nextK) | bit(e & 2, upperK)), 4));
+    const words = once(`b ${at & ~pair} ${k}`, () =>
+      fragment(n, slotB, layout, (at & ~pair) | k, over, { eighth: over, sixteenth: other }, pair ? 4 : 2),
+    );
+    return at & pair ? words.slice(2) : words.slice(0, 2);
+  };
+  const out = new Map<number, NodeId>();
+  for (const r of from.instances(axes)) {
+    if (r & (nextColumn | lowerRow)) continue;
+    const places = [r, r | nextColumn, r | lowerRow, r | lowerRow | nextColumn];
+    let acc = places.map((p) => get(op.acc, p));
+    for (const k of steps) {
+      const outs = acc.map((c) => n.variable("dot", n.at(c).elem));
+      n.effect({ kind: "mma", form: op.form, outs, a: leftAt(r, k), b: rightAt(r, k), c: acc });
+      acc = outs;
+    }
+    places.forEach((p, e) => {
+      out.set(p, acc[e]!);
+    });
+  }
+  return out;
+}
+/** The register bits that move along an axis. */
+const registersOf = (layout: Layout, axis: string): number =>
+  (layout.project([axis]).columns.get("register") ?? []).reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);

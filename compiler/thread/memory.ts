@@ -1,0 +1,130 @@
+/** Elements in memory as one thread reads and writes them: whole units, or fields of words that other threads share. */
+import { type Storage, storage } from "../../dsl/tensor/types.ts";
+import type { SizeExpr } from "../../runtime/abi.ts";
+import type { Unit } from "../targets/target.ts";
+import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
+import type { NodeId, Nodes } from "./nodes.ts";
+
+export interface Place {
+  readonly at: NodeId;
+  readonly value: NodeId;
+  /** Written only where this holds. */
+  readonly test: NodeId | undefined;
+}
+export class Memory {
+  private readonly nodes: Nodes;
+  private readonly buffers: readonly BufferUse[];
+  private readonly unitBits: 8 | 32;
+
+  constructor(nodes: Nodes, buffers: readonly BufferUse[], unitBits: 8 | 32) {
+    this.nodes = nodes;
+    this.buffers = buffers;
+    this.unitBits = unitBits;
+  }
+  store(buffer: string, places: readonly Place[]): void {
+    const { elem } = this.buffers.find((b) => b.name === buffer)!;
+    if (storage[elem].bits < this.unitBits) return this.storeFields(buffer, elem, places);
+    for (const p of places)
+      this.nodes.effect({
+        kind: "store",
+        buffer,
+        at: p.at,
+        value: this.encode(p.value, elem),
+        ...(p.test === undefined ? {} : { guard: p.test }),
+      });
+  }
+  /** Fields of words: a thread that holds all fields of a word writes it whole, others merge theirs in. */
+  private storeFields(buffer: string, elem: Storage, places: readonly Place[]): void {
+    const n = this.nodes;
+    const { bits } = storage[elem];
+    const per = 32 / bits;
+    const rest = [...places];
+    while (rest.length > 0) {
+      const { base, by } = n.offset(rest[0]!.at);
+      const word = Math.floor(by / per);
+      const fields = Array.from({ length: per }, (_, k) =>
+        rest.findIndex((p) => n.offset(p.at).base === base && n.offset(p.at).by === word * per + k),
+      );
+      const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);
+      if (!whole) {
+        const p = rest.shift()!;
+        this.mergeField(buffer, elem, p, p.test);
+        continue;
+      }
+      const parts = fields.map((f) => rest[f]!);
+      for (const p of parts) rest.splice(rest.indexOf(p), 1);
+      const value = parts
+        .map((p, k) => n.op("shl", [this.encode(p.value, elem), n.constant(k * bits, "u32")], "u32"))
+        .reduce((a, b) => n.op("or", [a, b], "u32"));
+      const tests = [...new Set(parts.map((p) => p.test))];
+      const all = tests.length === 1 ? tests[0] : tests.filter((t) => t !== undefined).reduce((a, b) => n.op("land", [a, b], "bool"));
+      n.effect({
+        kind: "store",
+        buffer,
+        at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"),
+        value,
+        ...(all === undefined ? {} : { guard: all }),
+      });
+      if (tests.length > 1)
+        for (const p of parts)
+          this.mergeField(buffer, elem, p, n.op("land", [p.test ?? n.constant(true, "bool"), n.op("lnot", [all!], "bool")], "bool"));
+    }
+  }
+  private mergeField(buffer: string, elem: Storage, p: { at: NodeId; value: NodeId }, test: NodeId | undefined): void {
+    const n = this.nodes;
+    const { word, shift } = this.field(p.at, storage[elem].bits);
+    const mask = n.op("shl", [n.constant(2 ** storage[elem].bits - 1, "u32"), shift], "u32");
+    const bits = n.op("shl", [this.encode(p.value, elem), shift], "u32");
+    n.effect({ kind: "merge", buffer, at: word, mask, bits, ...(test === undefined ? {} : { guard: test }) });
+  }
+  /** The word that holds an element, and the bit at which it starts. */
+  private field(at: NodeId, bits: number): { word: NodeId; shift: NodeId } {
+    const n = this.nodes;
+    const per = n.int(32 / bits);
+    const place = n.op("truncmod", [at, per], "i32");
+    return { word: n.op("truncdiv", [at, per], "i32"), shift: n.op("to_u32", [n.op("mul", [place, n.int(bits)], "i32")], "u32") };
+  }
+  load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
+    const n = this.nodes;
+    const { elem } = this.buffers.find((b) => b.name === buffer)!;
+    const info = storage[elem];
+    if (info.bits >= 32) return n.load(buffer, type, at, guard, pinned, buffer);
+    let raw: NodeId;
+    if (info.bits >= this.unitBits) raw = n.load(buffer, "u32", at, guard, pinned, buffer);
+    else {
+      const { word, shift } = this.field(at, info.bits);
+      const whole = n.load(buffer, "u32", word, guard, pinned, `${buffer}_word`);
+      raw = n.op("and", [n.op("shr", [whole, shift], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
+    }
+    return this.decode(raw, elem);
+  }
+  decode(raw: NodeId, elem: Storage): NodeId {
+    const n = this.nodes;
+    const info = storage[elem];
+    if (elem === "bool") return n.op("ne", [raw, n.constant(0, "u32")], "bool");
+    if (info.class === "float") return n.op(`decode_${elem}` as MapOp, [raw], "f32");
+    const signed = "min" in info && (info.min as number) < 0;
+    if (!signed) return n.op("to_i32", [raw], "i32");
+    const up = n.constant(32 - info.bits, "u32");
+    return n.op("shr", [n.op("bitcast", [n.op("shl", [raw, up], "u32")], "i32"), up], "i32");
+  }
+  /** A value as it lies in memory: narrow ones as bits in a u32. */
+  private encode(value: NodeId, elem: Storage): NodeId {
+    const n = this.nodes;
+    const info = storage[elem];
+    if (elem === "bool") return n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32");
+    if (info.bits >= 32)
+      return n.at(value).elem === "bool" ? n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32") : value;
+    if (info.class === "float") return n.op(`encode_${elem}` as MapOp, [value], "u32");
+    return n.op("and", [n.op("bitcast", [value], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
+  }
+}
+
+/** What one position of a buffer holds, and how many there are: whole elements, or words of packed ones. */
+export function unitsOf(b: BufferUse, unitBits: 8 | 32): { unit: Unit; units: SizeExpr } {
+  const { bits, compute } = storage[b.elem];
+  if (bits < unitBits) return { unit: "u32", units: ["ceildiv", b.count, 32 / bits] };
+  if (bits === 16) return { unit: "u16", units: b.count };
+  if (bits === 8) return { unit: "u8", units: b.count };
+  return { unit: compute === "int" || compute === "bool" ? "i32" : compute, units: b.count };
+}

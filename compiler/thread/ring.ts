@@ -1,0 +1,85 @@
+/** Rings in shared memory as one thread sees them: where an element of a slot lies, and how a warp reads fragments of it. */
+import { invariant } from "../../dsl/diagnostics.ts";
+import { storage } from "../../dsl/tensor/types.ts";
+import type { Layout } from "../layout/layout.ts";
+import { type Launch, type Ring, swizzleOf } from "../tile/ir.ts";
+import type { SharedArray } from "./ir.ts";
+import type { NodeId, Nodes } from "./nodes.ts";
+
+/** A slot, and the position at which it begins. */
+export interface HeldSlot {
+  readonly ring: Ring;
+  readonly start: NodeId;
+}
+export function ringOf(l: Launch, name: string): Ring {
+  const r = l.rings.find((x) => x.name === name);
+  invariant(r, `no ring ${name}`);
+  return r;
+}
+export const arrayElem = (r: Ring): SharedArray["elem"] => (storage[r.elem].bits === 16 ? "u16" : "i32");
+export const slotSize = (r: Ring): number => r.slow.extent * r.fast.extent;
+export const slotStart = (n: Nodes, r: Ring, slot: NodeId): NodeId => n.op("mul", [slot, n.int(slotSize(r))], "i32");
+
+/** Where piece `piece` of row `slow` begins within a slot. */
+export function placeOf(n: Nodes, r: Ring, slow: NodeId, piece: NodeId): NodeId {
+  const { every, pieces } = swizzleOf(r);
+  const log = (x: number): NodeId => n.int(Math.log2(x));
+  const turn = n.op("and", [every > 1 ? n.op("shr", [slow, log(every)], "i32") : slow, n.int(pieces - 1)], "i32");
+  const at = pieces > 1 ? n.op("xor", [piece, turn], "i32") : piece;
+  const row = n.op("mul", [slow, n.int(r.fast.extent)], "i32");
+  return n.op("add", [row, n.op("mul", [at, n.int(r.width)], "i32")], "i32");
+}
+/** One element of a slot, as it lies in memory; `coordinate` gives its place along the axes of the tile. */
+export function elementOf(n: Nodes, { ring: r, start }: HeldSlot, coordinate: (axis: string) => NodeId): NodeId {
+  const [slow, fast] = [coordinate(r.slow.name), coordinate(r.fast.name)];
+  const piece = n.op("shr", [fast, n.int(Math.log2(r.width))], "i32");
+  const within = n.op("and", [fast, n.int(r.width - 1)], "i32");
+  const at = n.op("add", [start, n.op("add", [placeOf(n, r, slow, piece), within], "i32")], "i32");
+  return n.shared(r.name, arrayElem(r) === "u16" ? "u32" : "i32", at);
+}
+/** What warp and register give of a coordinate: where the matrices of a fragment begin. */
+function origin(n: Nodes, layout: Layout, axis: string, register: number): NodeId {
+  const own = layout.project([axis]);
+  const warps = own.columns.get("warp") ?? [];
+  const lanes = own.bitsOf("lane");
+  let sum = n.int((own.columns.get("register") ?? []).reduce((v, c, b) => ((register >> b) & 1 ? v ^ c : v), 0));
+  warps.forEach((c, b) => {
+    if (c === 0) return;
+    const bit = n.op("and", [n.op("shr", [n.special("thread"), n.int(lanes + b)], "i32"), n.int(1)], "i32");
+    sum = n.op("add", [n.op("mul", [bit, n.int(c)], "i32"), sum], "i32");
+  });
+  return sum;
+}
+/** Which lanes' bit moves by 8 along which axis: lane / 8 odd, and lane / 16. */
+export interface MatrixOrder {
+  readonly eighth: string;
+  readonly sixteenth: string;
+}
+/** `count` 8x8 matrices of a slot from the element at `register` on, for all lanes of a warp. `across` is the axis that the words of a lane pair up. */
+export function fragment(
+  n: Nodes,
+  slot: HeldSlot,
+  layout: Layout,
+  register: number,
+  across: string,
+  order: MatrixOrder,
+  count: 2 | 4,
+): NodeId[] {
+  const { ring: r, start } = slot;
+  const lane = n.op("and", [n.special("thread"), n.int(31)], "i32");
+  const eighth = n.op("and", [n.op("shr", [lane, n.int(3)], "i32"), n.int(1)], "i32");
+  const sixteenth = n.op("shr", [lane, n.int(4)], "i32");
+  // Lanes 0 to 7 name the rows of the first matrix, along the slow axis whatever the fragment is.
+  const place = (axis: string, inRow: boolean): NodeId => {
+    let at = origin(n, layout, axis, register);
+    if (!inRow) at = n.op("add", [at, n.op("and", [lane, n.int(7)], "i32")], "i32");
+    for (const [moved, by] of [[order.eighth, eighth], ...(count === 4 ? [[order.sixteenth, sixteenth] as const] : [])] as const)
+      if (moved === axis) at = n.op("add", [at, n.op("mul", [by, n.int(8)], "i32")], "i32");
+    return at;
+  };
+  const piece = n.op("shr", [place(r.fast.name, true), n.int(3)], "i32");
+  const at = n.op("add", [start, placeOf(n, r, place(r.slow.name, false), piece)], "i32");
+  const outs = Array.from({ length: count }, () => n.variable("word", "u32"));
+  n.effect({ kind: "fragment", outs, array: r.name, at, transposed: across !== r.fast.name });
+  return outs;
+}

@@ -1,0 +1,95 @@
+/**
+ * A sum of products on a matrix unit: a loop over steps of the index, each of which multiplies two tiles. Points that do not count are 0 on
+ * the factor that knows.
+ */
+import { member } from "../../dsl/check/domain.ts";
+import { and, baseName } from "../../dsl/tensor/expr.ts";
+import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
+import type { Env, Lowering, Reduce } from "./expression.ts";
+import { identityOf } from "./identity.ts";
+import type { Value } from "./ir.ts";
+import { boundsAt } from "./reduce.ts";
+import { stageOf } from "./stage.ts";
+
+/** The product that the reduction is in this launch; undefined where the launch's tile is not made for it, or its factors need a guard. */
+export function dotOf(l: Lowering, e: Reduce, env: Env): MatrixProduct | undefined {
+  const { matrix } = l.shape;
+  if (matrix === undefined || e.op !== "sum" || env.inLoop) return undefined;
+  const expanded: Reduce = { ...e, bodies: e.bodies.map((b) => l.expand(b)) };
+  // A definition that has no memory takes its domain with it: membership is asked of the text as it was.
+  const p = productOf(expanded, [matrix.rows, matrix.columns], l.plan, member(e, l.domains));
+  if (p === undefined || `${baseName(p.over)}.unroll` !== matrix.over || p.rows !== matrix.rows) return undefined;
+  const axes = [...env.axes, ...e.axes];
+  return env.guard === undefined || [...p.factors, ...p.where.flat()].every((x) => l.readsInRange(x, axes)) ? p : undefined;
+}
+
+export function lowerDot(l: Lowering, e: Reduce, p: MatrixProduct, outer: Env): Value {
+  const b = l.builder;
+  const axes = l.shape.matrix!;
+  const [init] = identityOf(l, e, e.bodies[0]!.type) as [Value];
+  const form = b.elem(init) === "i32" ? "exact" : p.form;
+  // The whole tile walks together: what an element does not want it computes and drops.
+  const env: Env = { ...outer, guard: undefined };
+  const carried = [axes.rows, axes.columns];
+  const innermost = e.axes.at(-1)!;
+  const outerAxes = [...outer.axes, ...e.axes.slice(0, -1)];
+  const step = (at: Env, acc: Value, inside: Value | undefined, held: (k: 0 | 1) => Value | undefined): Value => {
+    const factor = (k: 0 | 1): Value => {
+      const staged = held(k);
+      if (staged !== undefined) return staged;
+      const own = k === 0 ? at : { ...at, values: new Map(at.values).set(p.columns, l.otherColumns!) };
+      const where = and(...p.where[k]);
+      const mask = l.both(inside, where.kind === "const" ? undefined : l.condition(where, own));
+      const v = l.value(p.factors[k], mask === undefined ? own : l.under(own, mask));
+      return mask === undefined ? v : b.map("select", [mask, v, b.constant(0, b.elem(v))], b.elem(v));
+    };
+    return b.dot(factor(0), factor(1), acc, form, axes);
+  };
+  const go = (k: number, at: Env, acc: Value, inside: Value | undefined): Value => {
+    const axis = e.axes[k]!;
+    const last = k === e.axes.length - 1;
+    const { from, to, extent } = boundsAt(l, e, k, at, (v) => b.axes(v).length === 0);
+    const width = last ? l.shape.unroll(axis.name)!.extent : 1;
+    const start = width > 1 ? l.alignedDown(from, width) : from;
+    const stages =
+      last && l.shape.slots > 0 ? ([0, 1] as const).map((s) => stageOf(l, p, s, innermost, { ...at, axes: outerAxes }, l.shape.slots)) : [];
+    const staged = stages.filter((s) => s !== undefined);
+    const ahead = l.shape.slots - 1;
+    const after = (from: Value, steps: number): Value => b.map("add", [from, l.int(steps * width)], "i32");
+    if (staged.length > 0) {
+      // The slots may still be read by threads that are behind.
+      if (k > 0) b.land(0);
+      for (let n = 0; n < ahead; n++) {
+        for (const s of staged) s.issue(after(start, n));
+        b.commit();
+      }
+    }
+    const [out] = b.loop(
+      baseName(axis.name),
+      start,
+      to,
+      width,
+      [acc],
+      () => carried,
+      (index, [held]) => {
+        const raw = last ? b.map("add", [index, b.coordinate(axes.over)], "i32") : index;
+        const exact = !last || l.shape.divides(axis.extent, width);
+        const clamped = exact ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32");
+        const within = exact ? inside : l.both(inside, b.map("lt", [raw, extent], "bool"));
+        const next: Env = { ...at, values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], inLoop: true };
+        if (!last) return [go(k + 1, next, held!, within)];
+        if (staged.length > 0) {
+          // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
+          b.land(ahead - 1);
+          for (const s of staged) s.issue(after(index, ahead));
+          b.commit();
+        }
+        return [step(next, held!, within, (s) => stages[s]?.read(index))];
+      },
+    );
+    // Those issued past the end land as well: a thread does not leave copies behind.
+    if (staged.length > 0) b.land(0);
+    return out!;
+  };
+  return go(0, env, init, undefined);
+}

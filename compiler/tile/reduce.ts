@@ -1,0 +1,194 @@
+/** Reductions of tensor expressions as loops over tiles: what is carried, from where to where, and how a point joins what has been seen. */
+import { domainOf, member, rangeCondition } from "../../dsl/check/domain.ts";
+import { combined } from "../../dsl/check/monoids.ts";
+import { and, baseName, isTrue, visit } from "../../dsl/tensor/expr.ts";
+import type { Expr } from "../../dsl/tensor/ir.ts";
+import { printExpr } from "../../dsl/tensor/print.ts";
+import { boundsOf } from "../plan/bounds.ts";
+import { dotOf, lowerDot } from "./dot.ts";
+import { type Env, elemOf, type Lowering, type Reduce } from "./expression.ts";
+import { carriedBy, identityOf } from "./identity.ts";
+import type { Combine, Value } from "./ir.ts";
+
+export function combineOf(l: Lowering, e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, env: Env): Combine {
+  if (e.op === "argmax" || e.op === "argmin") return { kind: "argmax" };
+  if (e.op !== "monoid") return { kind: e.op as "sum" };
+  const m = e.monoid!;
+  const { x, y, body, result } = l.builder.separate(
+    m.fields.map((f) => elemOf(f.type)),
+    (xs, ys) => {
+      const vars = new Map(env.values);
+      m.fields.forEach((f, k) => {
+        vars.set(`x.${f.name}`, xs[k]!);
+        vars.set(`y.${f.name}`, ys[k]!);
+      });
+      return m.combine.map((c) => l.value(c, { ...env, values: vars, guard: undefined }));
+    },
+  );
+  return { kind: "monoid", name: m.name, x, y, body, results: result };
+}
+/** x combined with y, as operations here. */
+export function combine(
+  l: Lowering,
+  e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] },
+  x: readonly Value[],
+  y: readonly Value[],
+  env: Env,
+): Value[] {
+  const b = l.builder;
+  const [p, q] = [x[0]!, y[0]!];
+  const type = b.elem(p);
+  switch (e.op) {
+    case "sum":
+      return [b.map("add", [p, q], type)];
+    case "prod":
+      return [b.map("mul", [p, q], type)];
+    case "max":
+    case "min":
+      return [b.map(e.op, [p, q], type)];
+    case "all":
+      return [b.map("land", [p, q], "bool")];
+    case "any":
+      return [b.map("lor", [p, q], "bool")];
+    case "argmax":
+    case "argmin": {
+      const better = b.map("gt", [q, p], "bool");
+      const tie = b.map("land", [b.map("eq", [q, p], "bool"), b.map("lt", [y[1]!, x[1]!], "bool")], "bool");
+      const take = b.map("lor", [better, tie], "bool");
+      return [b.map("select", [take, q, p], type), b.map("select", [take, y[1]!, x[1]!], "i32")];
+    }
+    default: {
+      const m = e.monoid!;
+      const vars = new Map(env.values);
+      const operand = (side: "x" | "y", k: number): Expr => ({ kind: "var", name: `${side}#${k}`, type: m.fields[k]!.type, span: e0 });
+      const results = combined(
+        m,
+        m.fields.map((_, k) => operand("x", k)),
+        m.fields.map((_, k) => operand("y", k)),
+      );
+      m.fields.forEach((_, k) => {
+        vars.set(`x#${k}`, x[k]!);
+        vars.set(`y#${k}`, y[k]!);
+      });
+      return results.map((r) => l.value(r, { ...env, values: vars, guard: undefined }));
+    }
+  }
+}
+/** All components of a reduction. */
+export function reduce(l: Lowering, e: Reduce, env: Env): Value[] {
+  const needs = valuesIn(e, env);
+  const b = l.builder;
+  // What does not change with the loops around it is folded once, before them.
+  if (e.monoid === undefined) return b.hoisted(needs, () => fold(l, e, env, needs));
+  const text = `${e.monoid.name} ${printExpr({ ...e, component: 0 })}`;
+  // One that was made for more elements than are wanted here serves as well.
+  for (const list of [valuesIn(e, { ...env, guard: undefined }), needs]) {
+    const old = l.folds.get(`${text} ${list.join()}`);
+    if (old && b.isOpen(old.values[0]!, old.scope)) return [...old.values];
+  }
+  const values = b.hoisted(needs, () => fold(l, e, env, needs));
+  l.folds.set(`${text} ${needs.join()}`, { values, scope: b.scopeOf(values[0]!) });
+  return values;
+}
+/** The values of the indices and vars that stand in an expression, and the condition under which it is wanted. */
+export function valuesIn(e: Expr, env: Env): Value[] {
+  const names = new Set<string>();
+  visit(e, (x) => {
+    if ((x.kind === "index" || x.kind === "var") && env.values.has(x.name)) names.add(x.name);
+  });
+  return [...[...names].map((n) => env.values.get(n)!), ...(env.guard === undefined ? [] : [env.guard])];
+}
+/** From where to where a reduction walks its axis k, and the axis' extent; of the bounds that its conditions give only those that `wanted` takes. */
+export function boundsAt(
+  l: Lowering,
+  e: Reduce,
+  k: number,
+  at: Env,
+  wanted: (v: Value) => boolean = () => true,
+): { readonly from: Value; readonly to: Value; readonly extent: Value } {
+  const b = l.builder;
+  const axis = e.axes[k]!;
+  const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
+  const { lower, upper } = boundsOf(and(rangeCondition([axis], l.domains), member(e, l.domains)), axis.name, rest);
+  const safe = (x: Expr): Value => {
+    const defined = domainOf(x, l.domains);
+    return l.value(x, isTrue(defined) ? at : l.under(at, l.condition(defined, at)));
+  };
+  const extent = safe(axis.extent);
+  const from = lower
+    .map(safe)
+    .filter(wanted)
+    .reduce((x, y) => b.map("max", [x, y], "i32"), l.int(0));
+  const to = upper
+    .map(safe)
+    .filter(wanted)
+    .reduce((x, y) => b.map("min", [x, y], "i32"), extent);
+  return { from, to, extent };
+}
+function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[] {
+  const product = dotOf(l, e, env);
+  if (product) return [lowerDot(l, e, product, env)];
+  const b = l.builder;
+  const bodyType = e.bodies[0]!.type;
+  const init = identityOf(l, e, bodyType);
+  const condition = member(e, l.domains);
+  const last = e.axes.at(-1)!;
+  const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : l.shape.spread(last.name);
+  const unroll = e.monoid || l.shape.matrix ? undefined : l.shape.unroll(last.name);
+  const carriedAxes = carriedBy(l, e, env, held, spread?.axis);
+  const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
+    const axis = e.axes[k];
+    if (axis === undefined) return accumulate(l, e, condition, at, acc, inner, init, unroll?.axis);
+    const { from, to, extent } = boundsAt(l, e, k, at);
+    const lastAxis = k === e.axes.length - 1;
+    const width = lastAxis ? (spread?.extent ?? 1) * (unroll?.extent ?? 1) : 1;
+    // Nothing is summed for an element that is not wanted: its loop is empty, and ends within the extent.
+    const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, b.map("min", [to, from], "i32")], "i32") : to;
+    const start = width > 1 ? l.alignedDown(from, width) : from;
+    return b.loop(baseName(axis.name), start, end, width, acc, carriedAxes, (index, carried) => {
+      let raw = index;
+      if (lastAxis && spread) raw = b.map("add", [raw, b.coordinate(spread.axis)], "i32");
+      if (lastAxis && unroll)
+        raw = b.map("add", [raw, spread ? l.times(b.coordinate(unroll.axis), l.int(spread.extent)) : b.coordinate(unroll.axis)], "i32");
+      const exact = l.shape.divides(axis.extent, width) && width > 1;
+      const clamped = width > 1 && !exact ? b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32") : raw;
+      const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;
+      const inner2 = l.both(inner, inside);
+      const next: Env = { values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], guard: at.guard, inLoop: true };
+      return go(k + 1, next, carried, inner2);
+    });
+  };
+  let result = go(0, env, init, undefined);
+  if (spread) result = b.reduce(result, spread.axis, combineOf(l, e, env));
+  return result;
+}
+/** One point: what it contributes where it is a member, the identity elsewhere. */
+function accumulate(
+  l: Lowering,
+  e: Reduce,
+  condition: Expr,
+  at: Env,
+  acc: readonly Value[],
+  inside: Value | undefined,
+  init: readonly Value[],
+  unrolled: string | undefined,
+): Value[] {
+  const b = l.builder;
+  const where = and(rangeCondition(e.axes, l.domains), condition);
+  const mask = isTrue(where) ? inside : l.both(inside, l.condition(where, at));
+  const env = mask === undefined || isTrue(where) ? at : l.under(at, mask);
+  let values = e.bodies.map((x) => l.value(x, env));
+  if (e.op === "argmax" || e.op === "argmin") {
+    let v = values[0]!;
+    const type = b.elem(v);
+    // The order turned round; of integers the complement, since the least one has no negative.
+    if (e.op === "argmin") v = b.map(type === "f32" || type === "f64" ? "neg" : "not", [v], type);
+    // NaN ranks below everything.
+    if (type === "f32" || type === "f64") v = b.map("select", [b.map("eq", [v, v], "bool"), v, init[0]!], type);
+    values = [v, at.values.get(e.axes[0]!.name)!];
+  }
+  if (mask !== undefined) values = values.map((v, k) => b.map("select", [mask, v, init[k]!], b.elem(v)));
+  if (unrolled) values = b.reduce(values, unrolled, combineOf(l, e, at));
+  return combine(l, e, acc, values, at);
+}
+const e0 = { start: 0, end: 0 };

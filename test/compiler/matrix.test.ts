@@ -1,0 +1,196 @@
+/** Sums of products on the matrix unit: layouts of fragments, staging through shared memory, tails; on every level that has no GPU. */
+import { describe, expect, test } from "vitest";
+import { type Compiled, compile, Refusal } from "../../compiler/index.ts";
+import type { Stmt } from "../../compiler/thread/ir.ts";
+import { launchesOf, swizzleOf } from "../../compiler/tile/ir.ts";
+import { check, profiles } from "../../dsl/index.ts";
+import { type CallResult, type PreparedCall, prepare } from "../../runtime/call.ts";
+import { agree, describe as text } from "../../verify/agree.ts";
+import { planBounds, withPlan } from "../../verify/bounds/call.ts";
+import { compilerVersion } from "../../verify/cuda-cpu/build.ts";
+import { EmulatedLibrary } from "../../verify/cuda-cpu/device.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { runThreads, runTiles } from "../../verify/levels.ts";
+import { interpreterFor, rememberProgram } from "../../verify/reference-device.ts";
+
+const gxx = await compilerVersion();
+const schedule = (body: string): string => `schedule f on cuda { ${body} }`;
+const small = schedule("tile i: 32, j: 16, k: 16\n warps 2");
+
+/** Name, program, sizes to run, and whether its operands go through shared memory. */
+const programs: readonly [string, string, readonly Record<string, number>[], "staged" | "half" | "direct"][] = [
+  [
+    "rows times columns, any sizes",
+    `kernel f[M, N, K](a: f16[M, K], b: f16[K, N]) -> (c: f32[M, N]) { c[i, j] = sum(k) a[i, k] * b[k, j] }\n${small}`,
+    [
+      { M: 1, N: 1, K: 1 },
+      { M: 33, N: 17, K: 35 },
+      { M: 32, N: 16, K: 0 },
+    ],
+    "direct",
+  ],
+  [
+    "both contiguous along k",
+    `kernel f[M, N, K](a: f16[M, K], b: f16[N, K]) -> (c: f32[M, N]) where K % 8 == 0 { c[i, j] = sum(k) a[i, k] * b[j, k] }\n${small}`,
+    [
+      { M: 33, N: 17, K: 40 },
+      { M: 1, N: 40, K: 8 },
+      { M: 5, N: 3, K: 0 },
+      { M: 32, N: 16, K: 48 },
+    ],
+    "staged",
+  ],
+  [
+    "neither contiguous along k, four slots",
+    `kernel f[M, N, K](a: bf16[K, M], b: bf16[K, N]) -> (c: f32[M, N]) where M % 8 == 0, N % 8 == 0 { c[i, j] = sum(k) a[k, i] * b[k, j] }
+${schedule("tile i: 16, j: 32, k: 32\n warps 1\n stage a, b in shared, buffers: 4\n mma c")}`,
+    [
+      { M: 24, N: 40, K: 70 },
+      { M: 8, N: 8, K: 1 },
+    ],
+    "staged",
+  ],
+  [
+    "batches, heads that share keys, a scale after the sum",
+    `kernel f[B, G, M, N, D: static](q: f16[B, G * 2, M, D], k: f16[B, 2, N, D], x: f32) -> (s: f32[B, G * 2, M, N]) {
+  s[b, h, i, j] = x * sum(d) q[b, h, i, d] * k[b, h / G, j, d]
+}
+instance f { D: 24 }
+${schedule("tile i: 16, j: 16, d: 16\n warps 1\n stage q, k in shared, buffers: 2")}`,
+    [{ B: 2, G: 2, M: 17, N: 20 }],
+    "staged",
+  ],
+  [
+    "a computed operand, beside a stored one",
+    `kernel f[M, N, K](a: f32[M, K], w: i8[K, N], s: f16[N], r: f16[M, K]) -> (c: f16[M, N], d: f32[M, N]) where K % 8 == 0 {
+  c[i, j] = sum(k) r[i, k] * relax<f16>(f32(w[k, j]) * s[j])
+  d[i, j] = sum(k) relax<f16>(a[i, k]) * f16(f32(w[k, j]) * s[j])
+}\n${schedule("tile i: 16, j: 8, k: 16\n warps 1")}`,
+    [{ M: 18, N: 11, K: 24 }],
+    "half",
+  ],
+  [
+    "points that do not count, on either side",
+    `kernel f[M, N, K](a: f16[M, K], b: f16[K, N], n: index<K + 1>[M], x: f32[N]) -> (c: f32[M, N]) {
+  let p[i, k] where k < n[i] = a[i, k]
+  c[i, j] = sum(k where k >= j) p[i, k] * b[k, j] + x[j]
+}\n${small}`,
+    [
+      { M: 20, N: 9, K: 37 },
+      { M: 3, N: 2, K: 4 },
+    ],
+    "direct",
+  ],
+  [
+    "two indices summed, the inner one in shared memory",
+    `kernel f[M, N, K, H](a: f16[H, M, K], b: f16[H, K, N]) -> (c: f32[M, N]) where K % 8 == 0, N % 8 == 0 {
+  c[i, j] = sum(h, k) a[h, i, k] * b[h, k, j]
+}\n${small}`,
+    [
+      { M: 18, N: 24, K: 40, H: 3 },
+      { M: 2, N: 8, K: 8, H: 0 },
+    ],
+    "staged",
+  ],
+];
+
+interface Made {
+  readonly compiled: Compiled;
+  readonly calls: readonly (() => PreparedCall)[];
+}
+function made(source: string, dims: readonly Record<string, number>[], exact: boolean): Made {
+  const checked = check(source);
+  expect(checked.diagnostics.filter((d) => d.severity === "error")).toEqual([]);
+  const instance = checked.instances[0]!;
+  const compiled = compile(instance, source, { target: "cuda", exact, schedule: checked.schedules[0] });
+  rememberProgram(compiled.artifact, instance.program);
+  const calls = dims.map((d, k) => {
+    const data = generate(compiled.artifact, seeded(k + 1), { dims: d, style: exact ? "bits" : "plain", most: 100_000 });
+    return () => prepare(compiled.artifact, structuredClone(data!.args), { dims: data!.dims, checkData: true });
+  });
+  return { compiled, calls };
+}
+const statements = (list: readonly Stmt[]): Stmt[] =>
+  list.flatMap((s) => [s, ...(s.kind === "for" ? statements(s.body) : s.kind === "if" ? statements(s.then) : [])]);
+function holds(fresh: () => PreparedCall, result: CallResult, m: Compiled, planned: boolean): void {
+  const call = fresh();
+  const machine = interpreterFor(call, "cuda");
+  const a = agree(call, result, machine);
+  expect(a.disagreements.map(text)).toEqual([]);
+  expect(a.open + a.void).toBe(0);
+  if (!planned) return;
+  const own = agree(call, result, withPlan(machine, planBounds(m, fresh(), profiles.cuda!)));
+  expect(own.disagreements.map(text)).toEqual([]);
+}
+
+describe.each(programs)("%s", (_, source, dims, staging) => {
+  test("is done by matrix instructions, and staged where it can be", () => {
+    const { compiled } = made(source, dims, false);
+    const kinds = compiled.kernels.map((k) => new Set(statements(k.body).map((s) => s.kind)));
+    for (const k of kinds) expect(k.has("mma")).toBe(true);
+    const rings = launchesOf(compiled.tiles.steps).map((l) => l.rings.length);
+    if (staging === "staged") expect(Math.min(...rings)).toBe(2);
+    else if (staging === "half") expect(Math.max(...rings)).toBe(1);
+    else expect(Math.max(...rings)).toBe(0);
+    if (staging === "staged") expect(kinds[0]!.has("fragment")).toBe(true);
+  });
+  test.each([true, false])("agrees on tiles and threads; exact: %s", (exact) => {
+    const { compiled, calls } = made(source, dims, exact);
+    for (const call of calls) {
+      holds(call, runTiles(compiled, call()), compiled, false);
+      const { result, faults } = runThreads(compiled, call());
+      expect(faults.map((f) => f.text)).toEqual([]);
+      holds(call, result, compiled, !exact);
+    }
+  });
+  test.skipIf(gxx === undefined)(
+    "agrees as emitted CUDA, in every order, layout of shared memory and model of the unit",
+    async () => {
+      for (const exact of [true, false]) {
+        const { compiled, calls } = made(source, dims, exact);
+        const library = await EmulatedLibrary.build([compiled.artifact]);
+        for (const [k, call] of calls.entries())
+          for (const model of exact ? (["exact"] as const) : (["exact", "serial", "hopper", "ampere"] as const)) {
+            library.setMatrixModel(model);
+            const { result, faults } = library.run(0, call(), k);
+            expect(faults).toEqual([]);
+            holds(call, result, compiled, !exact);
+          }
+      }
+    },
+    120_000,
+  );
+});
+
+describe("what a schedule asks for by name and does not get", () => {
+  const compiled = (source: string): Compiled => {
+    const checked = check(source);
+    return compile(checked.instances[0]!, source, { target: "cuda", schedule: checked.schedules[0] });
+  };
+  const floats = "kernel f[M, N, K](a: f32[M, K], b: f32[K, N]) -> (c: f32[M, N]) { c[i, j] = sum(k) a[i, k] * b[k, j] }\n";
+  const halves = floats.replaceAll("f32[M, K]", "f16[M, K]").replaceAll("f32[K, N]", "f16[K, N]");
+  test.each([
+    ["mma of f32", floats, "mma c"],
+    ["mma in a tile that is too small", halves, "mma c\n tile i: 8, j: 8"],
+    ["stage of rows whose length is any", halves, "stage a"],
+  ])("%s is refused", (_, source, directives) => {
+    expect(() => compiled(source + schedule(directives))).toThrow(Refusal);
+  });
+  test("a condition on the sizes lets it", () => {
+    expect(() => compiled(halves.replace(" {", " where K % 8 == 0 {") + schedule("stage a\n mma c"))).not.toThrow();
+  });
+});
+
+describe("shared memory", () => {
+  // 32 banks of 4 bytes; a phase is 8 lanes of 16 bytes.
+  test.each([1, 2, 4, 8, 16])("rows of %i pieces have no bank conflict, copied or read as matrices", (pieces) => {
+    const ring = { width: 8, fast: { extent: 8 * pieces } } as Parameters<typeof swizzleOf>[0];
+    const { every, pieces: turned } = swizzleOf(ring);
+    const at = (row: number, piece: number): number => row * pieces + (piece ^ (Math.floor(row / every) % turned));
+    const banks = (places: readonly number[]): number => new Set(places.map((p) => p % 8)).size;
+    for (let row = 0; row < 32; row += 8)
+      for (let piece = 0; piece < pieces; piece++) expect(banks(Array.from({ length: 8 }, (_, r) => at(row + r, piece)))).toBe(8);
+    for (let first = 0; first < 32 * pieces; first += 8)
+      expect(banks(Array.from({ length: 8 }, (_, l) => at(Math.floor((first + l) / pieces), (first + l) % pieces)))).toBe(8);
+  });
+});
