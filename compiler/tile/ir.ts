@@ -6,7 +6,6 @@
  * otherwise carry a guard of their own.
  */
 
-import { invariant } from "../../dsl/diagnostics.ts";
 import type { Op as ScalarOp } from "../../dsl/tensor/ir.ts";
 import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
@@ -191,12 +190,9 @@ export interface TileProgram {
   readonly temps: readonly Temp[];
   readonly steps: readonly Step[];
 }
-/** The layout of a tile over these axes. */
-export function layoutOf(l: Pick<Launch, "layout" | "copies">, axes: readonly string[]): Layout {
-  const own = axes.length === 0 ? l.layout : [l.layout, ...l.copies].find((x) => axes.every((a) => x.outputs.some((o) => o.name === a)));
-  invariant(own, `no layout holds a tile over ${axes.join()}`);
-  return own;
-}
+/** The layout of a tile over these axes: that of the launch, or one of a ring's copies. */
+export const layoutOf = (l: Pick<Launch, "layout" | "copies">, axes: readonly string[]): Layout =>
+  l.copies.find((x) => x.outputs.some((o) => axes.includes(o.name))) ?? l.layout;
 /**
  * Which of the pieces of a row lies at a place of it: `piece ^ (row / every % pieces)`. Eight rows one below the other then touch eight
  * different pieces of 128 bytes: no bank conflict, for rows that are copied and for the 8x8 matrices that are read (the design's layouts).

@@ -35,6 +35,8 @@ function verifyLaunch(l: Launch, target: Target): void {
     if (covered.has(key)) continue;
     covered.add(key);
     const own = layoutOf(l, t.axes).project(t.axes);
+    for (const a of t.axes)
+      check(own.extent(a) === (l.axes.find((x) => x.name === a)?.extent ?? 1), () => `no layout holds a tile over ${key}`);
     check(own.rank === own.size, () => `the layout does not cover a tile over ${key}`);
   }
   for (const a of l.axes) {

@@ -22,7 +22,7 @@ export function rawSource(kernels: readonly RawKernel[]): string {
   const helpers = neededHelpers(bodies.join("\n"), [...cudaHelpers, ...intrinsics]);
   const entries = kernels.map((k, i) => {
     const params = k.buffers.map((b) => `${b.role === "in" ? "const " : ""}unsigned* ${b.name}`).join(", ");
-    return `extern "C" __global__ void __launch_bounds__(${k.threads}) ${k.name}(${params}) {
+    return `extern "C" __global__ void __launch_bounds__(${k.threads}, 1) ${k.name}(${params}) {
   const int thread = threadIdx.x;
   const int block = blockIdx.x;
   (void)thread; (void)block;

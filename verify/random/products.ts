@@ -1,0 +1,69 @@
+/** Random sums of products of narrow floats, for the matrix unit: operands of every form and orientation, conditions, batches, epilogues. */
+import type { Tape } from "./tape.ts";
+
+/** The text of a kernel `f` with a schedule for CUDA whose tile a matrix unit can take. Choices of 0 give the simplest. */
+export function randomProduct(tape: Tape): string {
+  const elem = tape.pick(["f16", "bf16"]);
+  const batch = tape.chance(30);
+  const outer = tape.chance(15);
+  const lead = [...(batch ? ["B"] : []), ...(outer ? ["H"] : [])];
+  const at = [...(batch ? ["b"] : []), ...(outer ? ["h"] : [])];
+  const params: string[] = [];
+  const requires = tape.pick([[], ["K % 8 == 0"], ["K % 8 == 0", "M % 8 == 0", "N % 8 == 0"], ["M % 8 == 0", "N % 8 == 0"]]);
+  /** An operand over an own index and k, and how it is read. */
+  const operand = (name: string, extent: string, index: string): string => {
+    const [dims, subscripts] = tape.chance(50)
+      ? [
+          ["K", extent],
+          ["k", index],
+        ]
+      : [
+          [extent, "K"],
+          [index, "k"],
+        ];
+    const shape = `[${[...lead, ...dims].join(", ")}]`;
+    const read = `${name}[${[...at, ...subscripts].join(", ")}]`;
+    switch (tape.pick([0, 0, 0, 0, 1, 2, 3, 4])) {
+      case 1:
+        params.push(`${name}: f32${shape}`);
+        return `relax<${elem}>(${read})`;
+      case 2:
+        params.push(`${name}: f32${shape}`, `${name}s: f32[${extent}]`);
+        return `${elem}(${read} * ${name}s[${index}])`;
+      case 3:
+        params.push(`${name}: i8${shape}`, `${name}s: f32[${extent}]`);
+        return `relax<${elem}>(f32(${read}) * ${name}s[${index}])`;
+      case 4:
+        params.push(`${name}: u4${shape}`);
+        return `relax<${elem}>(f32(${read} - 8))`;
+      default:
+        params.push(`${name}: ${elem}${shape}`);
+        return read;
+    }
+  };
+  const [a, b] = [operand("x", "M", "i"), operand("y", "N", "j")];
+  const axes = `${outer ? "h: H, " : ""}k: K`;
+  const where = tape.pick(["", "", "", " where k <= i", " where k >= j", " where k % 3 != 1", " where k < n[i]", " where k <= i + j"]);
+  if (where.includes("n[i]")) params.push("n: i32[M]");
+  const product = `(sum(${axes}${where}) ${tape.chance(50) ? `${a} * ${b}` : `${b} * ${a}`})`;
+  const result = [...(batch ? ["b"] : []), "i", "j"].join(", ");
+  const epilogue = tape.pick([
+    product,
+    `0.5 * ${product}`,
+    `${product} + bias[j]`,
+    `max(${product} * bias[j], 0.0)`,
+    `if j <= i then ${product} else 0.25`,
+    `${product} + (sum(k: K) z[i, k])`,
+  ]);
+  if (epilogue.includes("bias")) params.push("bias: f32[N]");
+  if (epilogue.includes("z[i")) params.push("z: f32[M, K]");
+  const dims = ["M", "N", "K", ...lead].join(", ");
+  const out = `[${[...(batch ? ["B"] : []), "M", "N"].join(", ")}]`;
+  const given = requires.length > 0 ? ` where ${requires.join(", ")}` : "";
+  const domain = tape.chance(10) ? " where j <= i" : "";
+  const value = domain ? `let d[${result}]${domain} = ${epilogue}\n  c[${result}] = d[${result}] else -1.0` : `c[${result}] = ${epilogue}`;
+  const size = (list: readonly number[]): number => tape.pick(list);
+  const tile = `tile i: ${size([16, 32])}, j: ${size([16, 8, 32])}, k: ${size([16, 32])}`;
+  const schedule = tape.chance(20) ? "" : `schedule f on cuda { ${tile}; warps ${size([1, 2, 4])} }\n`;
+  return `kernel f[${dims}](${params.join(", ")}) -> (c: ${tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${schedule}`;
+}
