@@ -10,6 +10,7 @@ const root = path.resolve(import.meta.dirname, "../..");
 /** From fast to slow; a mutant is caught by the first that fails. */
 const stages: readonly { readonly name: string; readonly command: readonly string[]; readonly timeoutMs: number }[] = [
   { name: "random programs", command: ["npx", "tsx", "test/mutants/gate.ts"], timeoutMs: 600_000 },
+  { name: "regressions", command: ["npx", "vitest", "run", "--bail", "1", "test/regressions"], timeoutMs: 1_200_000 },
   {
     name: "language, compiler and runtime tests",
     command: [
@@ -23,6 +24,7 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
         "test/compiler/miscompiled.test.ts",
         "test/compiler/verifiers.test.ts",
         "test/compiler/stream.test.ts",
+        "test/compiler/matrix.test.ts",
       ],
       ...["test/compiler/refusals.test.ts", "test/compiler/naga.test.ts", "test/runtime/call.test.ts", "test/runtime/layout.test.ts"],
       ...["test/runtime/variants.test.ts", "test/verify/laws.test.ts", "test/verify/special.test.ts", "test/verify/bounds/bite.test.ts"],
@@ -30,7 +32,6 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
     ],
     timeoutMs: 900_000,
   },
-  { name: "regressions", command: ["npx", "vitest", "run", "--bail", "1", "test/regressions"], timeoutMs: 1_200_000 },
   {
     name: "examples and library on every level",
     command: ["npx", "vitest", "run", "--bail", "1", "test/compiler/levels.test.ts", "test/runtime/library.test.ts"],
