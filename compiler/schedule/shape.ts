@@ -2,6 +2,7 @@
 import { baseName } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { Layout } from "../layout/layout.ts";
+import { TileLayout } from "../layout/tile-layout.ts";
 import { gcd } from "../plan/size.ts";
 import type { MatrixAxes, Ring, TileAxis } from "../tile/ir.ts";
 
@@ -38,10 +39,8 @@ const log2 = (n: number): number => Math.round(Math.log2(n));
 
 export class LaunchShape {
   readonly axes: TileAxis[];
-  /** Rings in shared memory, and the layouts by which they are filled. */
   readonly rings: Ring[] = [];
-  readonly copies: Layout[] = [];
-  readonly layout: Layout;
+  readonly layout: TileLayout;
   private readonly tiling: Tiling;
 
   /** @param warp threads that run in step; lane bits come first */
@@ -49,7 +48,7 @@ export class LaunchShape {
     this.tiling = tiling;
     if (tiling.matrix) {
       const { rows, columns, over, depth } = tiling.matrix;
-      this.layout = matrixLayout(tiling.matrix, this.tile(rows), this.tile(columns));
+      this.layout = new TileLayout(matrixLayout(tiling.matrix, this.tile(rows), this.tile(columns)));
       this.axes = [
         { name: rows, extent: this.tile(rows) },
         { name: columns, extent: this.tile(columns) },
@@ -78,7 +77,7 @@ export class LaunchShape {
       if (lanes > 0) layout = layout.product(Layout.zeros("lane", lanes));
       if (idle > lanes) layout = layout.product(Layout.zeros("warp", idle - lanes));
     }
-    this.layout = layout;
+    this.layout = new TileLayout(layout);
     this.axes = [
       ...tiling.axes.filter((a) => a.threads * a.registers > 1).map((a) => ({ name: a.index, extent: a.threads * a.registers })),
       ...tiling.spread.map((s) => ({ name: `${s.index}.threads`, extent: s.threads })),
@@ -87,11 +86,11 @@ export class LaunchShape {
   }
   addRing(ring: Ring, layout: Layout): void {
     this.rings.push(ring);
-    this.copies.push(layout);
+    this.layout.add(layout);
     this.axes.push(ring.copy.slow, ring.copy.piece);
   }
   get threads(): number {
-    return 2 ** (this.layout.bitsOf("lane") + this.layout.bitsOf("warp"));
+    return this.layout.threads;
   }
   /** Steps of the matrix product that shared memory holds at once. */
   get slots(): number {

@@ -1,21 +1,21 @@
 /** A product of tiles as matrix instructions of a warp: which registers of a thread are which elements of a fragment. */
 import { invariant } from "../../dsl/diagnostics.ts";
 import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
-import type { Layout } from "../layout/layout.ts";
+import type { TileLayout } from "../layout/tile-layout.ts";
 import type { MapOp, Op, Value } from "../tile/ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 import { fragment, type HeldSlot } from "./ring.ts";
 
 interface Registers {
-  readonly layout: Layout;
+  readonly layout: TileLayout;
   readonly instances: (axes: readonly string[]) => readonly number[];
   readonly get: (v: Value, register: number) => NodeId;
   /** The slot in shared memory that a value is, if it is one. */
   readonly slot: (v: Value) => HeldSlot | undefined;
 }
 /** The register bit that steps by `by` along an axis. */
-function bitOf(layout: Layout, axis: string, by: number): number {
-  const columns = layout.project([axis]).columns.get("register") ?? [];
+function bitOf(layout: TileLayout, axis: string, by: number): number {
+  const columns = layout.over([axis]).columns.get("register") ?? [];
   const b = columns.indexOf(by);
   invariant(b >= 0, `no register of ${axis} steps by ${by}`);
   return 1 << b;
@@ -36,7 +36,7 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   const nextColumn = bitOf(layout, columns, 1);
   const lowerRow = bitOf(layout, rows, 8);
   const [nextK, upperK] = [bitOf(layout, over, 1), bitOf(layout, over, 8)];
-  const inPairs = layout.project([columns]).columns.get("register") ?? [];
+  const inPairs = layout.over([columns]).columns.get("register") ?? [];
   /** The same columns where the second factor holds them. */
   const elsewhere = (register: number): number =>
     inPairs.reduce((out, by, bit) => (by >= 8 && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out), 0);
@@ -94,5 +94,5 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   return out;
 }
 /** The register bits that move along an axis. */
-const registersOf = (layout: Layout, axis: string): number =>
-  (layout.project([axis]).columns.get("register") ?? []).reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
+const registersOf = (layout: TileLayout, axis: string): number =>
+  (layout.over([axis]).columns.get("register") ?? []).reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);

@@ -3,7 +3,7 @@ import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
-import { type Combine, type Elem, type Launch, layoutOf, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import { type Combine, type Elem, type Launch, type Op, threadsOf, type Value } from "../tile/ir.ts";
 import { lowerDot } from "./dot.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { Memory, unitsOf } from "./memory.ts";
@@ -78,7 +78,7 @@ class ThreadLowering {
     const key = axes.join();
     let mask = this.masks.get(key);
     if (mask === undefined) {
-      const columns = layoutOf(this.launch, axes).project(axes).columns.get("register") ?? [];
+      const columns = this.launch.layout.over(axes).columns.get("register") ?? [];
       mask = columns.reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
       this.masks.set(key, mask);
     }
@@ -206,7 +206,7 @@ class ThreadLowering {
   /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */
   private coordinate(axis: string, register: number): NodeId {
     const n = this.nodes;
-    const own = layoutOf(this.launch, [axis]).project([axis]);
+    const own = this.launch.layout.over([axis]);
     const columns = [...(own.columns.get("lane") ?? []), ...(own.columns.get("warp") ?? [])];
     let sum: NodeId | undefined;
     for (let b = 0; b < columns.length; ) {
@@ -230,7 +230,7 @@ class ThreadLowering {
   /** True for one thread of those that hold the same elements of a tile over `axes`; undefined where there are no copies. */
   private firstOfCopies(axes: readonly string[]): NodeId | undefined {
     const n = this.nodes;
-    const own = layoutOf(this.launch, axes).project(axes);
+    const own = this.launch.layout.over(axes);
     const free = own.free("lane") | (own.free("warp") << own.bitsOf("lane"));
     return free === 0 ? undefined : n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(0)], "bool");
   }
@@ -292,7 +292,7 @@ class ThreadLowering {
       }
       folded.set(r, acc!);
     }
-    const layout = this.launch.layout.project([op.over]);
+    const layout = this.launch.layout.over([op.over]);
     const columns = [...(layout.columns.get("lane") ?? []), ...(layout.columns.get("warp") ?? [])];
     const bits = columns.flatMap((c, b) => (c === 0 ? [] : [b]));
     for (let at = 0; at < bits.length; at += exchangeBits) this.exchange(op.by, folded, bits.slice(at, at + exchangeBits));

@@ -1,7 +1,7 @@
 /** Rings in shared memory as one thread sees them: where an element of a slot lies, and how a warp reads fragments of it. */
 import { invariant } from "../../dsl/diagnostics.ts";
 import { storage } from "../../dsl/tensor/types.ts";
-import type { Layout } from "../layout/layout.ts";
+import type { TileLayout } from "../layout/tile-layout.ts";
 import { type Launch, type Ring, swizzleOf } from "../tile/ir.ts";
 import type { SharedArray } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
@@ -38,8 +38,8 @@ export function elementOf(n: Nodes, { ring: r, start }: HeldSlot, coordinate: (a
   return n.shared(r.name, arrayElem(r) === "u16" ? "u32" : "i32", at);
 }
 /** What warp and register give of a coordinate: where the matrices of a fragment begin. */
-function origin(n: Nodes, layout: Layout, axis: string, register: number): NodeId {
-  const own = layout.project([axis]);
+function origin(n: Nodes, layout: TileLayout, axis: string, register: number): NodeId {
+  const own = layout.over([axis]);
   const warps = own.columns.get("warp") ?? [];
   const lanes = own.bitsOf("lane");
   let sum = n.int((own.columns.get("register") ?? []).reduce((v, c, b) => ((register >> b) & 1 ? v ^ c : v), 0));
@@ -59,7 +59,7 @@ export interface MatrixOrder {
 export function fragment(
   n: Nodes,
   slot: HeldSlot,
-  layout: Layout,
+  layout: TileLayout,
   register: number,
   across: string,
   order: MatrixOrder,

@@ -10,7 +10,7 @@ import type { Op as ScalarOp } from "../../dsl/tensor/ir.ts";
 import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
-import type { Layout } from "../layout/layout.ts";
+import type { TileLayout } from "../layout/tile-layout.ts";
 
 /** The type of a tile's elements; integers are 32 bits wide, `int` of the language among them. */
 export type Elem = "f32" | "f64" | "i32" | "u32" | "bool";
@@ -168,9 +168,7 @@ export interface Launch {
   readonly grid: readonly GridAxis[];
   readonly axes: readonly TileAxis[];
   /** register, lane and warp bits to tile coordinates. */
-  readonly layout: Layout;
-  /** Layouts of tiles over axes of their own, apart from `layout`: those by which rings are filled. */
-  readonly copies: readonly Layout[];
+  readonly layout: TileLayout;
   readonly rings: readonly Ring[];
   readonly buffers: readonly BufferUse[];
   readonly tiles: readonly Tile[];
@@ -190,9 +188,6 @@ export interface TileProgram {
   readonly temps: readonly Temp[];
   readonly steps: readonly Step[];
 }
-/** The layout of a tile over these axes: that of the launch, or one of a ring's copies. */
-export const layoutOf = (l: Pick<Launch, "layout" | "copies">, axes: readonly string[]): Layout =>
-  l.copies.find((x) => x.outputs.some((o) => axes.includes(o.name))) ?? l.layout;
 /**
  * Which of the pieces of a row lies at a place of it: `piece ^ (row / every % pieces)`. Eight rows one below the other then touch eight
  * different pieces of 128 bytes: no bank conflict, for rows that are copied and for the 8x8 matrices that are read (the design's layouts).
@@ -201,7 +196,7 @@ export function swizzleOf(r: Ring): { readonly every: number; readonly pieces: n
   const inRow = r.fast.extent / r.width;
   return { every: Math.max(1, 8 / inRow), pieces: Math.min(8, inRow) };
 }
-export const threadsOf = (l: Launch): number => 2 ** (l.layout.bitsOf("lane") + l.layout.bitsOf("warp"));
+export const threadsOf = (l: Launch): number => l.layout.threads;
 export function launchesOf(steps: readonly Step[]): Launch[] {
   return steps.flatMap((s) => (s.kind === "launch" ? [s.launch] : launchesOf(s.steps)));
 }

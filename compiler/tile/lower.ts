@@ -104,7 +104,6 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
     grid: gridOf(axes, shape, options.directives),
     axes: shape.axes,
     layout: shape.layout,
-    copies: shape.copies,
     rings: shape.rings,
     buffers: buffersOf(builder.body, plan),
     tiles: builder.tiles,

@@ -9,7 +9,7 @@
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
-import { type Launch, launchesOf, layoutOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
+import { type Launch, launchesOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
 
 export function verifyTileProgram(p: TileProgram, target: Target): void {
   const written = new Set<string>();
@@ -34,13 +34,13 @@ function verifyLaunch(l: Launch, target: Target): void {
     const key = t.axes.join();
     if (covered.has(key)) continue;
     covered.add(key);
-    const own = layoutOf(l, t.axes).project(t.axes);
+    const own = l.layout.over(t.axes);
     for (const a of t.axes)
-      check(own.extent(a) === (l.axes.find((x) => x.name === a)?.extent ?? 1), () => `no layout holds a tile over ${key}`);
+      check(l.layout.extent(a) === (l.axes.find((x) => x.name === a)?.extent ?? 1), () => `no layout holds a tile over ${key}`);
     check(own.rank === own.size, () => `the layout does not cover a tile over ${key}`);
   }
   for (const a of l.axes) {
-    const held = layoutOf(l, [a.name]).extent(a.name);
+    const held = l.layout.extent(a.name);
     check(held === a.extent, () => `axis ${a.name}: the layout has ${held}, the tile ${a.extent}`);
   }
   const names = new Set(l.axes.map((a) => a.name));
