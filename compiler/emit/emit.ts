@@ -75,6 +75,13 @@ class Emitter {
         return this.line(depth, "weft_copy_async_commit();");
       case "land":
         return this.line(depth, `weft_copy_async_wait<${s.leave}>();`);
+      case "shuffle": {
+        // Registers are words: a truth value goes as one.
+        const truth = s.value.elem === "bool";
+        const value = truth ? t.op("to_u32", "u32", [this.expr(s.value)], "bool").text : this.expr(s.value).text;
+        const text = `__shfl_xor_sync(0xffffffffu, ${value}, ${s.mask})${truth ? " != 0u" : ""}`;
+        return this.line(depth, t.declare(s.out, s.value.elem, text, false));
+      }
       case "fragment": {
         this.line(depth, `unsigned ${s.outs.join(", ")};`);
         const name = `weft_ldmatrix_x${s.outs.length}${s.transposed ? "_trans" : ""}`;

@@ -105,6 +105,7 @@ export const cuda: Target = {
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
   loop: (name, from, to, step) => `for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
   condition: (test) => `if (${test}) {`,
+  shuffles: true,
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count, offset) =>
     `WEFT_SHARED(${elem === "bool" ? "unsigned" : elem === "u16" ? units.u16 : types[elem]}, ${name}, ${count}, ${offset});`,

@@ -36,6 +36,8 @@ export interface Target {
   readonly condition: (test: string) => string;
   readonly barrier: string;
   readonly sharedArray: (name: string, elem: Elem | "u16", count: number, offset: number) => string;
+  /** Lanes of a warp can read each other's registers. */
+  readonly shuffles: boolean;
   /** Bits of the smallest memory unit that a thread can read and write on its own. */
   readonly unitBits: 8 | 32;
   /** An element of a buffer; narrow ones as their bits in a u32. `atomic`: this kernel also changes single fields of its words. */

@@ -84,6 +84,7 @@ export const wgsl: Target = {
   declare: (name, _elem, value, mutable) => `${mutable ? "var" : "let"} ${name} = ${value};`,
   loop: (name, from, to, step) => `for (var ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
   condition: (test) => `if (${test}) {`,
+  shuffles: false,
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count) =>
     `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" ? "u32" : types[elem]}, ${count}>;`,

@@ -69,6 +69,8 @@ export type Stmt =
       readonly at: Expr;
       readonly transposed: boolean;
     }
+  /** out = `value` of the lane whose number differs in the bits of `mask`. All lanes of the warp arrive together. */
+  | { readonly kind: "shuffle"; readonly out: string; readonly value: Expr; readonly mask: number }
   /** All threads of the block arrive before any goes on. Stands in control flow that is uniform over the block. */
   | { readonly kind: "barrier" }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number };
@@ -143,6 +145,8 @@ export function partsOf(s: Stmt): readonly Expr[] {
       return [s.to, s.from, s.valid];
     case "fragment":
       return [s.at];
+    case "shuffle":
+      return [s.value];
     case "mma":
       return [...s.a, ...s.b, ...s.c];
     default:

@@ -18,7 +18,7 @@ export interface Steps<F> {
 export function meets(s: Stmt): boolean {
   if (s.kind === "for") return s.body.some(meets);
   if (s.kind === "if") return s.then.some(meets);
-  return s.kind === "barrier" || s.kind === "mma" || s.kind === "fragment";
+  return s.kind === "barrier" || s.kind === "mma" || s.kind === "fragment" || s.kind === "shuffle";
 }
 export function lockstep<F>(body: readonly Stmt[], steps: Steps<F>): (frames: readonly F[]) => void {
   const parts: ((frames: readonly F[]) => void)[] = [];

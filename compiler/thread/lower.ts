@@ -15,7 +15,7 @@ import { statementsOf } from "./statements.ts";
 const exchangeBits = 4;
 
 export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
-  const l = new ThreadLowering(launch, target.unitBits);
+  const l = new ThreadLowering(launch, target);
   l.run();
   const merged = new Set<string>();
   const look = (list: readonly Effect[]): void => {
@@ -58,10 +58,12 @@ class ThreadLowering {
   private readonly slots = new Map<Value, HeldSlot>();
   private readonly memory: Memory;
   private readonly masks = new Map<string, number>();
+  private readonly shuffles: boolean;
   private exchanges = 0;
 
-  constructor(launch: Launch, unitBits: 8 | 32) {
+  constructor(launch: Launch, { unitBits, shuffles }: Pick<Target, "unitBits" | "shuffles">) {
     this.launch = launch;
+    this.shuffles = shuffles;
     this.memory = new Memory(this.nodes, launch.buffers, unitBits);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
   }
@@ -295,10 +297,26 @@ class ThreadLowering {
     const layout = this.launch.layout.over([op.over]);
     const columns = [...(layout.columns.get("lane") ?? []), ...(layout.columns.get("warp") ?? [])];
     const bits = columns.flatMap((c, b) => (c === 0 ? [] : [b]));
-    for (let at = 0; at < bits.length; at += exchangeBits) this.exchange(op.by, folded, bits.slice(at, at + exchangeBits));
+    const words = op.values.every((v) => this.launch.tiles[v]!.elem !== "f64");
+    const inWarp = this.shuffles && op.by.kind !== "monoid" && words && threadsOf(this.launch) % 32 === 0 ? bits.filter((b) => b < 5) : [];
+    for (const b of inWarp) this.shuffle(op.by, folded, b);
+    const across = bits.filter((b) => !inWarp.includes(b));
+    for (let at = 0; at < across.length; at += exchangeBits) this.exchange(op.by, folded, across.slice(at, at + exchangeBits));
     op.outs.forEach((out, k) => {
       this.values.set(out, new Map([...folded].map(([r, parts]) => [r, parts[k]!])));
     });
+  }
+  /** Lanes that differ in one bit combine what they have; each gets the same, whichever comes first. */
+  private shuffle(by: Combine, folded: Map<number, NodeId[]>, bit: number): void {
+    const n = this.nodes;
+    for (const [r, parts] of folded) {
+      const others = parts.map((value) => {
+        const out = n.variable("other", n.at(value).elem);
+        n.effect({ kind: "shuffle", out, value, mask: 1 << bit });
+        return out;
+      });
+      folded.set(r, this.combine(by, parts, others));
+    }
   }
   /** Every thread reads the partial results of the threads that differ from it in `bits`, in one order, and combines them. */
   private exchange(by: Combine, folded: Map<number, NodeId[]>, bits: readonly number[]): void {

@@ -54,6 +54,7 @@ export type Effect =
       readonly valid: NodeId;
       readonly guard?: NodeId;
     }
+  | { readonly kind: "shuffle"; readonly out: NodeId; readonly value: NodeId; readonly mask: number }
   | { readonly kind: "commit" }
   | { readonly kind: "land"; readonly leave: number }
   | {

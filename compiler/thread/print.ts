@@ -33,6 +33,8 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}commit`];
       case "land":
         return [`${indent}land, leave ${s.leave}`];
+      case "shuffle":
+        return [`${indent}let ${s.out}: ${s.value.elem} = shuffle ${printExpr(s.value)} by ${s.mask}`];
       case "fragment":
         return [`${indent}let ${s.outs.join(", ")}: u32 = fragment ${s.array}[${printExpr(s.at)}]${s.transposed ? " transposed" : ""}`];
       case "mma": {

@@ -81,7 +81,7 @@ class Simulator {
     }
     const body = lockstep<Thread>(kernel.body, {
       alone: (s) => this.statement(s),
-      together: (s) => (s.kind === "mma" ? this.multiply(s) : s.kind === "fragment" ? this.fragment(s) : () => void this.epoch++),
+      together: (s) => this.together(s),
       value: (e) => this.expr(e),
       assign: (name) => {
         const slot = this.slot(name);
@@ -145,6 +145,21 @@ class Simulator {
     return false;
   }
 
+  private together(s: Stmt): (threads: readonly Thread[]) => void {
+    if (s.kind === "mma") return this.multiply(s);
+    if (s.kind === "fragment") return this.fragment(s);
+    if (s.kind === "shuffle") {
+      const value = this.expr(s.value);
+      const out = this.slot(s.out);
+      return (threads) => {
+        const given = threads.map((t) => value(t));
+        threads.forEach((t, k) => {
+          t.values[out] = given[k ^ s.mask]!;
+        });
+      };
+    }
+    return () => void this.epoch++;
+  }
   /** A matrix instruction, warp by warp: products and sums as a unit with no rounding inside would give them. */
   private multiply(s: Extract<Stmt, { kind: "mma" }>): (threads: readonly Thread[]) => void {
     const [a, b, c] = [s.a, s.b, s.c].map((list) => list.map((e) => this.expr(e)));
@@ -302,6 +317,7 @@ class Simulator {
       case "barrier":
       case "mma":
       case "fragment":
+      case "shuffle":
         return () => this.fault("divergent-barrier", "threads meet inside a condition");
       case "comment":
         return () => undefined;

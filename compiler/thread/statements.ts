@@ -44,6 +44,7 @@ class Writer {
       if (e.kind === "share") for (const id of [e.at, e.value]) this.count(id, depth);
       if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "fragment") this.count(e.at, depth);
+      if (e.kind === "shuffle") this.count(e.value, depth);
       if (e.kind === "mma") for (const id of [...e.a, ...e.b, ...e.c]) this.count(id, depth);
       if (e.kind === "declare") this.count(e.init, depth);
       if (e.kind === "loop") {
@@ -163,6 +164,9 @@ class Writer {
             ...{ kind: "copy", array: e.array, buffer: e.buffer },
             ...{ to: this.expr(e.to), from: this.expr(e.from), valid: this.expr(e.valid) },
           });
+          break;
+        case "shuffle":
+          out.push({ ...e, out: this.nameOf(e.out), value: this.expr(e.value) });
           break;
         case "fragment":
           out.push({ ...e, outs: e.outs.map((o) => this.nameOf(o)), at: this.expr(e.at) });

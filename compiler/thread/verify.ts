@@ -81,6 +81,12 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
         case "commit":
         case "land":
           break;
+        case "shuffle":
+          expr(s.value, known);
+          declare(s.out);
+          invariant(conditions === 0, `${where}: a shuffle in control flow that may diverge`);
+          invariant(k.threads % 32 === 0, `${where}: a shuffle in a block that is not whole warps`);
+          break;
         case "fragment":
           expr(s.at, known);
           s.outs.forEach(declare);

@@ -193,6 +193,7 @@ class BoundRun {
       case "barrier":
       case "mma":
       case "fragment":
+      case "shuffle":
         throw new InternalError("threads meet inside a condition");
       case "comment":
         return () => undefined;
@@ -208,6 +209,14 @@ class BoundRun {
         s.outs.map((name) => this.slot(name)),
         () => this.shared.get(s.array)!,
       );
+    if (s.kind === "shuffle") {
+      const value = this.expr(s.value);
+      const out = this.slot(s.out);
+      return (frames) => {
+        const given = frames.map((f) => [value(f), state.error, chain] as const);
+        frames.forEach((f, k) => f.set(given[k ^ s.mask]!, out));
+      };
+    }
     if (s.kind !== "mma") return () => undefined;
     const reader = (list: readonly Expr[]): ((f: Float64Array) => Registers) => {
       const parts = list.map((e) => this.expr(e));
