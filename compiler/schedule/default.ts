@@ -10,6 +10,7 @@ import type { Job, Plan } from "../plan/plan.ts";
 import type { Profile } from "../targets/target.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
+import { type StreamTiling, streamTiling, streamTilingOf } from "./stream-tiles.ts";
 
 type Sized = Extract<Directive, { size: number }>;
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -22,6 +23,8 @@ export interface JobDirectives {
   readonly tile: ReadonlyMap<string, number>;
   readonly unroll: ReadonlyMap<string, number>;
   readonly threads: number;
+  /** The streamed reduction that goes by tiles, where they allow it. */
+  readonly stream?: StreamTiling;
   /** The product that a matrix unit does, where its tile allows. */
   readonly matrix?: MatrixProduct;
   /** Steps of the product whose operands shared memory holds at once. */
@@ -42,6 +45,15 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     return make(pack(axes, threads), threads);
+  }
+  const stream = profile.matrix && job.kind === "map" ? streamTilingOf(job, plan) : undefined;
+  if (stream) {
+    const tile: [string, number][] = [
+      [stream.rows, stream.rowsTile],
+      ...(stream.columns ? [[stream.columns.index, stream.columns.extent] as [string, number]] : []),
+      [stream.index, stream.tile],
+    ];
+    return { ...make(tile, stream.warps * 32), stream };
   }
   const product = profile.matrix && job.kind === "map" ? matrixOf(job, plan) : undefined;
   if (product) {
@@ -195,6 +207,7 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   // A step of a product is as deep as by default where nothing is said of it.
   const over = defaults.matrix && baseName(defaults.matrix.over);
   if (over && !tile.has(over)) tile.set(over, defaults.tile.get(over)!);
+  if (defaults.stream) for (const [index, size] of defaults.tile) if (!tile.has(index)) tile.set(index, size);
   const unroll = new Map(defaults.unroll);
   for (const u of unrolled) unroll.set(u.index, u.size);
   const registers = tiles.length > 0 ? new Map<string, number>() : defaults.registers;
@@ -205,6 +218,22 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
 export function tilingOf(d: JobDirectives, job: Job, sharedBytes: number): Tiling {
   const axes = axesOf(job);
   const tiled = axes.filter((a) => (d.tile.get(a.name) ?? 1) > 1);
+  const stream =
+    d.stream &&
+    streamTiling(
+      d.stream,
+      tiled.map((a) => a.name),
+      (index) => d.tile.get(index) ?? 1,
+      d.threads,
+    );
+  if (stream)
+    return {
+      axes: axes.map((a) => ({ index: a.name, threads: 1, registers: d.tile.get(a.name) ?? 1 })),
+      spread: [],
+      unroll: [],
+      threads: 32 * stream.warps,
+      stream,
+    };
   const alone = d.matrix && tiled.every((a) => a.name === d.matrix!.rows || a.name === d.matrix!.columns);
   const matrix =
     d.matrix && alone ? matrixTiling(d.matrix, (index) => d.tile.get(index) ?? 1, d.threads, d.slots ?? 3, sharedBytes) : undefined;

@@ -4,7 +4,9 @@ import type { Expr } from "../../dsl/tensor/ir.ts";
 import { Layout } from "../layout/layout.ts";
 import { TileLayout } from "../layout/tile-layout.ts";
 import { gcd } from "../plan/size.ts";
-import type { MatrixAxes, Ring, TileAxis } from "../tile/ir.ts";
+import type { Ring, TileAxis } from "../tile/ir.ts";
+import { fragmentAxes, fragmentLayout, type Product } from "./fragments.ts";
+import type { StreamTiling } from "./stream-tiles.ts";
 
 export interface AxisShape {
   readonly index: string;
@@ -23,6 +25,8 @@ export interface Tiling {
   readonly threads: number;
   /** The sum of products that a matrix unit does, and how the warps share its tile. */
   readonly matrix?: MatrixTiling;
+  /** The streamed reduction that is done by tiles. */
+  readonly stream?: StreamTiling;
 }
 /** Rows and columns of the result, the index summed over and how much of it a step takes; warps along rows and columns. */
 export interface MatrixTiling {
@@ -40,21 +44,19 @@ const log2 = (n: number): number => Math.round(Math.log2(n));
 export class LaunchShape {
   readonly axes: TileAxis[];
   readonly rings: Ring[] = [];
+  /** Products that a matrix unit does in this launch. */
+  readonly products: readonly Product[] = [];
   readonly layout: TileLayout;
   private readonly tiling: Tiling;
 
   /** @param warp threads that run in step; lane bits come first */
   constructor(tiling: Tiling, warp: number) {
     this.tiling = tiling;
-    if (tiling.matrix) {
-      const { rows, columns, over, depth } = tiling.matrix;
-      this.layout = new TileLayout(matrixLayout(tiling.matrix, this.tile(rows), this.tile(columns)));
-      this.axes = [
-        { name: rows, extent: this.tile(rows) },
-        { name: columns, extent: this.tile(columns) },
-        { name: `${columns}.other`, extent: this.tile(columns) },
-        { name: `${over}.unroll`, extent: depth },
-      ];
+    const held = fragmentAxes(tiling, (index) => this.tile(index));
+    if (held) {
+      this.layout = fragmentLayout(held.axes, held.warps);
+      this.axes = held.axes.map(({ name, extent }) => ({ name, extent }));
+      this.products = held.products;
       return;
     }
     const parts: [input: string, name: string, bits: number][] = [];
@@ -109,53 +111,13 @@ export class LaunchShape {
     const s = this.tiling.unroll.find((x) => x.index === baseName(index));
     return s && s.registers > 1 ? { axis: `${s.index}.unroll`, extent: s.registers } : undefined;
   }
-  /** The axes of the matrix product, where this launch has one. */
-  get matrix(): MatrixAxes | undefined {
-    const m = this.tiling.matrix;
-    return m && { rows: m.rows, columns: m.columns, over: `${m.over}.unroll`, other: `${m.columns}.other` };
+  /** How the launch walks a streamed index, tile by tile. */
+  get stream(): StreamTiling | undefined {
+    return this.tiling.stream;
   }
   divides(extent: Expr, width: number): boolean {
     return multipleOf(extent) % width === 0;
   }
-}
-
-/**
- * Fragments of m16n8k16 (PTX ISA): lanes 0 and 1 step along what lies in pairs (columns of the result, the index summed over), lanes 2 to 4
- * along rows of the result, and along the columns where the second factor is held; registers hold the rest, and warps share rows and columns.
- */
-function matrixLayout(m: MatrixTiling, rows: number, columns: number): Layout {
-  const outputs = [
-    { name: m.rows, bits: log2(rows) },
-    { name: m.columns, bits: log2(columns) },
-    { name: `${m.columns}.other`, bits: log2(columns) },
-    { name: `${m.over}.unroll`, bits: log2(m.depth) },
-  ];
-  const [i, j, other, k] = outputs.map((_, n) => 2 ** outputs.slice(0, n).reduce((sum, o) => sum + o.bits, 0)) as [
-    number,
-    number,
-    number,
-    number,
-  ];
-  const steps = (from: number, to: number): number[] => Array.from({ length: Math.max(0, log2(to / from)) }, (_, b) => from * 2 ** b);
-  const [own, across] = [rows / m.warps[0], columns / m.warps[1]];
-  return new Layout(
-    new Map([
-      [
-        "register",
-        [
-          j,
-          ...steps(8, own).map((s) => i * s),
-          ...steps(8, across).map((s) => j * s),
-          k,
-          ...steps(8, m.depth).map((s) => k * s),
-          ...steps(8, across).map((s) => other * s),
-        ],
-      ],
-      ["lane", [2 * j + 2 * k, 4 * j + 4 * k, i + other, 2 * i + 2 * other, 4 * i + 4 * other]],
-      ["warp", [...steps(own, rows).map((s) => i * s), ...steps(across, columns).map((s) => (j + other) * s)]],
-    ]),
-    outputs,
-  );
 }
 
 /** A number that divides the value of an extent, whatever its dimensions are. */

@@ -5,8 +5,8 @@
  * the lower ones; what moves it is the binomial theorem, so any centre is a correct one (Chan, Golub and LeVeque 1979, first moment kept).
  */
 import { bool, num, op } from "../../dsl/tensor/expr.ts";
-import type { Expr, Monoid } from "../../dsl/tensor/ir.ts";
-import type { Compute } from "../../dsl/tensor/types.ts";
+import type { Expr, HeldField, Monoid } from "../../dsl/tensor/ir.ts";
+import type { Compute, ElemType } from "../../dsl/tensor/types.ts";
 
 export interface Accumulator {
   readonly op: "sum" | "prod" | "max" | "min" | "any" | "all";
@@ -15,6 +15,8 @@ export interface Accumulator {
   readonly body: Expr;
   /** The accumulator of the largest exponent, for a sum of weight * exp(exponent - centre). */
   readonly centre?: number;
+  /** The exponential may be held in this type: the text relaxes it. */
+  readonly relax?: ElemType;
   /** The running mean of the body: accumulator of the number of elements. */
   readonly mean?: { readonly count: number };
   /** Accumulators of the moment's own centre, of its weights, and of the first moment, for the second. */
@@ -39,6 +41,12 @@ function start(a: Accumulator): Expr {
     default:
       return bool(a.op === "all");
   }
+}
+function heldField(a: Accumulator): HeldField {
+  if (a.centre === undefined) return { kind: "plain", op: a.op };
+  const [from, to] = ["from", "to"].map((name): Expr => ({ kind: "var", name, type: a.type, span: { start: 0, end: 0 } }));
+  const scale = op("exp", [op("sub", [from!, to!], a.type)], a.type);
+  return { kind: "centred", centre: a.centre, scale, ...(a.relax ? { relax: a.relax } : {}) };
 }
 /** @param list accumulators 1, 2, ..; number 0 is `seen` */
 export function monoidOf(name: string, list: readonly Accumulator[]): Monoid {
@@ -83,5 +91,8 @@ export function monoidOf(name: string, list: readonly Accumulator[]): Monoid {
     commutative: true,
     identity: [bool(false), ...list.map(start)],
     combine: [op("lor", both(seen), "bool"), ...combine],
+    ...(list.every((a) => a.mean === undefined && a.moment === undefined)
+      ? { held: [{ kind: "plain", op: "any" }, ...list.map(heldField)] }
+      : {}),
   };
 }

@@ -24,7 +24,7 @@ import {
 import type { Axis, Define, Expr, Program } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
-import { isNarrow } from "../../dsl/tensor/types.ts";
+import { type ElemType, isNarrow } from "../../dsl/tensor/types.ts";
 import { Refusal } from "../refusal.ts";
 import { type Accumulator, monoidOf, seen } from "./monoid.ts";
 import { colourOf, type Factor, factorsOf, productOf, type Streamed, sumOf, type Term, termsOf } from "./terms.ts";
@@ -227,12 +227,15 @@ class Pass {
     const after: Factor[] = [];
     const exponents: Term[] = [];
     const shifts: Term[][] = [];
+    let relax: ElemType | undefined;
     for (const f of factorsOf(body, at)) {
       const colour = colourOf(f.e, at);
       if (colour === "total") after.push(f);
       else if (colour !== "mixed") element.push(f);
-      else if (f.e.kind === "op" && f.e.op === "exp") exponents.push(...termsOf(f.e.args[0]!, at, f.inverse));
-      else if (!f.inverse && isShift(f.e, at)) shifts.push(termsOf(f.e, at));
+      else if (f.e.kind === "op" && f.e.op === "exp") {
+        exponents.push(...termsOf(f.e.args[0]!, at, f.inverse));
+        relax = f.relax;
+      } else if (!f.inverse && isShift(f.e, at)) shifts.push(termsOf(f.e, at));
       else
         this.refuse(
           `\`${printExpr(f.e)}\` mixes the element with an unfinished reduction in a way that no law takes apart`,
@@ -261,7 +264,7 @@ class Pass {
     const own = exponents.filter((t) => colourOf(t.e, at) !== "total");
     const exponent = sumOf(own)!;
     const centre = this.accumulator({ op: "max", type: r.type, body: exponent });
-    const held = this.component(this.accumulator({ op: "sum", type: r.type, body: weight, centre }));
+    const held = this.component(this.accumulator({ op: "sum", type: r.type, body: weight, centre, ...(relax ? { relax } : {}) }));
     // What the text subtracts, against the centre that was used instead of it.
     const rest = exponents.filter((t) => colourOf(t.e, at) === "total");
     const [only] = rest;

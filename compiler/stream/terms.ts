@@ -1,6 +1,7 @@
 /** Summands taken apart: which factors and terms vary with the streamed index, and which hang on reductions over it that are not finished. */
 import { op, some } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
+import type { ElemType } from "../../dsl/tensor/types.ts";
 
 /** How a term relates to the streamed index: `element` varies with it, `total` reads an unfinished reduction over it, `mixed` does both. */
 export type Colour = "free" | "element" | "total" | "mixed";
@@ -18,10 +19,12 @@ export interface Factor {
   readonly e: Expr;
   /** It divides. */
   readonly inverse: boolean;
+  /** The narrower type in which the text allows it to be held. */
+  readonly relax?: ElemType;
 }
-/** The factors of a product of floats. A factor that does not mix is not opened. `relax` allows a narrower type at a place; it does not ask for one. */
+/** The factors of a product of floats. A factor that does not mix is not opened. `relax` allows a narrower type at a place: it is kept beside what it is about. */
 export function factorsOf(e: Expr, s: Streamed, inverse = false): Factor[] {
-  if (e.kind === "relax") return factorsOf(e.arg, s, inverse);
+  if (e.kind === "relax" && colourOf(e, s) === "mixed") return factorsOf(e.arg, s, inverse).map((f) => ({ ...f, relax: f.relax ?? e.to }));
   if (e.kind === "op" && colourOf(e, s) === "mixed") {
     const [a, b] = e.args;
     if (e.op === "mul") return [...factorsOf(a!, s, inverse), ...factorsOf(b!, s, inverse)];

@@ -7,25 +7,35 @@ import { and, baseName } from "../../dsl/tensor/expr.ts";
 import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { identityOf } from "./identity.ts";
-import type { Value } from "./ir.ts";
+import type { MatrixAxes, Value } from "./ir.ts";
 import { boundsAt } from "./reduce.ts";
 import { stageOf } from "./stage.ts";
 
+/** A product of this launch, and the axes of its tiles. */
+export interface Dot {
+  readonly p: MatrixProduct;
+  readonly axes: MatrixAxes;
+}
 /** The product that the reduction is in this launch; undefined where the launch's tile is not made for it, or its factors need a guard. */
-export function dotOf(l: Lowering, e: Reduce, env: Env): MatrixProduct | undefined {
-  const { matrix } = l.shape;
-  if (matrix === undefined || e.op !== "sum" || env.inLoop) return undefined;
-  const expanded: Reduce = { ...e, bodies: e.bodies.map((b) => l.expand(b)) };
-  // A definition that has no memory takes its domain with it: membership is asked of the text as it was.
-  const p = productOf(expanded, [matrix.rows, matrix.columns], l.plan, member(e, l.domains));
-  if (p === undefined || `${baseName(p.over)}.unroll` !== matrix.over || p.rows !== matrix.rows) return undefined;
-  const axes = [...env.axes, ...e.axes];
-  return env.guard === undefined || [...p.factors, ...p.where.flat()].every((x) => l.readsInRange(x, axes)) ? p : undefined;
+export function dotOf(l: Lowering, e: Reduce, env: Env): Dot | undefined {
+  if (e.op !== "sum" || (env.inLoop && l.shape.stream === undefined)) return undefined;
+  for (const product of l.shape.products) {
+    if (product.axes.over !== `${baseName(e.axes.at(-1)!.name)}.unroll`) continue;
+    const columns = env.axes.findLast((a) => baseName(a.name) === product.columns);
+    if (columns === undefined) continue;
+    // A definition that has no memory takes its domain with it: membership is asked of the text as it was.
+    const expanded: Reduce = { ...e, bodies: e.bodies.map((b) => l.expand(b)) };
+    const p = productOf(expanded, [product.rows, columns.name], l.plan, member(e, l.domains));
+    if (p === undefined || p.rows !== product.rows) continue;
+    const axes = [...env.axes, ...e.axes];
+    if (env.guard !== undefined && ![...p.factors, ...p.where.flat()].every((x) => l.readsInRange(x, axes))) continue;
+    return { p, axes: product.axes };
+  }
+  return undefined;
 }
 
-export function lowerDot(l: Lowering, e: Reduce, p: MatrixProduct, outer: Env): Value {
+export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): Value {
   const b = l.builder;
-  const axes = l.shape.matrix!;
   const [init] = identityOf(l, e, e.bodies[0]!.type) as [Value];
   const form = b.elem(init) === "i32" ? "exact" : p.form;
   // The whole tile walks together: what an element does not want it computes and drops.
@@ -37,7 +47,7 @@ export function lowerDot(l: Lowering, e: Reduce, p: MatrixProduct, outer: Env): 
     const factor = (k: 0 | 1): Value => {
       const staged = held(k);
       if (staged !== undefined) return staged;
-      const own = k === 0 ? at : { ...at, values: new Map(at.values).set(p.columns, l.otherColumns!) };
+      const own = k === 0 ? at : { ...at, values: new Map(at.values).set(p.columns, l.others.get(p.columns)!) };
       const where = and(...p.where[k]);
       const mask = l.both(inside, where.kind === "const" ? undefined : l.condition(where, own));
       const v = l.value(p.factors[k], mask === undefined ? own : l.under(own, mask));
@@ -49,10 +59,15 @@ export function lowerDot(l: Lowering, e: Reduce, p: MatrixProduct, outer: Env): 
     const axis = e.axes[k]!;
     const last = k === e.axes.length - 1;
     const { from, to, extent } = boundsAt(l, e, k, at, (v) => b.axes(v).length === 0);
-    const width = last ? l.shape.unroll(axis.name)!.extent : 1;
+    const width = last ? l.shape.layout.extent(axes.over) : 1;
+    const alone: Env = { ...at, values: new Map(at.values).set(axis.name, b.coordinate(axes.over)), axes: [...at.axes, axis] };
+    // The whole sum is one step.
+    if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside, () => undefined);
     const start = width > 1 ? l.alignedDown(from, width) : from;
     const stages =
-      last && l.shape.slots > 0 ? ([0, 1] as const).map((s) => stageOf(l, p, s, innermost, { ...at, axes: outerAxes }, l.shape.slots)) : [];
+      last && l.shape.slots > 0
+        ? ([0, 1] as const).map((s) => stageOf(l, { p, axes }, s, innermost, { ...at, axes: outerAxes }, l.shape.slots))
+        : [];
     const staged = stages.filter((s) => s !== undefined);
     const ahead = l.shape.slots - 1;
     const after = (from: Value, steps: number): Value => b.map("add", [from, l.int(steps * width)], "i32");

@@ -53,8 +53,8 @@ export class Lowering {
   /** Buffers that this launch writes, and the condition under which its indices are real. */
   written: ReadonlySet<string> = new Set();
   inside: Value | undefined;
-  /** The columns of a matrix product where its second factor holds them. */
-  otherColumns: Value | undefined;
+  /** Indices that are columns of a matrix product, where its second factor holds them. */
+  readonly others = new Map<string, Value>();
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
   /** Reductions by a monoid already made: its components come from one loop. */

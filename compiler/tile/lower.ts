@@ -151,7 +151,8 @@ function enter(
       inside = lowering.both(inside, b.map("lt", [raw, extent], "bool"));
     }
     values.set(a.name, real);
-    if (a.name === shape.matrix?.columns) lowering.otherColumns = otherColumns(a, shape.matrix, lowering, shape, env);
+    const product = shape.products.find((p) => p.columns === a.name);
+    if (product) lowering.others.set(a.name, otherColumns(a, product.axes, lowering, shape, env));
     env = { ...env, values: new Map(values), axes: [...env.axes, { name: a.name, extent: a.extent }] };
   }
   return { env, inside };

@@ -9,6 +9,7 @@ import { dotOf, lowerDot } from "./dot.ts";
 import { type Env, elemOf, type Lowering, type Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import type { Combine, Value } from "./ir.ts";
+import { lowerStream, streamsByTiles } from "./stream.ts";
 
 export function combineOf(l: Lowering, e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, env: Env): Combine {
   if (e.op === "argmax" || e.op === "argmin") return { kind: "argmax" };
@@ -128,13 +129,14 @@ export function boundsAt(
 function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[] {
   const product = dotOf(l, e, env);
   if (product) return [lowerDot(l, e, product, env)];
+  if (streamsByTiles(l, e, env)) return lowerStream(l, e, env);
   const b = l.builder;
   const bodyType = e.bodies[0]!.type;
   const init = identityOf(l, e, bodyType);
   const condition = member(e, l.domains);
   const last = e.axes.at(-1)!;
   const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : l.shape.spread(last.name);
-  const unroll = e.monoid || l.shape.matrix ? undefined : l.shape.unroll(last.name);
+  const unroll = e.monoid || l.shape.products.length > 0 ? undefined : l.shape.unroll(last.name);
   const carriedAxes = carriedBy(l, e, env, held, spread?.axis);
   const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
     const axis = e.axes[k];

@@ -6,8 +6,8 @@ import { baseName, compare, freeIndices, num, op } from "../../dsl/tensor/expr.t
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { Layout } from "../layout/layout.ts";
-import type { MatrixProduct } from "../schedule/matrix.ts";
 import { multipleOf } from "../schedule/shape.ts";
+import type { Dot } from "./dot.ts";
 import { type Env, elemOf, type Lowering } from "./expression.ts";
 import type { Ring, Value } from "./ir.ts";
 
@@ -20,9 +20,8 @@ export interface Stage {
 const log2 = (n: number): number => Math.round(Math.log2(n));
 
 /** @param axis the innermost axis of the sum; `slots` how many steps are held at once */
-export function stageOf(l: Lowering, p: MatrixProduct, k: 0 | 1, axis: Axis, env: Env, slots: number): Stage | undefined {
+export function stageOf(l: Lowering, { p, axes: matrix }: Dot, k: 0 | 1, axis: Axis, env: Env, slots: number): Stage | undefined {
   const b = l.builder;
-  const matrix = l.shape.matrix!;
   const own = k === 0 ? p.rows : p.columns;
   const read = bare(p.factors[k]);
   const rowAxis = env.axes.find((a) => a.name === own)!;

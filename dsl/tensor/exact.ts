@@ -109,6 +109,13 @@ function exactMonoid(m: Monoid): Monoid {
       fields: m.fields.map((f) => ({ ...f, type: typeOf(f.type) })),
       identity: m.identity.map(exactExpr),
       combine: m.combine.map(exactExpr),
+      ...(m.held
+        ? {
+            held: m.held.map((h) =>
+              h.kind === "plain" ? h : { ...h, scale: exactExpr(h.scale), ...(h.relax ? { relax: elemOf(h.relax) } : {}) },
+            ),
+          }
+        : {}),
     };
     monoids.set(m, made);
   }

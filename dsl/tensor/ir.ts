@@ -152,7 +152,16 @@ export interface Monoid {
   readonly identity: readonly Expr[];
   /** Over the vars `x.NAME` and `y.NAME`. */
   readonly combine: readonly Expr[];
+  /** How a field takes many elements at once, where that is known of all: what lies between a monoid and the sums it was derived from. */
+  readonly held?: readonly HeldField[];
 }
+/**
+ * A field that is a plain reduction of its body, or a sum of body * scale(exponent, centre): `centre` is a field that is the maximum of the
+ * exponents, and `scale` an expression of the vars `from` and `to`. `relax`: the scale may be held in that type.
+ */
+export type HeldField =
+  | { readonly kind: "plain"; readonly op: "sum" | "prod" | "max" | "min" | "any" | "all" }
+  | { readonly kind: "centred"; readonly centre: number; readonly scale: Expr; readonly relax?: ElemType };
 
 export type Statement = Define | NewAxis | Write | Fold;
 

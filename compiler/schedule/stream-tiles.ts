@@ -1,0 +1,91 @@
+/**
+ * A streamed reduction by tiles: the elements of a tile join a state at once, so that scores are a matrix product of rows and a tile of the
+ * streamed index, and weighted sums another one. Which products there are, and the roles of their indices in a warp.
+ */
+import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { matrixForm } from "../../dsl/tensor/matrix.ts";
+import type { MapJob, Plan } from "../plan/plan.ts";
+import { productOf } from "./matrix.ts";
+
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+/** Indices by base name, with what of each one block takes. */
+export interface StreamTiling {
+  readonly index: string;
+  readonly tile: number;
+  readonly rows: string;
+  /** Indices summed over within a score, whole. */
+  readonly inner: readonly { readonly index: string; readonly extent: number }[];
+  /** The columns of weighted sums, whole. */
+  readonly columns?: { readonly index: string; readonly extent: number };
+  readonly warps: number;
+  readonly rowsTile: number;
+}
+const constant = (a: Axis | undefined): number | undefined => (a?.extent.kind === "const" ? Number(a.extent.value) : undefined);
+const whole = (n: number | undefined, least: number): n is number =>
+  n !== undefined && n >= least && n <= 128 && Number.isInteger(Math.log2(n));
+
+/** The tiling of a job whose streamed reduction multiplies matrices; undefined for any other. */
+export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefined {
+  let streamed: Reduce | undefined;
+  for (const s of job.stores)
+    visit(s.expanded, (x) => {
+      if (x.kind === "reduce" && x.monoid?.held && x.axes.length === 1) streamed ??= x;
+    });
+  if (streamed === undefined) return undefined;
+  const axis = streamed.axes[0]!;
+  const names = job.axes.map((a) => a.name);
+  const inner = new Map<string, number>();
+  let rows: string | undefined;
+  for (const body of streamed.bodies)
+    visit(body, (x) => {
+      if (x.kind !== "reduce" || x.axes.length !== 1) return;
+      const p = productOf(x, [...names, axis.name], plan);
+      const extent = constant(x.axes[0]);
+      if (p === undefined || p.columns !== axis.name || !whole(extent, 16) || p.where.some((w) => w.length > 0)) return;
+      rows ??= p.rows;
+      if (p.rows === rows) inner.set(baseName(x.axes[0]!.name), extent);
+    });
+  if (rows === undefined) return undefined;
+  const columns = columnsOf(streamed, rows, job.axes, plan);
+  // Any other index has one element a block: what it is not in would be computed again for each.
+  const others = job.axes.filter((a) => a.name !== rows && a.name !== columns?.index);
+  const scores = new Set(streamed.bodies.flatMap((b) => [...freeIndices(b)]));
+  if (others.some((a) => !scores.has(a.name))) return undefined;
+  return {
+    index: baseName(axis.name),
+    tile: 64,
+    rows,
+    inner: [...inner].map(([index, extent]) => ({ index, extent })),
+    ...(columns ? { columns } : {}),
+    warps: 4,
+    rowsTile: 64,
+  };
+}
+/** The index along which weighted sums vary and weights do not, where the unit can take weight and element. */
+function columnsOf(e: Reduce, rows: string, axes: readonly Axis[], plan: Plan): StreamTiling["columns"] {
+  for (const [k, h] of e.monoid!.held!.entries()) {
+    if (h.kind !== "centred" || h.relax === undefined) continue;
+    const element = e.bodies[k]!;
+    const form = element.kind === "read" ? matrixForm(plan.tables.get(element.tensor)?.elem) : undefined;
+    if (form === undefined || form !== matrixForm(h.relax)) continue;
+    const own = freeIndices(element);
+    const weight = freeIndices(e.bodies[h.centre]!);
+    const column = axes.find((a) => own.has(a.name) && !weight.has(a.name));
+    const extent = constant(column);
+    if (column && !own.has(rows) && whole(extent, 8)) return { index: column.name, extent };
+  }
+  return undefined;
+}
+/** The tiling under these sizes; undefined where they are smaller than an instruction, or tile what must stay whole. */
+export function streamTiling(
+  s: StreamTiling,
+  tiled: readonly string[],
+  size: (index: string) => number,
+  threads: number,
+): StreamTiling | undefined {
+  const [rowsTile, tile] = [size(s.rows), size(s.index)];
+  const warps = Math.min(threads / 32, rowsTile / 16);
+  if (warps < 1 || tile < 16 || tiled.some((a) => a !== s.rows && a !== s.columns?.index)) return undefined;
+  return s.columns && size(s.columns.index) !== s.columns.extent ? undefined : { ...s, rowsTile, tile, warps };
+}

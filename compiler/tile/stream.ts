@@ -1,0 +1,133 @@
+/**
+ * A streamed reduction by tiles: all elements of a tile join the state at once. Maxima of the tile move the centres; what was summed about an
+ * old centre is moved to the new one; the tile's own elements are taken at the new one, and where they multiply rows by columns a matrix
+ * unit adds them up.
+ */
+import { member, rangeCondition } from "../../dsl/check/domain.ts";
+import { and, baseName, conjuncts, freeIndices, isTrue, some } from "../../dsl/tensor/expr.ts";
+import type { Expr, HeldField } from "../../dsl/tensor/ir.ts";
+import { matrixForm } from "../../dsl/tensor/matrix.ts";
+import { boundsOf } from "../plan/bounds.ts";
+import { streamAxis } from "../schedule/fragments.ts";
+import type { Env, Lowering, Reduce } from "./expression.ts";
+import { carriedBy, identityOf } from "./identity.ts";
+import type { Combine, Value } from "./ir.ts";
+import { valuesIn } from "./reduce.ts";
+
+/** Whether the launch's tile is made for this reduction, and nothing it reads needs a guard. */
+export function streamsByTiles(l: Lowering, e: Reduce, env: Env): boolean {
+  const tiling = l.shape.stream;
+  if (tiling === undefined || e.monoid?.held === undefined || e.axes.length !== 1 || env.inLoop) return false;
+  if (baseName(e.axes[0]!.name) !== tiling.index) return false;
+  const axes = [...env.axes, ...e.axes];
+  return env.guard === undefined || [...e.bodies, ...conditionsOf(l, e)].every((x) => l.readsInRange(l.expand(x), axes));
+}
+const conditionsOf = (l: Lowering, e: Reduce): Expr[] => conjuncts(and(rangeCondition(e.axes, l.domains), member(e, l.domains)));
+
+export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
+  const b = l.builder;
+  const { index, tile } = l.shape.stream!;
+  const axis = e.axes[0]!;
+  const held = e.monoid!.held!;
+  const streamed = streamAxis(index);
+  // The whole tile walks together: what an element does not want it computes and drops.
+  const env: Env = { ...outer, guard: undefined };
+  const init = identityOf(l, e, e.bodies[0]!.type);
+  const { from, to } = blockBounds(l, e, env);
+  const extent = l.value(axis.extent, env);
+  const whole = l.shape.divides(axis.extent, tile);
+  const along = (first: Value, by: string): { raw: Value; real: Value } => {
+    const raw = b.map("add", [first, b.coordinate(by)], "i32");
+    return { raw, real: whole ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32") };
+  };
+  const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
+  return b.loop(index, l.alignedDown(from, tile), to, tile, init, carried, (first, acc) => {
+    const { raw, real } = along(first, streamed);
+    l.others.set(axis.name, along(first, `${index}.other`).real);
+    const at: Env = { ...env, values: new Map(env.values).set(axis.name, real), axes: [...env.axes, axis], inLoop: true };
+    const counts = and(...conditionsOf(l, e));
+    const inside = whole ? undefined : b.map("lt", [raw, extent], "bool");
+    const mask = isTrue(counts) ? inside : l.both(inside, l.condition(counts, at));
+    const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
+    const next = [...acc];
+    held.forEach((h, k) => {
+      next[k] =
+        h.kind === "plain"
+          ? plain(l, h, acc[k]!, kept(l.value(e.bodies[k]!, at), init[k]!), streamed)
+          : centred(l, e, k, h, at, acc, next, (v) => kept(v, b.constant(0, b.elem(v))), streamed);
+    });
+    return next;
+  });
+}
+function plain(l: Lowering, h: Extract<HeldField, { kind: "plain" }>, before: Value, element: Value, over: string): Value {
+  const b = l.builder;
+  const by: Combine = { kind: h.op };
+  const [whole] = b.reduce([element], over, by);
+  const op = ({ sum: "add", prod: "mul", max: "max", min: "min", any: "lor", all: "land" } as const)[h.op];
+  return b.map(op, [before, whole!], b.elem(before));
+}
+function centred(
+  l: Lowering,
+  e: Reduce,
+  k: number,
+  h: Extract<HeldField, { kind: "centred" }>,
+  at: Env,
+  acc: readonly Value[],
+  next: readonly Value[],
+  counted: (v: Value) => Value,
+  over: string,
+): Value {
+  const b = l.builder;
+  const to = next[h.centre]!;
+  const scaled = (from: Value): Value => l.value(h.scale, { ...at, values: new Map(at.values).set("from", from).set("to", to) });
+  const elem = b.elem(acc[k]!);
+  const moved = b.map("mul", [acc[k]!, scaled(acc[h.centre]!)], elem);
+  const weight = counted(scaled(l.value(e.bodies[h.centre]!, at)));
+  const body = e.bodies[k]!;
+  const product = h.relax === undefined ? undefined : columnProduct(l, body, h.relax.standsFor ?? h.relax.name, over);
+  if (product) {
+    const form = elem === "i32" ? "exact" : matrixForm(h.relax)!;
+    const own: Env = { ...at, values: new Map(at.values).set(product.columns, l.others.get(product.columns)!) };
+    return b.dot(weight, l.value(body, own), moved, form, product.axes);
+  }
+  const one = body.kind === "const" && Number(body.value) === 1;
+  const element = one ? weight : b.map("mul", [counted(l.value(body, at)), weight], elem);
+  const [sum] = b.reduce([element], over, { kind: "sum" });
+  return b.map("add", [moved, sum!], elem);
+}
+/** The launch's product of weights and this element, where a matrix unit takes the two. */
+function columnProduct(l: Lowering, body: Expr, form: string, over: string): (typeof l.shape.products)[number] | undefined {
+  const product = l.shape.products.find((p) => p.axes.over === over);
+  if (product === undefined || body.kind !== "read" || !freeIndices(body).has(product.columns)) return undefined;
+  const elem = l.plan.tables.get(body.tensor)?.elem;
+  return (elem?.standsFor ?? elem?.name) === form && !freeIndices(body).has(product.rows) ? product : undefined;
+}
+
+/** From where to where any row of the block walks: bounds that only grow or only shrink with a row are taken at the first and the last. */
+function blockBounds(l: Lowering, e: Reduce, env: Env): { from: Value; to: Value } {
+  const b = l.builder;
+  const axis = e.axes[0]!;
+  const { rows } = l.shape.stream!;
+  const { lower, upper } = boundsOf(and(...conditionsOf(l, e)), axis.name, new Set());
+  const extent = l.value(env.axes.find((a) => a.name === rows)!.extent, env);
+  const start = b.map("mul", [b.block(rows), l.int(l.shape.tile(rows))], "i32");
+  const last = b.map("sub", [b.map("min", [b.map("add", [start, l.int(l.shape.tile(rows))], "i32"), extent], "i32"), l.int(1)], "i32");
+  const ends = (x: Expr, pick: "min" | "max"): Value[] => {
+    if (!walksWith(x, rows)) return [];
+    const [p, q] = [start, last].map((i) => l.value(x, { ...env, values: new Map(env.values).set(rows, i) }));
+    return b.axes(p!).length + b.axes(q!).length > 0 ? [] : [p === q ? p! : b.map(pick, [p!, q!], "i32")];
+  };
+  const from = lower.flatMap((x) => ends(x, "min")).reduce((x, y) => b.map("max", [x, y], "i32"), l.int(0));
+  const to = upper.flatMap((x) => ends(x, "max")).reduce((x, y) => b.map("min", [x, y], "i32"), l.value(axis.extent, env));
+  return { from, to };
+}
+/** Whether an integer expression only grows or only shrinks with an index: sums and differences, products and quotients with what is free of it. */
+function walksWith(e: Expr, index: string): boolean {
+  if (!some(e, (x) => x.kind === "index" && x.name === index)) return !some(e, (x) => x.kind === "segment" || x.kind === "reduce");
+  if (e.kind === "index") return true;
+  if (e.kind !== "op") return false;
+  const [a, c] = e.args as [Expr, Expr];
+  const free = (x: Expr): boolean => !some(x, (y) => y.kind === "index" && y.name === index);
+  if (e.op === "add" || e.op === "sub") return (free(a) && walksWith(c, index)) || (free(c) && walksWith(a, index));
+  return (e.op === "mul" || e.op === "div") && ((e.op === "mul" && free(a) && walksWith(c, index)) || (free(c) && walksWith(a, index)));
+}
