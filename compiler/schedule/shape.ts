@@ -91,6 +91,10 @@ export class LaunchShape {
     this.layout.add(layout);
     this.axes.push(ring.copy.slow, ring.copy.piece);
   }
+  /** Bytes of shared memory that the rings take. */
+  get ringBytes(): number {
+    return this.rings.reduce((n, r) => n + (r.slots * r.slow.extent * r.fast.extent * 16) / r.width, 0);
+  }
   get threads(): number {
     return this.layout.threads;
   }

@@ -54,7 +54,8 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
   if (others.some((a) => !scores.has(a.name))) return undefined;
   return {
     index: baseName(axis.name),
-    tile: 64,
+    // Two tiles of each operand and the rows' own have to find room in shared memory.
+    tile: Math.max(0, ...inner.values(), columns?.extent ?? 0) > 64 ? 32 : 64,
     rows,
     inner: [...inner].map(([index, extent]) => ({ index, extent })),
     ...(columns ? { columns } : {}),

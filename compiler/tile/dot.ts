@@ -9,7 +9,7 @@ import type { Env, Lowering, Reduce } from "./expression.ts";
 import { identityOf } from "./identity.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
 import { boundsAt } from "./reduce.ts";
-import { stageOf } from "./stage.ts";
+import { type Stage, type StagedIndex, stageKey, stageOf } from "./stage.ts";
 
 /** A product of this launch, and the axes of its tiles. */
 export interface Dot {
@@ -41,12 +41,11 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   // The whole tile walks together: what an element does not want it computes and drops.
   const env: Env = { ...outer, guard: undefined };
   const carried = [axes.rows, axes.columns];
-  const innermost = e.axes.at(-1)!;
   const outerAxes = [...outer.axes, ...e.axes.slice(0, -1)];
-  const step = (at: Env, acc: Value, inside: Value | undefined, held: (k: 0 | 1) => Value | undefined): Value => {
+  const step = (at: Env, acc: Value, inside: Value | undefined): Value => {
     const factor = (k: 0 | 1): Value => {
-      const staged = held(k);
-      if (staged !== undefined) return staged;
+      const staged = l.staged.get(stageKey(axes, k, p.factors[k]));
+      if (staged) return staged();
       const own = k === 0 ? at : { ...at, values: new Map(at.values).set(p.columns, l.others.get(p.columns)!) };
       const where = and(...p.where[k]);
       const mask = l.both(inside, where.kind === "const" ? undefined : l.condition(where, own));
@@ -62,13 +61,26 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
     const width = last ? l.shape.layout.extent(axes.over) : 1;
     const alone: Env = { ...at, values: new Map(at.values).set(axis.name, b.coordinate(axes.over)), axes: [...at.axes, axis] };
     // The whole sum is one step.
-    if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside, () => undefined);
+    if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside);
     const start = width > 1 ? l.alignedDown(from, width) : from;
-    const stages =
-      last && l.shape.slots > 0
-        ? ([0, 1] as const).map((s) => stageOf(l, { p, axes }, s, innermost, { ...at, axes: outerAxes }, l.shape.slots))
-        : [];
-    const staged = stages.filter((s) => s !== undefined);
+    const stages = new Map<string, Stage>();
+    if (last && l.shape.slots > 0)
+      for (const n of [0, 1] as const) {
+        const own = env.axes.find((a) => a.name === (n === 0 ? p.rows : p.columns))!;
+        const indices: [StagedIndex, StagedIndex] = [
+          {
+            axis: own,
+            tileAxis: n === 0 ? axes.rows : axes.other,
+            extent: l.shape.tile(own.name),
+            first: b.map("mul", [b.block(own.name), l.int(l.shape.tile(own.name))], "i32"),
+          },
+          { axis, tileAxis: axes.over, extent: width, first: undefined },
+        ];
+        // Points that do not count would have to be taken out again.
+        const made = p.where[n].length > 0 ? undefined : stageOf(l, p.factors[n], indices, { ...at, axes: outerAxes }, l.shape.slots);
+        if (made) stages.set(stageKey(axes, n, p.factors[n]), made);
+      }
+    const staged = [...stages.values()];
     const ahead = l.shape.slots - 1;
     const after = (from: Value, steps: number): Value => b.map("add", [from, l.int(steps * width)], "i32");
     if (staged.length > 0) {
@@ -99,9 +111,11 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
           for (const s of staged) s.issue(after(index, ahead));
           b.commit();
         }
-        return [step(next, held!, within, (s) => stages[s]?.read(index))];
+        for (const [key, s] of stages) l.staged.set(key, () => s.read(index));
+        return [step(next, held!, within)];
       },
     );
+    for (const key of stages.keys()) l.staged.delete(key);
     // Those issued past the end land as well: a thread does not leave copies behind.
     if (staged.length > 0) b.land(0);
     return out!;

@@ -55,12 +55,16 @@ export class Lowering {
   inside: Value | undefined;
   /** Indices that are columns of a matrix product, where its second factor holds them. */
   readonly others = new Map<string, Value>();
+  /** Operands of products that lie in shared memory: product, factor and tensor give the tile of the step at hand. */
+  readonly staged = new Map<string, () => Value>();
+  readonly sharedBytes: number;
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
   /** Reductions by a monoid already made: its components come from one loop. */
   readonly folds = new Map<string, { values: readonly Value[]; scope: unknown }>();
 
-  constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory">) {
+  constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory" | "limits">) {
+    this.sharedBytes = target.limits.sharedBytes;
     this.builder = builder;
     this.plan = plan;
     this.shape = shape;

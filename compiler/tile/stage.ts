@@ -2,14 +2,13 @@
  * Operands of a matrix product through shared memory: a ring of slots that threads fill 16 bytes at a time, ahead of the step that reads them.
  * It takes an operand that lies in memory as it is multiplied, in rows whose pieces are aligned for every size that the program admits.
  */
-import { baseName, compare, freeIndices, num, op } from "../../dsl/tensor/expr.ts";
+import { compare, freeIndices, num, op } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { Layout } from "../layout/layout.ts";
 import { multipleOf } from "../schedule/shape.ts";
-import type { Dot } from "./dot.ts";
 import { type Env, elemOf, type Lowering } from "./expression.ts";
-import type { Ring, Value } from "./ir.ts";
+import type { MatrixAxes, Ring, Value } from "./ir.ts";
 
 export interface Stage {
   /** Starts to fill the slot of the step that begins at this value of the index. */
@@ -17,76 +16,85 @@ export interface Stage {
   /** The tile of that step. */
   readonly read: (start: Value) => Value;
 }
+/** One of the two indices of an operand's tile. */
+export interface StagedIndex {
+  readonly axis: Axis;
+  /** The axis of the tile as fragments have it, and its extent. */
+  readonly tileAxis: string;
+  readonly extent: number;
+  /** Where the tile begins; undefined for the index whose steps the ring follows. */
+  readonly first: Value | undefined;
+}
 const log2 = (n: number): number => Math.round(Math.log2(n));
 
-/** @param axis the innermost axis of the sum; `slots` how many steps are held at once */
-export function stageOf(l: Lowering, { p, axes: matrix }: Dot, k: 0 | 1, axis: Axis, env: Env, slots: number): Stage | undefined {
+/** @param slots how many steps are held at once; 1 where nothing moves */
+export function stageOf(
+  l: Lowering,
+  factor: Expr,
+  indices: readonly [StagedIndex, StagedIndex],
+  env: Env,
+  slots: number,
+): Stage | undefined {
   const b = l.builder;
-  const own = k === 0 ? p.rows : p.columns;
-  const read = bare(p.factors[k]);
-  const rowAxis = env.axes.find((a) => a.name === own)!;
-  // Points that do not count would have to be taken out again.
-  if (read === undefined || l.written.has(read.tensor) || p.where[k].length > 0) return undefined;
+  const read = bare(factor);
+  if (read === undefined || l.written.has(read.tensor)) return undefined;
   const t = l.plan.stored.get(read.tensor);
   if (t === undefined || t.layout !== undefined || (storage[t.elem].bits !== 16 && t.elem !== "i32")) return undefined;
   const last = read.subscripts.at(-1)!;
   const rest = read.subscripts.slice(0, -1);
-  if (last.kind !== "index" || (last.name !== own && last.name !== axis.name)) return undefined;
-  const fast = last.name === own ? rowAxis : axis;
-  const slow = fast === axis ? rowAxis : axis;
-  if (rest.some((s) => freeIndices(s).has(fast.name)) || !rest.some((s) => freeIndices(s).has(slow.name))) return undefined;
+  const fast = indices.find((x) => last.kind === "index" && x.axis.name === last.name);
+  const slow = indices.find((x) => x !== fast)!;
+  if (fast === undefined || rest.some((s) => freeIndices(s).has(fast.axis.name))) return undefined;
+  if (!rest.some((s) => freeIndices(s).has(slow.axis.name))) return undefined;
   const width = 128 / storage[t.elem].bits;
   const aligned = (extent: Expr): boolean =>
     multipleOf(extent) % width === 0 || l.proves(compare("eq", op("mod", [extent, num(width)], "int"), num(0)));
-  if (!aligned(t.axes.at(-1)!.extent) || !aligned(fast.extent) || !l.readsInRange(read, [...env.axes, axis])) return undefined;
+  if (!aligned(t.axes.at(-1)!.extent) || !aligned(fast.axis.extent) || fast.extent < width) return undefined;
+  const known = [...env.axes.filter((a) => indices.every((x) => x.axis.name !== a.name)), ...indices.map((x) => x.axis)];
+  const bytes = (slots * slow.extent * fast.extent * storage[t.elem].bits) / 8;
+  if (!l.readsInRange(read, known) || l.shape.ringBytes + bytes > l.sharedBytes) return undefined;
 
-  const extentOf = (a: Axis): number => (a === axis ? l.shape.unroll(baseName(axis.name))!.extent : l.shape.tile(own));
-  const nameOf = (a: Axis): string => (a === axis ? matrix.over : k === 0 ? matrix.rows : matrix.other);
-  const name = `${read.tensor}_tile`;
+  const k = l.shape.rings.length;
   const ring: Ring = {
-    name: l.shape.rings.some((r) => r.name === name) ? `${name}_${l.shape.rings.length}` : name,
+    name: `${read.tensor}_tile${l.shape.rings.some((r) => r.tensor === read.tensor) ? k : ""}`,
     tensor: read.tensor,
     elem: t.elem,
     slots,
-    slow: { name: nameOf(slow), extent: extentOf(slow) },
-    fast: { name: nameOf(fast), extent: extentOf(fast) },
+    slow: { name: slow.tileAxis, extent: slow.extent },
+    fast: { name: fast.tileAxis, extent: fast.extent },
     copy: {
-      slow: { name: `${name}.row${l.shape.rings.length}`, extent: extentOf(slow) },
-      piece: { name: `${name}.piece${l.shape.rings.length}`, extent: extentOf(fast) / width },
+      slow: { name: `${read.tensor}.row${k}`, extent: slow.extent },
+      piece: { name: `${read.tensor}.piece${k}`, extent: fast.extent / width },
     },
     width,
   };
-  if (ring.fast.extent < width) return undefined;
   l.shape.addRing(ring, copyLayout(ring, l.shape.threads));
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);
 
+  const moving = indices.find((x) => x.first === undefined);
   const slotOf = (start: Value): Value =>
-    b.map("truncmod", [b.map("truncdiv", [start, l.int(extentOf(axis))], "i32"), l.int(slots)], "i32");
+    moving === undefined ? l.int(0) : b.map("truncmod", [b.map("truncdiv", [start, l.int(moving.extent)], "i32"), l.int(slots)], "i32");
   return {
     issue: (start) => {
-      const copied = (a: Axis): { at: Value; inside: Value | undefined } => {
+      const copied = (x: StagedIndex): { at: Value; inside: Value | undefined } => {
         const along =
-          a === slow ? b.coordinate(ring.copy.slow.name) : b.map("mul", [b.coordinate(ring.copy.piece.name), l.int(width)], "i32");
-        const tile = extentOf(a);
-        const first = a === axis ? start : b.map("mul", [b.block(own), l.int(tile)], "i32");
-        const at = b.map("add", [first, along], "i32");
+          x === slow ? b.coordinate(ring.copy.slow.name) : b.map("mul", [b.coordinate(ring.copy.piece.name), l.int(width)], "i32");
+        const at = b.map("add", [x.first ?? start, along], "i32");
         // A step may begin past the end: it is issued all the same, so that groups stay in step.
-        const whole = a !== axis && l.shape.divides(a.extent, tile);
-        return { at, inside: whole ? undefined : b.map("lt", [at, l.value(a.extent, env)], "bool") };
+        const whole = x.first !== undefined && l.shape.divides(x.axis.extent, x.extent);
+        return { at, inside: whole ? undefined : b.map("lt", [at, l.value(x.axis.extent, env)], "bool") };
       };
       const [row, piece] = [copied(slow), copied(fast)];
-      const values = new Map(env.values).set(slow.name, row.at).set(fast.name, piece.at);
-      b.issue(
-        ring.name,
-        slotOf(start),
-        read.tensor,
-        l.address(read.tensor, read.subscripts, { ...env, values }),
-        l.both(row.inside, piece.inside),
-      );
+      const values = new Map(env.values).set(slow.axis.name, row.at).set(fast.axis.name, piece.at);
+      const at = l.address(read.tensor, read.subscripts, { ...env, values });
+      b.issue(ring.name, slotOf(start), read.tensor, at, l.both(row.inside, piece.inside));
     },
     read: (start) => b.slot(ring, slotOf(start), elemOf(storage[t.elem].compute)),
   };
 }
+/** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */
+export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string =>
+  `${axes.over} ${axes.other} ${factor} ${bare(e)?.tensor ?? ""}`;
 /** A read and nothing else: what may be held in a narrow type is already. */
 function bare(e: Expr): Extract<Expr, { kind: "read" }> | undefined {
   return e.kind === "read" ? e : e.kind === "relax" && e.arg.kind === "read" ? e.arg : undefined;

@@ -4,15 +4,17 @@
  * unit adds them up.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, conjuncts, freeIndices, isTrue, some } from "../../dsl/tensor/expr.ts";
-import type { Expr, HeldField } from "../../dsl/tensor/ir.ts";
+import { and, baseName, conjuncts, freeIndices, isTrue, some, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr, HeldField } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
 import { boundsOf } from "../plan/bounds.ts";
 import { streamAxis } from "../schedule/fragments.ts";
+import { productOf } from "../schedule/matrix.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
-import type { Combine, Value } from "./ir.ts";
+import type { Combine, MatrixAxes, Value } from "./ir.ts";
 import { valuesIn } from "./reduce.ts";
+import { type Stage, type StagedIndex, stageKey, stageOf } from "./stage.ts";
 
 /** Whether the launch's tile is made for this reduction, and nothing it reads needs a guard. */
 export function streamsByTiles(l: Lowering, e: Reduce, env: Env): boolean {
@@ -40,8 +42,28 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
     const raw = b.map("add", [first, b.coordinate(by)], "i32");
     return { raw, real: whole ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32") };
   };
+  const stages = stagesOf(l, e, env);
+  const start = l.alignedDown(from, tile);
+  const after = (v: Value, steps: number): Value => b.map("add", [v, l.int(steps * tile)], "i32");
+  if (stages.length > 0) {
+    for (const s of stages) s.stage.issue(start);
+    b.commit();
+  }
+  for (const s of stages.filter((x) => !x.moves)) {
+    // One tile for all steps: it is there from the first on.
+    l.staged.set(s.key, () => s.stage.read(start));
+  }
   const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
-  return b.loop(index, l.alignedDown(from, tile), to, tile, init, carried, (first, acc) => {
+  const out = b.loop(index, start, to, tile, init, carried, (first, acc) => {
+    if (stages.length > 0) {
+      // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
+      b.land(0);
+      for (const s of stages.filter((x) => x.moves)) {
+        s.stage.issue(after(first, 1));
+        l.staged.set(s.key, () => s.stage.read(first));
+      }
+      b.commit();
+    }
     const { raw, real } = along(first, streamed);
     l.others.set(axis.name, along(first, `${index}.other`).real);
     const at: Env = { ...env, values: new Map(env.values).set(axis.name, real), axes: [...env.axes, axis], inLoop: true };
@@ -58,6 +80,55 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
     });
     return next;
   });
+  for (const s of stages) l.staged.delete(s.key);
+  if (stages.length > 0) b.land(0);
+  return out;
+}
+/** The operands of the launch's products that go through shared memory; those that move with the streamed index two steps at a time. */
+function stagesOf(l: Lowering, e: Reduce, env: Env): { readonly key: string; readonly stage: Stage; readonly moves: boolean }[] {
+  const b = l.builder;
+  const { index, tile, rows } = l.shape.stream!;
+  const axis = e.axes[0]!;
+  const out: { key: string; stage: Stage; moves: boolean }[] = [];
+  const ownAxis = (name: string): Axis => env.axes.find((a) => a.name === name)!;
+  const block = (name: string): Value => b.map("mul", [b.block(name), l.int(l.shape.tile(name))], "i32");
+  const moving = (tileAxis: string): StagedIndex => ({ axis, tileAxis, extent: tile, first: undefined });
+  const add = (axes: MatrixAxes, factor: 0 | 1, read: Expr, indices: [StagedIndex, StagedIndex]): void => {
+    const key = stageKey(axes, factor, read);
+    if (out.some((o) => o.key === key)) return;
+    const moves = indices.some((i) => i.first === undefined);
+    const stage = stageOf(l, read, indices, env, moves ? 2 : 1);
+    if (stage) out.push({ key, stage, moves });
+  };
+  const scores = e.bodies.map((x) => l.expand(x));
+  for (const product of l.shape.products)
+    for (const body of scores) {
+      if (product.columns !== index) {
+        const used = columnProduct(l, body, undefined, streamAxis(index));
+        const d = used && ownAxis(used.columns);
+        if (d)
+          add(used.axes, 1, body, [
+            moving(used.axes.over),
+            { axis: d, tileAxis: used.axes.other, extent: l.shape.tile(d.name), first: block(d.name) },
+          ]);
+        continue;
+      }
+      visit(body, (x) => {
+        if (x.kind !== "reduce" || `${baseName(x.axes.at(-1)!.name)}.unroll` !== product.axes.over) return;
+        const p = productOf(x, [rows, axis.name], l.plan);
+        if (p === undefined || p.rows !== rows) return;
+        const whole: StagedIndex = {
+          axis: x.axes.at(-1)!,
+          tileAxis: product.axes.over,
+          extent: l.shape.layout.extent(product.axes.over),
+          first: l.int(0),
+        };
+        const own: StagedIndex = { axis: ownAxis(rows), tileAxis: product.axes.rows, extent: l.shape.tile(rows), first: block(rows) };
+        add(product.axes, 1, p.factors[1], [moving(product.axes.other), whole]);
+        add(product.axes, 0, p.factors[0], [own, whole]);
+      });
+    }
+  return out;
 }
 function plain(l: Lowering, h: Extract<HeldField, { kind: "plain" }>, before: Value, element: Value, over: string): Value {
   const b = l.builder;
@@ -88,7 +159,8 @@ function centred(
   if (product) {
     const form = elem === "i32" ? "exact" : matrixForm(h.relax)!;
     const own: Env = { ...at, values: new Map(at.values).set(product.columns, l.others.get(product.columns)!) };
-    return b.dot(weight, l.value(body, own), moved, form, product.axes);
+    const staged = l.staged.get(stageKey(product.axes, 1, body));
+    return b.dot(weight, staged ? staged() : l.value(body, own), moved, form, product.axes);
   }
   const one = body.kind === "const" && Number(body.value) === 1;
   const element = one ? weight : b.map("mul", [counted(l.value(body, at)), weight], elem);
@@ -96,11 +168,11 @@ function centred(
   return b.map("add", [moved, sum!], elem);
 }
 /** The launch's product of weights and this element, where a matrix unit takes the two. */
-function columnProduct(l: Lowering, body: Expr, form: string, over: string): (typeof l.shape.products)[number] | undefined {
+function columnProduct(l: Lowering, body: Expr, form: string | undefined, over: string): (typeof l.shape.products)[number] | undefined {
   const product = l.shape.products.find((p) => p.axes.over === over);
   if (product === undefined || body.kind !== "read" || !freeIndices(body).has(product.columns)) return undefined;
-  const elem = l.plan.tables.get(body.tensor)?.elem;
-  return (elem?.standsFor ?? elem?.name) === form && !freeIndices(body).has(product.rows) ? product : undefined;
+  const elem = matrixForm(l.plan.tables.get(body.tensor)?.elem);
+  return elem !== undefined && (form === undefined || elem === form) && !freeIndices(body).has(product.rows) ? product : undefined;
 }
 
 /** From where to where any row of the block walks: bounds that only grow or only shrink with a row are taken at the first and the last. */
