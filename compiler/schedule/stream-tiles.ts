@@ -2,7 +2,8 @@
  * A streamed reduction by tiles: the elements of a tile join a state at once, so that scores are a matrix product of rows and a tile of the
  * streamed index, and weighted sums another one. Which products there are, and the roles of their indices in a warp.
  */
-import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import { member, rangeCondition } from "../../dsl/check/domain.ts";
+import { and, baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
 import type { MapJob, Plan } from "../plan/plan.ts";
@@ -50,8 +51,15 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
   const columns = columnsOf(streamed, rows, job.axes, plan);
   // Any other index has one element a block: what it is not in would be computed again for each.
   const others = job.axes.filter((a) => a.name !== rows && a.name !== columns?.index);
-  const scores = new Set(streamed.bodies.flatMap((b) => [...freeIndices(b)]));
+  const scores = new Set(streamed.bodies.filter((b) => some(b, (x) => x.kind === "reduce")).flatMap((b) => [...freeIndices(b)]));
   if (others.some((a) => !scores.has(a.name))) return undefined;
+  // Columns and the streamed index share lanes: only a product has both.
+  const column = columns?.index;
+  if (column !== undefined) {
+    const counts = and(rangeCondition(streamed.axes, plan.domains), member(streamed, plan.domains));
+    const mixed = streamed.bodies.filter((b, k) => freeIndices(b).has(column) && columnFactor(streamed!, k, plan) === undefined);
+    if (mixed.length > 0 || freeIndices(counts).has(column)) return undefined;
+  }
   return {
     index: baseName(axis.name),
     // Two tiles of each operand and the rows' own have to find room in shared memory.
@@ -63,13 +71,20 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
     rowsTile: 64,
   };
 }
+/** The element that field k weighs, where the unit can take it and its weight. */
+function columnFactor(e: Reduce, k: number, plan: Plan): Expr | undefined {
+  const h = e.monoid!.held![k]!;
+  const element = e.bodies[k]!;
+  if (h.kind !== "centred" || h.relax === undefined || element.kind !== "read") return undefined;
+  const form = matrixForm(plan.tables.get(element.tensor)?.elem);
+  return form !== undefined && form === matrixForm(h.relax) ? element : undefined;
+}
 /** The index along which weighted sums vary and weights do not, where the unit can take weight and element. */
 function columnsOf(e: Reduce, rows: string, axes: readonly Axis[], plan: Plan): StreamTiling["columns"] {
-  for (const [k, h] of e.monoid!.held!.entries()) {
-    if (h.kind !== "centred" || h.relax === undefined) continue;
-    const element = e.bodies[k]!;
-    const form = element.kind === "read" ? matrixForm(plan.tables.get(element.tensor)?.elem) : undefined;
-    if (form === undefined || form !== matrixForm(h.relax)) continue;
+  for (let k = 0; k < e.bodies.length; k++) {
+    const element = columnFactor(e, k, plan);
+    const h = e.monoid!.held![k]!;
+    if (element === undefined || h.kind !== "centred") continue;
     const own = freeIndices(element);
     const weight = freeIndices(e.bodies[h.centre]!);
     const column = axes.find((a) => own.has(a.name) && !weight.has(a.name));

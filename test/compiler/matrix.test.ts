@@ -96,6 +96,53 @@ ${schedule("tile i: 16, j: 16, d: 16\n warps 1\n stage q, k in shared, buffers: 
     ],
     "staged",
   ],
+  [
+    "causal attention in one pass, and the log-sum-exp of each row",
+    `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f16[B, N, D], v: f16[B, N, D], x: f32) -> (o: f16[B, M, D], lse: f32[B, M]) where M <= N {
+  let s[b, i, j] where j <= i + (N - M) = x * sum(d) q[b, i, d] * k[b, j, d]
+  let p[b, i, j] = softmax(j) s[b, i, j]
+  o[b, i, d] = sum(j) relax<f16>(p[b, i, j]) * v[b, j, d]
+  lse[b, i] = logsumexp(j) s[b, i, j]
+}
+instance f { D: 16 }
+${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
+    [
+      { B: 2, M: 33, N: 50 },
+      { B: 1, M: 1, N: 1 },
+      { B: 1, M: 16, N: 16 },
+    ],
+    "staged",
+  ],
+  [
+    "a window, heads that share keys, a bias of the scores",
+    `kernel f[G, M, N, W, D: static](q: bf16[G * 2, M, D], k: bf16[2, N, D], v: bf16[2, N, D], z: f32[M, N]) -> (o: f32[G * 2, M, D]) where M <= N, W >= 1 {
+  let s[h, i, j] where j <= i && j + W > i = 0.5 * (sum(d) q[h, i, d] * k[h / G, j, d]) - z[i, j]
+  let p[h, i, j] = softmax(j) s[h, i, j]
+  o[h, i, d] = (sum(j) relax<bf16>(p[h, i, j]) * v[h / G, j, d]) else 0.0
+}
+instance f { D: 32 }
+${schedule("stream j; tile i: 16, j: 32; warps 1")}`,
+    [
+      { G: 2, M: 37, N: 40, W: 5 },
+      { G: 1, M: 3, N: 70, W: 100 },
+    ],
+    "staged",
+  ],
+  [
+    "rows of keys that end where data say, and rows without any",
+    `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f16[B, N, D], v: f16[B, N, D], n: index<N + 1>[B]) -> (o: f32[B, M, D]) {
+  let s[b, i, j] where j < n[b] = sum(d) q[b, i, d] * k[b, j, d]
+  let p[b, i, j] = softmax(j) s[b, i, j]
+  o[b, i, d] = (sum(j) relax<f16>(p[b, i, j]) * v[b, j, d]) else -1.0
+}
+instance f { D: 16 }
+${schedule("stream j; tile i: 16, j: 16; warps 1")}`,
+    [
+      { B: 3, M: 5, N: 33 },
+      { B: 2, M: 17, N: 1 },
+    ],
+    "staged",
+  ],
 ];
 
 interface Made {
@@ -134,7 +181,7 @@ describe.each(programs)("%s", (_, source, dims, staging) => {
     const kinds = compiled.kernels.map((k) => new Set(statements(k.body).map((s) => s.kind)));
     for (const k of kinds) expect(k.has("mma")).toBe(true);
     const rings = launchesOf(compiled.tiles.steps).map((l) => l.rings.length);
-    if (staging === "staged") expect(Math.min(...rings)).toBe(2);
+    if (staging === "staged") expect(Math.min(...rings)).toBeGreaterThanOrEqual(2);
     else if (staging === "half") expect(Math.max(...rings)).toBe(1);
     else expect(Math.max(...rings)).toBe(0);
     if (staging === "staged") expect(kinds[0]!.has("fragment")).toBe(true);
