@@ -1,10 +1,11 @@
-/** `npm run bench -- compile`: how long a kernel takes from text to both sources. */
+/** `npm run bench -- compile`: how long a kernel takes from text to both sources; `static`: what its text moves and holds. */
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { build } from "esbuild";
 import { library } from "../kernels/index.ts";
+import { staticRows } from "./static.ts";
 
 const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
 
@@ -43,4 +44,18 @@ program
   .option("--runs <n>", "measured runs after the first", "50")
   .option("--json", "a line a kernel: kernel, medianMs")
   .action(compileBench);
+program
+  .command("static")
+  .description("counted without a GPU: bytes, bank conflicts, registers, spills, SPIR-V operations")
+  .option("--json", "a line for each kernel, instance and target")
+  .option("--only <kernel>", "one kernel")
+  .action(async (options: { readonly json?: boolean; readonly only?: string }) => {
+    for await (const r of staticRows(options.only)) {
+      if (options.json) console.log(JSON.stringify(r));
+      else
+        console.log(
+          `${`${r.kernel} ${r.instance}`.padEnd(30)} ${r.target.padEnd(5)} bytes ${r.bytesOverMinimum.toFixed(2)} x least, ${r.bankConflicts} bank conflicts, ${r.spillBytes ?? "-"} spill bytes, ${r.registers ?? "-"} registers, ${r.matrixInstructions ?? "-"} mma, SPIR-V ${r.spirvRobustOverPlain ?? "-"}`,
+        );
+    }
+  });
 await program.parseAsync();

@@ -1,6 +1,7 @@
 /** The levels of the compiler as devices: the tile interpreter and the thread simulator run a compiled kernel on the CPU. */
 import type { Compiled } from "../compiler/index.ts";
-import { type Fault, type Memory, simulate } from "../compiler/thread/simulate.ts";
+import type { ThreadKernel } from "../compiler/thread/ir.ts";
+import { type Fault, type Memory, simulate, type Watch } from "../compiler/thread/simulate.ts";
 import { interpretLaunch, type TileMemory } from "../compiler/tile/interpret.ts";
 import { launchesOf } from "../compiler/tile/ir.ts";
 import { type Accuracy, profiles } from "../dsl/index.ts";
@@ -67,7 +68,11 @@ export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
 
 const units = { f64: Float64Array, f32: Float32Array, i32: Int32Array, u32: Uint32Array, u16: Uint16Array, u8: Uint8Array } as const;
 /** Runs the thread level, on the very bytes that a device would see. */
-export function runThreads(compiled: Compiled, call: PreparedCall): { result: CallResult; faults: Fault[] } {
+export function runThreads(
+  compiled: Compiled,
+  call: PreparedCall,
+  watch?: (kernel: ThreadKernel) => Watch,
+): { result: CallResult; faults: Fault[] } {
   const bytes = new Map<string, ArrayBuffer>();
   const allocate = (name: string, elem: Storage, count: SizeExpr): void => {
     bytes.set(name, new ArrayBuffer(evaluateSize(count, call.values) * (elem === "f64" ? 8 : 4)));
@@ -84,7 +89,7 @@ export function runThreads(compiled: Compiled, call: PreparedCall): { result: Ca
   for (const { launch, steps } of unroll(compiled.artifact.steps, call.values)) {
     const k = kernels.get(launch.entry)!;
     const memory: Memory = new Map(k.buffers.map((b) => [b.name, new units[b.unit](bytes.get(b.name)!)]));
-    faults.push(...simulate(k, memory, { ...call.values, ...steps }));
+    faults.push(...simulate(k, memory, { ...call.values, ...steps }, watch?.(k)));
   }
   for (const p of tensors(call)) {
     if (p.role === "in") continue;

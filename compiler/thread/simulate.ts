@@ -7,13 +7,18 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { scalarFn } from "../scalar.ts";
 import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
-import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
+import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
 export interface Fault {
   readonly kind: "out-of-bounds" | "race" | "uninitialised" | "divergent-barrier";
   readonly text: string;
+}
+/** Told of every access: which place of the program makes it (`site`), by which thread of which block, and the bytes it touches. */
+export interface Watch {
+  readonly memory: (site: Expr | Stmt, thread: number, block: number, buffer: string, byte: number, bytes: number, write: boolean) => void;
+  readonly shared: (site: Expr | Stmt, thread: number, block: number, byte: number, bytes: number) => void;
 }
 interface Thread {
   readonly index: number;
@@ -49,8 +54,8 @@ class Shadow {
 }
 
 /** @returns the faults found, at most a hundred; an empty list is a clean run */
-export function simulate(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>): Fault[] {
-  return new Simulator(kernel, memory, values).run();
+export function simulate(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch?: Watch): Fault[] {
+  return new Simulator(kernel, memory, values, watch).run();
 }
 
 class Simulator {
@@ -64,7 +69,14 @@ class Simulator {
   private sharedShadows = new Map<string, Shadow>();
   private epoch = 1;
 
-  constructor(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>) {
+  private readonly watch: Watch | undefined;
+  /** Where each shared array begins, and the bytes of its elements. */
+  private readonly places: ReadonlyMap<string, readonly [number, number]>;
+
+  constructor(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch: Watch | undefined) {
+    this.watch = watch;
+    const { offsets } = placeShared(kernel.shared);
+    this.places = new Map(kernel.shared.map((a, k) => [a.name, [offsets[k]!, bytesOf(a.elem)]]));
     this.kernel = kernel;
     this.memory = memory;
     this.values = values;
@@ -139,6 +151,14 @@ class Simulator {
     shadow.writer[at] = this.owner(t);
     shadow.writeEpoch[at] = this.epoch;
   }
+  private seen(site: Expr | Stmt, buffer: string, at: number, units: number, t: Thread, write: boolean): void {
+    const unit = this.memory.get(buffer)!.BYTES_PER_ELEMENT;
+    this.watch?.memory(site, t.index, t.block, buffer, at * unit, units * unit, write);
+  }
+  private seenShared(site: Expr | Stmt, array: string, at: number, units: number, t: Thread): void {
+    const [start, bytes] = this.places.get(array)!;
+    this.watch?.shared(site, t.index, t.block, start + at * bytes, units * bytes);
+  }
   private inside(what: string, at: number, size: number, t: Thread): boolean {
     if (at >= 0 && at < size) return true;
     this.fault("out-of-bounds", `${what}[${at}] of ${size}, thread ${t.index} of block ${t.block}`);
@@ -197,6 +217,8 @@ class Simulator {
       if (at % width !== 0 || (holds && source % width !== 0)) this.fault("out-of-bounds", `${s.array}[${at}]: a copy that is not aligned`);
       if (!this.inside(s.array, at, array.length - width + 1, t)) return;
       if (holds && !this.inside(s.buffer, source, data.length - width + 1, t)) return;
+      if (this.watch && holds) this.seen(s, s.buffer, source, width, t, false);
+      if (this.watch) this.seenShared(s, s.array, at, width, t);
       for (let k = 0; k < width; k++) {
         if (holds) this.read(s.buffer, this.shadows.get(s.buffer)!, source + k, t);
         const value = holds ? data[source + k]! : 0;
@@ -222,6 +244,7 @@ class Simulator {
       for (let first = 0; first < threads.length; first += warp) {
         const lanes = threads.slice(first, first + warp);
         const rowsAt = lanes.map((t) => at(t));
+        if (this.watch) lanes.forEach((t, k) => k < 8 * outs.length && this.seenShared(s, s.array, rowsAt[k]!, 8, t));
         loadMatrices(
           s.outs.length,
           s.transposed,
@@ -272,6 +295,7 @@ class Simulator {
           const v = value(t);
           if (!this.inside(s.buffer, i, data.length, t)) return;
           this.write(s.buffer, this.shadows.get(s.buffer)!, i, t);
+          if (this.watch) this.seen(s, s.buffer, i, 1, t, true);
           data[i] = v;
         };
       }
@@ -288,6 +312,7 @@ class Simulator {
           if ((shadow.merged[i]! & m) !== 0 || shadow.writer[i] !== 0)
             this.fault("race", `${s.buffer}[${i}]: two threads write the same bits`);
           shadow.merged[i] = shadow.merged[i]! | m;
+          if (this.watch) this.seen(s, s.buffer, i, 1, t, true);
           data[i] = ((data[i]! & ~m) | (bits(t) & m)) >>> 0;
         };
       }
@@ -300,6 +325,7 @@ class Simulator {
           const v = value(t);
           if (!this.inside(s.array, i, data.length, t)) return;
           this.write(s.array, this.sharedShadows.get(s.array)!, i, t);
+          if (this.watch) this.seenShared(s, s.array, i, 1, t);
           data[i] = v;
         };
       }
@@ -362,6 +388,7 @@ class Simulator {
           const i = at(t);
           if (!this.inside(e.buffer, i, data.length, t)) return 0;
           this.read(e.buffer, shadow, i, t);
+          if (this.watch) this.seen(e, e.buffer, i, 1, t, false);
           return data[i]!;
         };
       }
@@ -372,6 +399,7 @@ class Simulator {
           const data = this.shared.get(e.array)!;
           if (!this.inside(e.array, i, data.length, t)) return 0;
           const shadow = this.sharedShadows.get(e.array)!;
+          if (this.watch) this.seenShared(e, e.array, i, 1, t);
           if (shadow.writer[i] === 0) this.fault("uninitialised", `${e.array}[${i}] is read before it is written`);
           this.read(e.array, shadow, i, t);
           return data[i]!;
