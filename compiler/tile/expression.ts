@@ -38,6 +38,15 @@ export interface Env {
 }
 const bind = (env: Env, name: string, value: Value): Env => ({ ...env, values: new Map(env.values).set(name, value) });
 
+/** A reduction by a monoid that has been made: its components come from one loop. */
+export interface Fold {
+  readonly e: Reduce;
+  /** What its text names, as values. */
+  readonly held: readonly Value[];
+  readonly values: readonly Value[];
+  readonly scope: unknown;
+}
+
 /** The lowest value that stands for "nothing yet" in a maximum. */
 export const lowest = -3.4028234663852886e38;
 
@@ -61,7 +70,7 @@ export class Lowering {
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
   /** Reductions by a monoid already made: its components come from one loop. */
-  readonly folds = new Map<string, { values: readonly Value[]; scope: unknown }>();
+  readonly folds = new Map<string, Fold>();
 
   constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory" | "limits">) {
     this.sharedBytes = target.limits.sharedBytes;

@@ -7,6 +7,7 @@ import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
 import { LaunchShape } from "../schedule/shape.ts";
+import { sharePasses } from "../schedule/share.ts";
 import type { Target } from "../targets/target.ts";
 import { Builder } from "./builder.ts";
 import { type Env, Lowering } from "./expression.ts";
@@ -31,7 +32,8 @@ export interface LowerOptions {
 
 export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): TileProgram {
   const names = new Set<string>();
-  const steps = plan.steps.map((s) => lowerStep(s, plan, target, options, names, new Map()));
+  const planned = target.profile.matrix ? sharePasses(plan.steps, plan) : plan.steps;
+  const steps = planned.map((s) => lowerStep(s, plan, target, options, names, new Map()));
   refuseUnmet(options.directives, steps);
   const temps = [...plan.stored.values()]
     .filter((s) => s.role === "temp")

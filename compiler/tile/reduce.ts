@@ -1,12 +1,12 @@
 /** Reductions of tensor expressions as loops over tiles: what is carried, from where to where, and how a point joins what has been seen. */
 import { domainOf, member, rangeCondition } from "../../dsl/check/domain.ts";
 import { combined } from "../../dsl/check/monoids.ts";
-import { and, baseName, isTrue, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, indexVar, isTrue, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { boundsOf } from "../plan/bounds.ts";
 import { dotOf, lowerDot } from "./dot.ts";
-import { type Env, elemOf, type Lowering, type Reduce } from "./expression.ts";
+import { type Env, elemOf, type Fold, type Lowering, type Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import type { Combine, Value } from "./ir.ts";
 import { lowerStream, streamsByTiles } from "./stream.ts";
@@ -75,6 +75,25 @@ export function combine(
     }
   }
 }
+/** The components of a streamed reduction among those of one that walks the same elements and carries more. */
+function partOf(e: Reduce, other: Fold): Value[] | undefined {
+  const [own, theirs] = [e.monoid!.held, other.e.monoid!.held];
+  if (own === undefined || theirs === undefined || e.axes.length !== 1) return undefined;
+  // The same expression about either index.
+  const about = (r: Reduce, x: Expr | undefined): string => (x ? printExpr(x).replaceAll(printExpr(indexVar(r.axes[0]!.name)), "@") : "");
+  const domain = (r: Reduce): string => {
+    const { extent, range } = r.axes[0]!;
+    return [extent, range?.from, range?.to, r.where].map((x) => about(r, x)).join("; ");
+  };
+  if (domain(e) !== domain(other.e)) return undefined;
+  const text = (r: Reduce, k: number): string => {
+    const h = r.monoid!.held![k]!;
+    return `${h.kind === "plain" ? h.op : `at ${text(r, h.centre)}`} ${about(r, r.bodies[k])}`;
+  };
+  const known = new Map(theirs.map((_, k) => [text(other.e, k), other.values[k]!]));
+  const found = own.flatMap((_, k) => known.get(text(e, k)) ?? []);
+  return found.length === own.length ? found : undefined;
+}
 /** All components of a reduction. */
 export function reduce(l: Lowering, e: Reduce, env: Env): Value[] {
   const needs = valuesIn(e, env);
@@ -86,9 +105,13 @@ export function reduce(l: Lowering, e: Reduce, env: Env): Value[] {
   for (const list of [valuesIn(e, { ...env, guard: undefined }), needs]) {
     const old = l.folds.get(`${text} ${list.join()}`);
     if (old && b.isOpen(old.values[0]!, old.scope)) return [...old.values];
+    for (const other of l.folds.values()) {
+      const shared = b.isOpen(other.values[0]!, other.scope) && list.every((v) => other.held.includes(v)) ? partOf(e, other) : undefined;
+      if (shared) return shared;
+    }
   }
   const values = b.hoisted(needs, () => fold(l, e, env, needs));
-  l.folds.set(`${text} ${needs.join()}`, { values, scope: b.scopeOf(values[0]!) });
+  l.folds.set(`${text} ${needs.join()}`, { e, held: needs, values, scope: b.scopeOf(values[0]!) });
   return values;
 }
 /** The values of the indices and vars that stand in an expression, and the condition under which it is wanted. */
