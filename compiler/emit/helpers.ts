@@ -19,13 +19,18 @@ function codecs(
   u: string,
   decode: Record<string, string>,
   types: { f32: string; u32: string },
+  /** Around the body of an encoder: an instruction of the target's own, where it has one. */
+  native: (format: string, body: string) => string = (_, body) => body,
 ): Helper[] {
   const out: Helper[] = [];
   const add = (name: string, text: string) => out.push({ name, text });
   for (const f of formats) {
     const args = (mode: string, bits: string, over: number) =>
       `weft_narrow(x, ${f.mantissa}${u}, ${f.bias}, ${f.top}${u}, ${over}${u}, ${f.nan}${u}, ${f.sign}${u}, ${mode}${u}, ${bits})`;
-    add(`weft_encode_${f.name}`, fn(`weft_encode_${f.name}`, `x: ${types.f32}`, types.u32, `return ${args("0", `0${u}`, f.over)};`));
+    add(
+      `weft_encode_${f.name}`,
+      fn(`weft_encode_${f.name}`, `x: ${types.f32}`, types.u32, native(f.name, `return ${args("0", `0${u}`, f.over)};`)),
+    );
     add(`weft_decode_${f.name}`, fn(`weft_decode_${f.name}`, `b: ${types.u32}`, types.f32, decode[f.name]!));
     add(
       `weft_round_${f.name}`,
@@ -169,7 +174,7 @@ export const cudaHelpers: readonly Helper[] = [
   {
     name: "weft_narrow",
     text: `${narrowComment}
-static __device__ __forceinline__ unsigned weft_narrow(float x, unsigned mantissa, int bias, unsigned top, unsigned over, unsigned nan, unsigned sign_at, unsigned mode, unsigned r) {
+[[maybe_unused]] static __device__ __forceinline__ unsigned weft_narrow(float x, unsigned mantissa, int bias, unsigned top, unsigned over, unsigned nan, unsigned sign_at, unsigned mode, unsigned r) {
   const unsigned b = __float_as_uint(x);
   const unsigned sign = (b >> 31) << sign_at;
   const unsigned a = b & 0x7fffffffu;
@@ -205,6 +210,10 @@ static __device__ __forceinline__ unsigned weft_narrow(float x, unsigned mantiss
         "const unsigned m = b & 7, e = (b >> 3) & 15; const float s = (b & 0x80) ? -1.0f : 1.0f; if ((b & 0x7f) == 0x7f) return __int_as_float(0x7fc00000); if (e == 0) return s * float(m) * 0.001953125f; return s * __uint_as_float(((e + 120) << 23) | (m << 20));",
     },
     { f32: "float", u32: "unsigned" },
+    (format, body) =>
+      format === "f16" || format === "bf16"
+        ? `\n#ifdef WEFT_ON_CPU\n  ${body}\n#else\n  unsigned short h;\n  asm("cvt.rn.${format}.f32 %0, %1;" : "=h"(h) : "f"(x));\n  return h;\n#endif\n`
+        : body,
   ),
   {
     name: "weft_floordiv",

@@ -156,6 +156,18 @@ function unary(op: Op, values: (r: () => number) => number): Probe {
 const wide = (r: () => number): number => (r() * 2 - 1) * 2 ** Math.floor(r() * 12 - 6);
 const positive = (r: () => number): number => Math.abs(wide(r)) + 2 ** -20;
 
+/** Floats of every size, a third of them half-way between two values of a narrow format; infinities, no NaN. */
+function roundable(count: number): number[] {
+  const random = seeded(77);
+  return Array.from({ length: count }, (_, k) => {
+    const x = (random() * 2 - 1) * 2 ** Math.floor(random() * 60 - 32);
+    if (k % 16 === 7) return k % 32 === 7 ? Number.POSITIVE_INFINITY : 65_520;
+    if (k % 3 > 0) return x;
+    const step = 2 ** (Math.floor(Math.log2(Math.abs(x) || 1)) - (k % 2 ? 11 : 8));
+    return (Math.floor(x / step) + 0.5) * step;
+  });
+}
+
 export const probes: readonly Probe[] = [
   probe("shuffle", randomWords(lanes, 1), 1, ["y[thread] = __shfl_sync(0xffffffffu, x[thread], (thread * 7 + 3) % 32);"]),
   probe("shuffle_xor", randomWords(lanes, 2), 5, [
@@ -204,6 +216,11 @@ export const probes: readonly Probe[] = [
   probe("half_to_float", words(Array.from({ length: lanes * 8 }, (_, k) => halfCode(k * 257))), 8, [
     "for (int k = 0; k < 8; k++) y[thread * 8 + k] = __float_as_uint(weft_half_to_float((unsigned short)x[thread * 8 + k]));",
   ]),
+  ...(["f16", "bf16"] as const).map((format) =>
+    probe(`encode_${format}`, floatBits(roundable(lanes * 8)), 8, [
+      `for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_encode_${format}(__uint_as_float(x[thread * 8 + k]));`,
+    ]),
+  ),
   probe("bit_length", randomWords(lanes, 6), 1, ["y[thread] = 32 - __clz((int)(x[thread] >> (thread % 32)));"]),
   probe(
     "saturating",

@@ -198,7 +198,7 @@ function convert(op: readonly string[], x: Bits): Bits | undefined {
   const v = flush(how ? round[how]!(value) : value, op.includes("ftz"));
   if (to === "f32") return toF32(saturate ? (Number.isNaN(v) ? 0 : Math.min(Math.max(v, 0), 1)) : Math.fround(v));
   if (to === "f64") return doubleBits(v);
-  if (to === "f16") return BigInt(encode(formats.f16!, roundTo(formats.f16!, v)));
+  if (to === "f16" || to === "bf16") return BigInt(encode(formats[to]!, roundTo(formats[to]!, v)));
   const n = bitsOfType(to);
   const [least, most] = to[0] === "s" ? [-(2n ** BigInt(n - 1)), 2n ** BigInt(n - 1) - 1n] : [0n, 2n ** BigInt(n) - 1n];
   if (Number.isNaN(v)) return 0n;
