@@ -1,6 +1,6 @@
 /**
  * One pass for several results: a streamed reduction whose columns a block holds whole carries all that a result without those columns
- * needs, so that both come from one launch (an output of attention, and the log-sum-exp of its rows).
+ * needs, so that both come from one launch (a weighted sum of values, and the log-sum-exp of its rows).
  */
 import { visit } from "../../dsl/tensor/expr.ts";
 import { printAxis } from "../../dsl/tensor/print.ts";
