@@ -36,7 +36,7 @@ describe("levels", () => {
   });
   test.each(cases)("$title", async ({ text: source, i, target, schedule }) => {
     const compiled = compile(i, source, { target, schedule });
-    const small = { sizes: [1, 2, 3, 5, 9, 17, 33], most: 12_000 };
+    const small = { sizes: [1, 2, 3, 5, 8, 9, 16, 17, 33], most: 12_000 };
     for (const level of target === "wgsl" && gpu ? (["tile", "thread", "device"] as const) : (["tile", "thread"] as const)) {
       const random = seeded(11);
       let compared = 0;
