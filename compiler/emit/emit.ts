@@ -2,7 +2,7 @@
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text } from "../targets/target.ts";
-import type { Expr, Stmt, ThreadKernel } from "../thread/ir.ts";
+import { type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 
 export interface EmittedBody {
   readonly lines: readonly string[];
@@ -56,7 +56,7 @@ class Emitter {
       case "assign":
         return this.line(depth, `${s.name} = ${this.expr(s.value).text};`);
       case "for":
-        this.line(depth, t.loop(s.name, this.expr(s.from).text, this.operand(s.to), s.step));
+        for (const text of t.loop(s.name, turnOf(s.name), this.operand(s.from), this.operand(s.to), s.step)) this.line(depth, text);
         this.block(s.body, depth + 1);
         return this.line(depth, "}");
       case "if":

@@ -7,13 +7,14 @@ import { printAxis } from "../../dsl/tensor/print.ts";
 import type { MapJob, Plan, PlannedStep } from "../plan/plan.ts";
 import { streamTilingOf } from "./stream-tiles.ts";
 
-export function sharePasses(steps: readonly PlannedStep[], plan: Plan): PlannedStep[] {
+/** @param byTiles whether a job's schedule lets it walk by tiles: elsewhere several blocks would store what has no columns */
+export function sharePasses(steps: readonly PlannedStep[], plan: Plan, byTiles: (job: MapJob) => boolean): PlannedStep[] {
   const out: PlannedStep[] = [];
   for (const s of steps) {
     const last = out.at(-1);
     const joined =
       last?.kind === "job" && s.kind === "job" && last.job.kind === "map" && s.job.kind === "map"
-        ? (joinedBy(last.job, s.job, plan) ?? joinedBy(s.job, last.job, plan))
+        ? (joinedBy(last.job, s.job, plan, byTiles) ?? joinedBy(s.job, last.job, plan, byTiles))
         : undefined;
     if (joined) out[out.length - 1] = { kind: "job", job: joined };
     else out.push(s);
@@ -21,9 +22,9 @@ export function sharePasses(steps: readonly PlannedStep[], plan: Plan): PlannedS
   return out;
 }
 /** `more` with what `less` stores as well; undefined where they do not walk together. */
-function joinedBy(more: MapJob, less: MapJob, plan: Plan): MapJob | undefined {
+function joinedBy(more: MapJob, less: MapJob, plan: Plan, byTiles: (job: MapJob) => boolean): MapJob | undefined {
   const tiling = streamTilingOf(more, plan);
-  if (tiling?.columns === undefined) return undefined;
+  if (tiling?.columns === undefined || !byTiles(more)) return undefined;
   const rest = more.axes.filter((a) => a.name !== tiling.columns!.index);
   if (rest.map(printAxis).join() !== less.axes.map(printAxis).join()) return undefined;
   const other = streamTilingOf(less, plan);

@@ -103,7 +103,7 @@ export const cuda: Target = {
   literal,
   op,
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
-  loop: (name, from, to, step) => `for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
+  loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],
   condition: (test) => `if (${test}) {`,
   shuffles: true,
   barrier: "__syncthreads();",

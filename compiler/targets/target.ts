@@ -32,7 +32,8 @@ export interface Target {
   readonly op: (op: MapOp, elem: Elem, args: readonly Text[], from: Elem) => Text;
   /** The declaration of a value that never changes, and of one that does. */
   readonly declare: (name: string, elem: Elem, value: string, mutable: boolean) => string;
-  readonly loop: (name: string, from: string, to: string, step: number) => string;
+  /** The head of a loop, its first lines included; `turn` is a name for the number of the iteration. */
+  readonly loop: (name: string, turn: string, from: string, to: string, step: number) => readonly string[];
   readonly condition: (test: string) => string;
   readonly barrier: string;
   readonly sharedArray: (name: string, elem: Elem | "u16", count: number, offset: number) => string;

@@ -82,7 +82,15 @@ export const wgsl: Target = {
   literal,
   op,
   declare: (name, _elem, value, mutable) => `${mutable ? "var" : "let"} ${name} = ${value};`,
-  loop: (name, from, to, step) => `for (var ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
+  // Up to a constant and by ones: any other loop gets a counter of 64 bits from Tint, to bound it.
+  loop: (name, turn, from, to, step) =>
+    step === 1
+      ? [`for (var ${name} = ${from}; ${name} < 2147483647; ${name}++) {`, `  if (${name} >= ${to}) { break; }`]
+      : [
+          `for (var ${turn} = 0; ${turn} < 2147483647; ${turn}++) {`,
+          `  let ${name} = ${from === "0" ? "" : `${from} + `}${turn} * ${step};`,
+          `  if (${name} >= ${to}) { break; }`,
+        ],
   condition: (test) => `if (${test}) {`,
   shuffles: false,
   barrier: "workgroupBarrier();",

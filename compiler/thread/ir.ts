@@ -97,6 +97,8 @@ export interface ThreadKernel {
   readonly shared: readonly SharedArray[];
   readonly body: readonly Stmt[];
 }
+/** A name that goes with that of a loop's index, for a target that counts its iterations; no other name of the kernel is the same. */
+export const turnOf = (index: string): string => `${index}_turn`;
 export function children(e: Expr): readonly Expr[] {
   return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
 }

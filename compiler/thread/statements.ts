@@ -1,6 +1,6 @@
 /** The node graph of a thread as statements: what is used once, where it is made, becomes part of its consumer; the rest gets a name. */
 import { invariant } from "../../dsl/diagnostics.ts";
-import type { Expr, Stmt } from "./ir.ts";
+import { type Expr, type Stmt, turnOf } from "./ir.ts";
 import type { Effect, Node, NodeId, Nodes } from "./nodes.ts";
 
 /** Operations nested in one expression at most. */
@@ -216,7 +216,12 @@ class Writer {
   }
   private lastGuard: { readonly guard: NodeId; readonly at: Stmt } | undefined;
   private loop(e: Extract<Effect, { kind: "loop" }>): Stmt {
-    const name = this.nameOf(e.index);
+    let name = this.nameOf(e.index);
+    while (this.used.has(turnOf(name))) {
+      name = this.fresh(name);
+      this.names.set(e.index, name);
+    }
+    this.used.add(turnOf(name));
     const body = this.block(e.body);
     const targets = e.assigns.map((a) => this.nameOf(a.variable));
     const values = e.assigns.map((a) => this.expr(a.value));

@@ -6,7 +6,7 @@ import type { Job, MapJob, Plan, PlannedStep, RowJob } from "../plan/plan.ts";
 import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
-import { LaunchShape } from "../schedule/shape.ts";
+import { LaunchShape, type Tiling } from "../schedule/shape.ts";
 import { sharePasses } from "../schedule/share.ts";
 import type { Target } from "../targets/target.ts";
 import { Builder } from "./builder.ts";
@@ -32,7 +32,9 @@ export interface LowerOptions {
 
 export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): TileProgram {
   const names = new Set<string>();
-  const planned = target.profile.matrix ? sharePasses(plan.steps, plan) : plan.steps;
+  const tiling = (job: Job): Tiling =>
+    tilingOf(applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job), job, target.limits.sharedBytes);
+  const planned = target.profile.matrix ? sharePasses(plan.steps, plan, (job) => tiling(job).stream !== undefined) : plan.steps;
   const steps = planned.map((s) => lowerStep(s, plan, target, options, names, new Map()));
   refuseUnmet(options.directives, steps);
   const temps = [...plan.stored.values()]

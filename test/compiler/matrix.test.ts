@@ -254,6 +254,17 @@ test("random products agree with the reference over the exact algebra, and withi
   expect(tally.matrix).toBeGreaterThan(0);
 }, 600_000);
 
+test("a tile that cuts the columns leaves each output its own launch", () => {
+  const cut = programs.find(([name]) => name.startsWith("causal attention"))![1].replace("stream j;", "stream j; tile d: 8;");
+  const { compiled, calls } = made(cut, [{ B: 1, M: 9, N: 12 }], true);
+  expect(compiled.kernels.length).toBe(2);
+  const { result, faults } = runThreads(compiled, calls[0]!());
+  expect(faults.map((f) => f.text)).toEqual([]);
+  agrees(calls[0]!, result, compiled, false);
+  const together = made(programs.find(([name]) => name.startsWith("causal attention"))![1], [], true).compiled;
+  expect(together.kernels.length).toBe(1);
+});
+
 describe("what a schedule asks for by name and does not get", () => {
   const compiled = (source: string): Compiled => {
     const checked = check(source);
