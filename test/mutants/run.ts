@@ -43,6 +43,24 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
     timeoutMs: 1_800_000,
   },
 ];
+/** The tests of a fault's own room: tried before the stages, since they are quick. By the start of its path, the first that fits. */
+const nearest: readonly (readonly [string, readonly string[]])[] = [
+  ["compiler/emit/intrinsics.ts", ["test/verify/ptx.test.ts", "test/verify/cuda-cpu/probes.test.ts"]],
+  ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
+  ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
+  ["compiler/stream/", ["test/compiler/stream.test.ts"]],
+  ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
+  ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
+  [
+    "runtime/",
+    ["test/runtime/call.test.ts", "test/runtime/layout.test.ts", "test/runtime/variants.test.ts", "test/runtime/library.test.ts"],
+  ],
+  ["kernels/", ["test/runtime/library.test.ts"]],
+];
+const own = (file: string): (typeof stages)[number][] => {
+  const tests = nearest.find(([start]) => file.startsWith(start))?.[1];
+  return tests ? [{ name: "tests of its own room", command: ["npx", "vitest", "run", "--bail", "1", ...tests], timeoutMs: 600_000 }] : [];
+};
 interface Result {
   readonly mutant: Mutant;
   readonly caughtBy: string | undefined;
@@ -88,7 +106,7 @@ async function tryOne(dir: string, m: Mutant): Promise<Result> {
   const started = performance.now();
   let caughtBy: string | undefined;
   try {
-    for (const s of tried)
+    for (const s of [...own(m.file), ...tried])
       if (await fails(dir, s.command, s.timeoutMs)) {
         caughtBy = s.name;
         break;
