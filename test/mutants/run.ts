@@ -55,7 +55,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     "runtime/",
     ["test/runtime/call.test.ts", "test/runtime/layout.test.ts", "test/runtime/variants.test.ts", "test/runtime/library.test.ts"],
   ],
-  ["kernels/", ["test/runtime/library.test.ts"]],
+  ["kernels/", ["test/dsl/meaning.test.ts"]],
 ];
 const own = (file: string): (typeof stages)[number][] => {
   const tests = nearest.find(([start]) => file.startsWith(start))?.[1];
