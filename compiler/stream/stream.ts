@@ -233,8 +233,9 @@ class Pass {
       if (colour === "total") after.push(f);
       else if (colour !== "mixed") element.push(f);
       else if (f.e.kind === "op" && f.e.op === "exp") {
+        // Several exponentials become one, which the text relaxes nowhere.
+        relax = exponents.length === 0 ? f.relax : undefined;
         exponents.push(...termsOf(f.e.args[0]!, at, f.inverse));
-        relax = f.relax;
       } else if (!f.inverse && isShift(f.e, at)) shifts.push(termsOf(f.e, at));
       else
         this.refuse(
@@ -327,7 +328,7 @@ class Pass {
       if (partial !== this.partial)
         this.refuse("its reductions read tensors that are defined at different elements", "give them one domain");
     }
-    const key = `${a.op} ${a.centre ?? ""} ${JSON.stringify([a.mean, a.moment])} ${this.text(a.body)}`;
+    const key = `${a.op} ${a.centre ?? ""} ${JSON.stringify([a.mean, a.moment, a.relax?.name])} ${this.text(a.body)}`;
     const old = this.known.get(key);
     if (old !== undefined) return old;
     this.list.push(a);

@@ -5,21 +5,21 @@
 import { decode, formats } from "../../dsl/tensor/narrow.ts";
 import type { MmaForm } from "./ir.ts";
 
-export const rows = 16;
-export const columns = 8;
-export const depth = 16;
+const rows = 16;
+const columns = 8;
+const depth = 16;
 export const warp = 32;
-export const counts = { a: 8, b: 4, c: 4 } as const;
+const counts = { a: 8, b: 4, c: 4 } as const;
 
 /** (row, k) of element e of A. */
-export const elementOfA = (lane: number, e: number): readonly [number, number] => [
+const elementOfA = (lane: number, e: number): readonly [number, number] => [
   (lane >> 2) + 8 * ((e >> 1) & 1),
   (lane & 3) * 2 + (e & 1) + 8 * (e >> 2),
 ];
 /** (k, column) of element e of B. */
-export const elementOfB = (lane: number, e: number): readonly [number, number] => [(lane & 3) * 2 + (e & 1) + 8 * (e >> 1), lane >> 2];
+const elementOfB = (lane: number, e: number): readonly [number, number] => [(lane & 3) * 2 + (e & 1) + 8 * (e >> 1), lane >> 2];
 /** (row, column) of element e of C and D. */
-export const elementOfC = (lane: number, e: number): readonly [number, number] => [(lane >> 2) + 8 * (e >> 1), (lane & 3) * 2 + (e & 1)];
+const elementOfC = (lane: number, e: number): readonly [number, number] => [(lane >> 2) + 8 * (e >> 1), (lane & 3) * 2 + (e & 1)];
 
 /** D = A B + C for a warp: `a`, `b` and `c` give what lane l holds, `dot` adds up one element of the result. */
 export function multiply<T>(

@@ -88,7 +88,7 @@ function partOf(e: Reduce, other: Fold): Value[] | undefined {
   if (domain(e) !== domain(other.e)) return undefined;
   const text = (r: Reduce, k: number): string => {
     const h = r.monoid!.held![k]!;
-    return `${h.kind === "plain" ? h.op : `at ${text(r, h.centre)}`} ${about(r, r.bodies[k])}`;
+    return `${h.kind === "plain" ? h.op : `${h.relax?.standsFor ?? h.relax?.name ?? ""} at ${text(r, h.centre)}`} ${about(r, r.bodies[k])}`;
   };
   const known = new Map(theirs.map((_, k) => [text(other.e, k), other.values[k]!]));
   const found = own.flatMap((_, k) => known.get(text(e, k)) ?? []);

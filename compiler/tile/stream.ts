@@ -8,7 +8,7 @@ import { and, baseName, conjuncts, freeIndices, isTrue, some, visit } from "../.
 import type { Axis, Expr, HeldField } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
 import { boundsOf } from "../plan/bounds.ts";
-import { streamAxis } from "../schedule/fragments.ts";
+import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
@@ -65,7 +65,7 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       b.commit();
     }
     const { raw, real } = along(first, streamed);
-    l.others.set(axis.name, along(first, `${index}.other`).real);
+    l.others.set(axis.name, along(first, otherAxis(index)).real);
     const at: Env = { ...env, values: new Map(env.values).set(axis.name, real), axes: [...env.axes, axis], inLoop: true };
     const counts = and(...conditionsOf(l, e));
     const inside = whole ? undefined : b.map("lt", [raw, extent], "bool");
