@@ -9,49 +9,26 @@ import { formats, roundStochastic, roundTo, stepAt } from "../tensor/narrow.ts";
 import { type Compute, type ElemType, storage } from "../tensor/types.ts";
 import { type Accuracy, ideal } from "./accuracy.ts";
 import { Memo } from "./memo.ts";
+import { Published } from "./published.ts";
 import { compileReduce } from "./reduce.ts";
 import { compileOp } from "./scalar.ts";
+import { namesOf, type Share, sharesOf } from "./shares.ts";
+import { type Element, type Inputs, type Source, sizeOf, stridesOf, type Values } from "./source.ts";
 import { type Evaluate, hole, state } from "./state.ts";
 import { compileNewAxis, compileWrite, runFold } from "./statements.ts";
 import { compileSweep } from "./sweep.ts";
 
-/** A tensor as plain numbers, row-major; integers and bools (0, 1) are exact. */
-export interface Values {
-  readonly shape: readonly number[];
-  readonly values: ArrayLike<number> | ((flat: number) => number);
+/** Another look at the same run: after a machine's own decisions, or at the roundings of one definition alone. */
+interface View {
+  readonly published?: Published;
+  readonly rounding?: { readonly of: string; readonly accuracy: Accuracy };
 }
-export interface Inputs {
-  readonly dims: Readonly<Record<string, number>>;
-  readonly scalars: Readonly<Record<string, number>>;
-  readonly tensors: Readonly<Record<string, Values>>;
-}
-export interface Element {
-  /** The value of the text in exact arithmetic, up to f64. */
-  readonly value: number;
-  /** Every admissible evaluation lies within this of `value`; infinite where nothing is promised. */
-  readonly bound: number;
-  readonly defined: boolean;
-  /** A decision on floats was within its bounds: another result is admissible too. */
-  readonly open: boolean;
-}
-
-/** A tensor whose elements can be asked for. */
-export interface Source {
-  readonly shape: readonly number[];
-  readonly strides: readonly number[];
-  readonly at: (flat: number) => number;
-}
-export const stridesOf = (shape: readonly number[]): number[] => {
-  const strides = new Array<number>(shape.length).fill(1);
-  for (let k = shape.length - 2; k >= 0; k--) strides[k] = strides[k + 1]! * shape[k + 1]!;
-  return strides;
-};
-export const sizeOf = (shape: readonly number[]): number => shape.reduce((a, b) => a * b, 1);
-
 export class Interpreter {
   readonly program: Program;
-  readonly accuracy: Accuracy;
+  /** Of the definition that is being compiled. */
+  accuracy: Accuracy;
   private readonly inputs: Inputs;
+  private readonly view: View;
   private readonly sources = new Map<string, Source>();
   /** New values of inout parameters; `sources` keeps those at entry. */
   private readonly finals = new Map<string, Source>();
@@ -64,7 +41,8 @@ export class Interpreter {
   onCombine: ((m: Monoid, x: Tuple, y: Tuple) => void) | undefined;
 
   /** @throws InternalError if an input is missing; shapes are the caller's to check */
-  constructor(program: Program, inputs: Inputs, accuracy: Accuracy = ideal) {
+  constructor(program: Program, inputs: Inputs, accuracy: Accuracy = ideal, view: View = {}) {
+    this.view = view;
     this.program = desugar(program);
     this.inputs = inputs;
     this.accuracy = accuracy;
@@ -85,7 +63,7 @@ export class Interpreter {
     return this.elementAt(name, flat);
   }
   elementAt(name: string, flat: number): Element {
-    const source = this.finals.get(name) ?? this.sources.get(name);
+    const source = this.view.published?.original(name) ?? this.finals.get(name) ?? this.sources.get(name);
     invariant(source, `no tensor ${name}`);
     state.undefined = false;
     state.open = false;
@@ -102,6 +80,21 @@ export class Interpreter {
   }
   setSelection(name: string, choices: (flat: number) => readonly number[] | undefined): void {
     this.selections.set(name, choices);
+    this.publish(name, (flat, value) => choices(flat)?.includes(value) ?? false);
+  }
+  private publish(name: string, admits: (flat: number, value: number) => boolean): void {
+    const { published } = this.view;
+    if (published) this.setSource(name, published.follow(name, this.source(name), admits));
+  }
+  /** The same run with the decisions that a machine published in place of its own, where they are admissible. */
+  following(chosen: (tensor: string, flat: number) => number | undefined): Interpreter {
+    return new Interpreter(this.program, this.inputs, this.accuracy, { published: new Published(chosen) });
+  }
+  sharesAt(name: string, flat: number): Share[] {
+    return sharesOf(this, name, flat);
+  }
+  withOnlyRoundingOf(definition: string): Interpreter {
+    return new Interpreter(this.program, this.inputs, ideal, { rounding: { of: definition, accuracy: this.accuracy } });
   }
   shapeOf(name: string): readonly number[] {
     const source = this.sources.get(name);
@@ -174,6 +167,13 @@ export class Interpreter {
 
   // ---- statements
   statement(s: Statement): void {
+    const before = this.accuracy;
+    const { rounding } = this.view;
+    if (rounding && namesOf(s).includes(rounding.of)) this.accuracy = rounding.accuracy;
+    this.run(s);
+    this.accuracy = before;
+  }
+  private run(s: Statement): void {
     if (s.kind === "define") this.define(s);
     else if (s.kind === "write") compileWrite(this, s);
     else if (s.kind === "fold") runFold(this, s);
@@ -183,6 +183,7 @@ export class Interpreter {
     const shape = this.extents(d.axes);
     if (d.value.kind !== "reduce" || (d.value.op !== "argmax" && d.value.op !== "argmin")) {
       this.setSource(d.name, this.lazy(shape, d.axes, this.definition(d)));
+      if (d.value.type === "bool") this.publish(d.name, (_, value) => value === 0 || value === 1);
       return;
     }
     const sets = new Map<number, readonly number[]>();

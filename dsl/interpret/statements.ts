@@ -2,9 +2,10 @@
 import { invariant } from "../diagnostics.ts";
 import type { Axis, Fold, NewAxis, Write } from "../tensor/ir.ts";
 import { storage } from "../tensor/types.ts";
-import { type Interpreter, type Source, sizeOf, stridesOf } from "./interpreter.ts";
+import type { Interpreter } from "./interpreter.ts";
 import { Memo } from "./memo.ts";
 import { iterate } from "./reduce.ts";
+import { type Source, sizeOf, stridesOf } from "./source.ts";
 import { hole, state } from "./state.ts";
 
 interface Found {

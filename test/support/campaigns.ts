@@ -11,6 +11,9 @@ export const seed = Number(process.env["WEFT_SEED"] ?? 1);
 /** `WEFT_CASES` multiplies the number of cases: 1 is all of them, and `npm test` takes a share that leaves time for the rest. */
 export const scale = Number(process.env["WEFT_CASES"] ?? 0.15);
 
+/** Time for a campaign, with room for a busy machine: 20 minutes for a share of it, the more for all. */
+export const budgetMs = 1_200_000 * Math.max(1, 8 * scale);
+
 /** The two interpreters of one target, the targets in turn; every third case is held against the bound of its own plan too. */
 export function interpreters(k: number): readonly Level[] {
   const target = k % 2 === 0 ? "wgsl" : "cuda";

@@ -86,5 +86,7 @@ export function withPlan(reference: Oracle, plan: PlanBounds): Oracle {
       return planned.open || Number.isNaN(planned.bound) ? meant : planned;
     },
     choicesAt: (tensor, flat) => reference.choicesAt?.(tensor, flat),
+    // A plan makes its own decisions: after those of a machine the reference alone can speak.
+    ...(reference.following ? { following: (chosen) => reference.following!(chosen) } : {}),
   };
 }
