@@ -1,4 +1,5 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
+import { softwareFeature } from "../dsl/check/schedules.ts";
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
@@ -19,7 +20,7 @@ import { paramsOf } from "./signature.ts";
 import { stream } from "./stream/stream.ts";
 import { cuda } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
-import { wgsl } from "./targets/wgsl.ts";
+import { softwareWgsl, wgsl } from "./targets/wgsl.ts";
 import type { ThreadKernel } from "./thread/ir.ts";
 import { lowerLaunch } from "./thread/lower.ts";
 import { printKernel } from "./thread/print.ts";
@@ -62,7 +63,8 @@ export interface CompileOptions {
  * @throws Refusal where the target or a directive cannot be honoured; InternalError where the compiler is wrong
  */
 export function compile(instance: CheckedInstance, weft: string, options: CompileOptions): Compiled {
-  const target = targets[options.target];
+  const forSoftware = options.schedule?.features.includes(softwareFeature);
+  const target = forSoftware ? softwareWgsl : targets[options.target];
   const observe = options.observe ?? (() => undefined);
   const directives = options.schedule?.directives ?? [];
   if (!instance.complete)
@@ -144,7 +146,8 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
   const both = fronts.get(instance) ?? { float: new Map(), exact: new Map() };
   fronts.set(instance, both);
   const known = exact ? both.exact : both.float;
-  let made = known.get(schedule);
+  const key = schedule?.directives.length ? schedule : undefined;
+  let made = known.get(key);
   if (made === undefined) {
     const directives = schedule?.directives ?? [];
     continueFreshNames(instance.freshNames);
@@ -161,7 +164,7 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
     const fuse = new Set([...named("fuse"), ...inside]);
     const planned = plan(program, { materialize: named("materialize"), fuse, lineOf });
     made = { plain, program, planned, freshNames: freshNames() };
-    known.set(schedule, made);
+    known.set(key, made);
   }
   return made;
 }

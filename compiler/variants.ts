@@ -1,4 +1,5 @@
 /** The variants of a kernel on one target: one for each of its schedules, and one that fits every device and launch. */
+import { softwareFeature } from "../dsl/check/schedules.ts";
 import type { Checked, Schedule } from "../dsl/index.ts";
 
 export interface Variant {
@@ -8,7 +9,7 @@ export interface Variant {
   readonly label: string;
 }
 
-/** In the order of the text; a derived one last where the others ask something of the device or the launch. */
+/** In the order of the text; derived ones last, where the others ask something of the device or the launch. */
 export function variantsOf(checked: Pick<Checked, "schedules">, kernel: string, target: "cuda" | "wgsl"): Variant[] {
   const own = checked.schedules.filter((s) => s.kernel === kernel && s.target === target);
   // sm_80 is the least that CUDA sources are written for.
@@ -16,6 +17,9 @@ export function variantsOf(checked: Pick<Checked, "schedules">, kernel: string, 
     (s) => s.name === undefined && s.features.length === 0 && s.where === undefined && (s.arch ?? "sm_80") === "sm_80",
   );
   const schedules: (Schedule | undefined)[] = general ? own : [...own, undefined];
+  // A derived schedule for software devices too, which like other tiles than a GPU does.
+  if (!general && target === "wgsl" && !own.some((s) => s.features.includes(softwareFeature)))
+    schedules.push({ kernel, target, features: [softwareFeature], directives: [], span: { start: 0, end: 0 } });
   const labels = new Set<string>();
   let first = true;
   return schedules.map((schedule) => {

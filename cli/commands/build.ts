@@ -148,6 +148,9 @@ function compileAll(
       for (const { schedule, label } of variantsOf(checked, instance.kernel, target))
         try {
           const { artifact } = compile(instance, text, { target, schedule });
+          // One that asks for more and comes to the same as one that is there is never needed.
+          const same = byKernel.get(instance.kernel)?.some((a) => a.instance === artifact.instance && a.source === artifact.source);
+          if (schedule?.directives.length === 0 && same) continue;
           const name = `${instance.kernel}${suffix(instance.name)}${label && `-${label}`}.${target === "cuda" ? "cu" : "wgsl"}`;
           files.set(name, artifact.source);
           byKernel.set(instance.kernel, [...(byKernel.get(instance.kernel) ?? []), artifact]);

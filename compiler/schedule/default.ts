@@ -85,7 +85,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
         [outer.name, size(outer, 32)],
         [inner.name, size(inner, 32)],
       ],
-      64,
+      profile.productThreads,
       unrolls(reduces, plan),
     );
   }

@@ -60,8 +60,10 @@ const directives: Record<string, { readonly takes: Takes; readonly later?: strin
   order: { takes: "indices", later: "the order of blocks" },
   group: { takes: "indices", later: "grouping by a gathered index" },
 };
+/** Asked of a device: it is a CPU that plays a GPU. */
+export const softwareFeature = "software";
 const archs = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"];
-const features: Record<TargetName, readonly string[]> = { cuda: [], wgsl: ["subgroups", "f16"] };
+const features: Record<TargetName, readonly string[]> = { cuda: [], wgsl: ["subgroups", "f16", softwareFeature] };
 
 export function checkSchedule(s: ast.Schedule, program: Program | undefined, diagnostics: Diagnostics): Schedule | undefined {
   if (program === undefined) {

@@ -15,6 +15,10 @@ export interface WebGpuOptions {
   readonly release?: () => void;
 }
 
+/** Whether an adapter is a CPU that plays a GPU. */
+export const isSoftware = (info: GPUAdapterInfo): boolean =>
+  info.isFallbackAdapter === true || /swiftshader|llvmpipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
+
 export class WebGpuDevice implements Device {
   readonly target = "wgsl" as const;
   readonly name: string;
@@ -27,10 +31,12 @@ export class WebGpuDevice implements Device {
   private lost: string | undefined;
   private readonly whenLost: Promise<never>;
 
-  constructor(name: string, device: GPUDevice, options: WebGpuOptions = {}) {
-    this.name = name;
+  /** @param info of the adapter: what it is called, and whether it is a CPU */
+  constructor(info: GPUAdapterInfo, device: GPUDevice, options: WebGpuOptions = {}) {
+    this.name = info.description || info.device || info.vendor || "WebGPU";
     this.device = device;
-    this.features = new Set([...device.features].map((f) => (f === "shader-f16" ? "f16" : f)));
+    const features = [...device.features].map((f): string => (f === "shader-f16" ? "f16" : f));
+    this.features = new Set(isSoftware(info) ? [...features, "software"] : features);
     this.options = options;
     this.whenLost = device.lost.then((info) => {
       this.lost = info.message || info.reason;

@@ -53,18 +53,18 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
       "R201",
       "no WebGPU adapter: no GPU driver was found, and no software one (npm install --save-dev @sparticuz/chromium, or Debian's mesa-vulkan-drivers 25 or later)",
     );
-  const name = adapter.info.description || adapter.info.device || adapter.info.vendor || "WebGPU";
-  if (software && !told) {
-    told = true;
-    (options.notice ?? ((text: string) => process.stderr.write(`${text}\n`)))(
-      `weft: no GPU here, WebGPU runs on the software device ${name}`,
-    );
-  }
   const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
   const device = await adapter.requestDevice({
     requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
   });
-  return new WebGpuDevice(name, device, { sleepShare: 0.5 });
+  const made = new WebGpuDevice(adapter.info, device, { sleepShare: 0.5 });
+  if (software && !told) {
+    told = true;
+    (options.notice ?? ((text: string) => process.stderr.write(`${text}\n`)))(
+      `weft: no GPU here, WebGPU runs on the software device ${made.name}`,
+    );
+  }
+  return made;
 }
 async function quietly<T>(f: () => Promise<T | undefined>): Promise<T | undefined> {
   try {

@@ -41,8 +41,12 @@ async function chosen(
 
 test("files are labelled by what their schedule asks", () => {
   expect(variantsOf(checked, "f", "cuda").map((v) => v.label)).toEqual(["", "sm_90", "sm_90a", "any", "thin"]);
-  expect(variantsOf(checked, "f", "wgsl").map((v) => v.label)).toEqual(["", "any"]);
-  expect(variantsOf(checked, "g", "wgsl")).toEqual([{ schedule: undefined, label: "" }]);
+  expect(variantsOf(checked, "f", "wgsl").map((v) => v.label)).toEqual(["", "any", "software"]);
+  expect(variantsOf(checked, "g", "wgsl").map((v) => [v.label, v.schedule?.features])).toEqual([
+    ["", undefined],
+    ["software", ["software"]],
+  ]);
+  expect(variantsOf({ schedules: [] }, "g", "cuda").map((v) => v.label)).toEqual([""]);
 });
 test.each([
   [{ target: "cuda", arch: "sm_80" } as const, 16, "any"],
@@ -51,6 +55,7 @@ test.each([
   [{ target: "cuda", arch: "sm_120" } as const, 4, "sm_90"],
   [{ target: "wgsl", features: ["subgroups", "f16"] } as const, 4, "any subgroups"],
   [{ target: "wgsl" } as const, 4, "any"],
+  [{ target: "wgsl", features: ["software"] } as const, 4, "any software"],
 ])("%j with N = %i runs %s", async (device, n, expected) => {
   expect(await chosen({ ...device, features: [...("features" in device ? device.features : [])] }, n)).toBe(expected);
 });
