@@ -58,4 +58,21 @@ program
         );
     }
   });
+program
+  .command("web")
+  .description("against onnxruntime-web, tfjs and jax-js on the software device, in Chromium and in Node; ratios of one run")
+  .option("--json", "a line for each operation, place and peer")
+  .option("--rounds <n>", "samples of each, taken in turn", "9")
+  .option("--where <place>", "chromium or node; both by default")
+  .action(async (options: { readonly json?: boolean; readonly rounds: string; readonly where?: string }) => {
+    const rounds = Number(options.rounds);
+    if (!Number.isInteger(rounds) || rounds < 1) program.error(`--rounds takes a whole number from 1, not \`${options.rounds}\``);
+    const places = (["chromium", "node"] as const).filter((p) => options.where === undefined || options.where === p);
+    if (places.length === 0) program.error(`--where is chromium or node, not \`${options.where}\``);
+    const { webRows } = await import("./web/main.ts");
+    for (const r of await webRows(rounds, places))
+      if (options.json) console.log(JSON.stringify(r));
+      else if (r.error) console.log(`${r.op} ${r.where} ${r.peer}: ${r.error}`);
+      else console.log(`${r.op.padEnd(24)} ${r.where.padEnd(9)} ${r.oursMs} ms, ${r.peer} ${r.peerMs} ms: ${r.ratio} x`);
+  });
 await program.parseAsync();

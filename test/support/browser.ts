@@ -24,6 +24,8 @@ export interface BrowserPage extends AsyncDisposable {
   readonly name: string;
   run(artifact: Artifact, args: Arguments, dims: Readonly<Record<string, number>>): Promise<CallResult>;
 }
+export const launchChromium = async (): Promise<Browser> =>
+  playwright.launch({ executablePath: await chromium.executablePath(), args: flags });
 /** A page with a WebGPU device, or a visible skip. */
 export async function browserPage(): Promise<BrowserPage | undefined> {
   try {
@@ -51,7 +53,7 @@ async function open(): Promise<BrowserPage> {
   const { port } = server.address() as { port: number };
   let browser: Browser | undefined;
   try {
-    browser = await playwright.launch({ executablePath: await chromium.executablePath(), args: flags });
+    browser = await launchChromium();
     const page = await browser.newPage();
     await page.goto(`http://127.0.0.1:${port}/`);
     const adapter = await page.evaluate(() => (globalThis as unknown as { weft: PageApi }).weft.open());
