@@ -154,6 +154,11 @@ function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[]
   if (product) return [lowerDot(l, e, product, env)];
   if (streamsByTiles(l, e, env)) return lowerStream(l, e, env);
   const b = l.builder;
+  if (asksForAPoint(l, e)) {
+    const { from, to } = boundsAt(l, e, 0, env);
+    const some = b.map("lt", [from, to], "bool");
+    return [env.guard === undefined ? some : b.map("land", [env.guard, some], "bool")];
+  }
   const bodyType = e.bodies[0]!.type;
   const init = identityOf(l, e, bodyType);
   const condition = member(e, l.domains);
@@ -186,6 +191,12 @@ function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[]
   let result = go(0, env, init, undefined);
   if (spread) result = b.reduce(result, spread.axis, combineOf(l, e, env));
   return result;
+}
+/** Whether a reduction only asks if its one axis has a point at all, as a maximum does that has no identity. */
+function asksForAPoint(l: Lowering, e: Reduce): boolean {
+  const [body] = e.bodies;
+  const points = and(rangeCondition(e.axes, l.domains), member(e, l.domains));
+  return e.op === "any" && e.axes.length === 1 && body?.kind === "const" && body.value === true && isTrue(points);
 }
 /** One point: what it contributes where it is a member, the identity elsewhere. */
 function accumulate(
