@@ -5,9 +5,8 @@ import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { build } from "esbuild";
 import { library } from "../kernels/index.ts";
+import { median } from "./median.ts";
 import { staticRows } from "./static.ts";
-
-const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
 
 /** The compiler as the package ships it: bundled, without the wrappers that a loader of TypeScript puts around functions. */
 async function shipped(): Promise<typeof import("./compile.ts")> {

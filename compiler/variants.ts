@@ -5,6 +5,8 @@ import type { Checked, Schedule } from "../dsl/index.ts";
 export interface Variant {
   /** Undefined: derived. */
   readonly schedule: Schedule | undefined;
+  /** Of no schedule in the text. */
+  readonly derived: boolean;
   /** Part of a file name: empty for the first unnamed one. */
   readonly label: string;
 }
@@ -32,6 +34,6 @@ export function variantsOf(checked: Pick<Checked, "schedules">, kernel: string, 
     let label = parts.join("-") || (labels.has("") ? "any" : "");
     for (let k = 2; labels.has(label); k++) label = `${parts.join("-")}-${k}`;
     labels.add(label);
-    return { schedule, label };
+    return { schedule, label, derived: schedule === undefined || !own.includes(schedule) };
   });
 }

@@ -55,12 +55,7 @@ export function agree(call: PreparedCall, result: CallResult, oracle: Oracle, op
   const disagreements: Disagreement[] = [];
   const asked: { readonly p: TensorParam; readonly flat: number; readonly first: Element; readonly decided: boolean }[] = [];
   const readings = new Map<string, (flat: number) => number>();
-  const compare = (from: Oracle, p: TensorParam, flat: number, e: Element, choices?: readonly number[]): void => {
-    if (!Number.isFinite(e.bound)) {
-      voids++;
-      return;
-    }
-    compared++;
+  const check = (from: Oracle, p: TensorParam, flat: number, e: Element, choices?: readonly number[]): void => {
     const got = readings.get(p.name)!(flat);
     const r = choices ? (choices.includes(got) ? 0 : Number.POSITIVE_INFINITY) : overBound(got, e);
     if (r <= 1 && r <= ratio) return;
@@ -70,6 +65,11 @@ export function agree(call: PreparedCall, result: CallResult, oracle: Oracle, op
     if (r > ratio || worst === undefined) worst = found;
     ratio = Math.max(ratio, r);
     if (r > 1) disagreements.push(found);
+  };
+  const compare = (from: Oracle, p: TensorParam, flat: number, e: Element, choices?: readonly number[]): void => {
+    if (Number.isFinite(e.bound)) compared++;
+    else voids++;
+    if (Number.isFinite(e.bound)) check(from, p, flat, e, choices);
   };
   for (const p of call.artifact.params) {
     if (p.kind !== "tensor" || p.role === "in") continue;
@@ -94,10 +94,7 @@ export function agree(call: PreparedCall, result: CallResult, oracle: Oracle, op
     const usable = e?.defined === true && !e.open;
     if (!decided && usable) compare(own!, p, flat, e);
     else if (!decided) open++;
-    else if (usable && e.bound < first.bound && overBound(readings.get(p.name)!(flat), e) > 1) {
-      compared--;
-      compare(own!, p, flat, e);
-    }
+    else if (usable && e.bound < first.bound) check(own!, p, flat, e);
   }
   return { compared, open, void: voids, errorOverBound: ratio, worst, disagreements };
 }

@@ -8,9 +8,12 @@ import { promisify } from "node:util";
 import { build } from "esbuild";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
-import { launchChromium } from "../../test/support/browser.ts";
+import { prepare } from "../../runtime/call.ts";
+import { launchChromium } from "../../verify/chromium.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
 import type { WebRow } from "./measure.ts";
 import { models } from "./models.ts";
+import { ops } from "./ops.ts";
 import { type Given, type PeerName, peerNames } from "./systems.ts";
 
 export interface PlacedRow extends WebRow {
@@ -41,6 +44,22 @@ function artifacts(): Given["artifacts"] {
     return [i.kernel, all] as const;
   });
   return Object.fromEntries(made);
+}
+/** Elements that are looked at: enough for every kind of place in a tile. */
+const looked = 512;
+function expected(made: Given["artifacts"]): Given["expected"] {
+  return Object.fromEntries(
+    ops.map((op) => {
+      const machine = interpreterFor(prepare(made[op.kernel]![0]!, op.inputs), "wgsl");
+      const count = op.output.shape.reduce((a, b) => a * b, 1);
+      const places = Array.from({ length: looked }, (_, k) => Math.floor((k * (count - 1)) / (looked - 1)));
+      const elements = places.map((at) => {
+        const { value, bound } = machine.elementAt(op.output.name, at);
+        return { at, value, bound };
+      });
+      return [op.name, elements];
+    }),
+  );
 }
 async function bundled(platform: "browser" | "node"): Promise<string> {
   const outfile = path.join(cache, `${platform}.mjs`);
@@ -102,7 +121,8 @@ async function inChromium(script: string, given: Omit<Given, "ort">, peer: PeerN
 }
 export async function webRows(rounds: number, where: readonly PlacedRow["where"][]): Promise<PlacedRow[]> {
   installPeers();
-  const given = { artifacts: artifacts(), models: await models(cache) };
+  const made = artifacts();
+  const given = { artifacts: made, expected: expected(made), models: await models(cache) };
   const rows: PlacedRow[] = [];
   for (const place of where) {
     const script = await bundled(place === "node" ? "node" : "browser");

@@ -1,10 +1,14 @@
 /** Weft and one peer on all operations, in turn, in one page or process. */
-import { ops, tolerance } from "./ops.ts";
+import { adapterName } from "../../runtime/webgpu/device.ts";
+import { median } from "../median.ts";
+import { ops } from "./ops.ts";
 import { type Given, openSystem, type PeerName, type Running, watchSubmissions } from "./systems.ts";
 
 export interface WebRow {
   readonly op: string;
   readonly peer: string;
+  /** The adapter that both ran on, as it calls itself. */
+  readonly device?: string;
   /** Median milliseconds from the first submission until the device is done. */
   readonly oursMs?: number;
   readonly peerMs?: number;
@@ -14,7 +18,6 @@ export interface WebRow {
   /** Why there is no figure. */
   readonly error?: string;
 }
-const median = (list: readonly number[]): number => [...list].sort((a, b) => a - b)[Math.floor(list.length / 2)]!;
 const rounded = (x: number): number => Number(x.toFixed(2));
 const message = (e: unknown): string => (e instanceof Error ? e.message : String(e)).split("\n")[0]!.slice(0, 200);
 
@@ -27,14 +30,16 @@ export async function measure(given: Given, peer: PeerName, rounds: number): Pro
   watchSubmissions();
   const started = await Promise.allSettled((["weft", peer] as const).map((name) => openSystem(name, given)));
   const rows: WebRow[] = [];
+  const device = adapterName((await navigator.gpu.requestAdapter())!.info);
   for (const op of ops) {
     const ready = async (k: number): Promise<Contender> => {
       const s = started[k]!;
       if (s.status === "rejected") return { error: message(s.reason) };
       try {
         const it = await s.value.prepare(op);
-        const error = op.error(await it.read());
-        return error <= tolerance ? { it } : { error: `wrong by ${error.toPrecision(2)}` };
+        const got = await it.read();
+        const wrong = given.expected[op.name]!.filter((e) => !(Math.abs(got[e.at]! - e.value) <= e.bound));
+        return wrong.length === 0 ? { it } : { error: `${wrong.length} elements outside of their bounds` };
       } catch (e) {
         return { error: message(e) };
       }
@@ -52,7 +57,15 @@ export async function measure(given: Given, peer: PeerName, rounds: number): Pro
       samples.peer.push(rounded(p));
     }
     const [o, p] = [median(samples.ours), median(samples.peer)];
-    rows.push({ op: op.name, peer, oursMs: o, peerMs: p, ratio: rounded(p / o), samples });
+    rows.push({
+      op: op.name,
+      peer,
+      device,
+      oursMs: o,
+      peerMs: p,
+      ratio: rounded(p / o),
+      samples,
+    });
   }
   return rows;
 }

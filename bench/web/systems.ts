@@ -1,7 +1,6 @@
 /** Weft and its peers as things that run an operation on inputs that lie on the device already. */
 import type { Artifact } from "../../runtime/abi.ts";
-import { prepare } from "../../runtime/call.ts";
-import { type HostTensor, tensor } from "../../runtime/tensor.ts";
+import { call } from "../../runtime/call.ts";
 import { WebGpuDevice } from "../../runtime/webgpu/device.ts";
 import type { WebOp } from "./ops.ts";
 // Untyped: the peers are installed when the benchmark runs, and not before.
@@ -22,6 +21,8 @@ export interface System {
 /** What the page or process is given by whoever starts it. */
 export interface Given {
   readonly artifacts: Readonly<Record<string, readonly Artifact[]>>;
+  /** Elements of each operation's result, as the reference has them, and how far any WebGPU device may be from that. */
+  readonly expected: Readonly<Record<string, readonly { readonly at: number; readonly value: number; readonly bound: number }[]>>;
   /** ONNX models by operation, as bytes. */
   readonly models: Readonly<Record<string, readonly number[]>>;
   /** Where ONNX Runtime's module and WebAssembly are. */
@@ -47,18 +48,13 @@ async function timed(queue: GPUQueue, work: () => unknown): Promise<number> {
   await queue.onSubmittedWorkDone();
   return performance.now() - firstSubmit!;
 }
-async function weft(given: Given, _timed: typeof timed): Promise<System> {
+async function weft(given: Given): Promise<System> {
   const adapter = await navigator.gpu.requestAdapter();
   if (!adapter) throw new Error("no WebGPU adapter");
   const device = new WebGpuDevice(adapter.info, await adapter.requestDevice());
   return {
     prepare: async (op) => {
-      const fit = given.artifacts[op.kernel]!.filter((a) => (a.features ?? []).every((f) => device.features.has(f)));
-      const artifact = fit.sort((a, b) => (b.features?.length ?? 0) - (a.features?.length ?? 0))[0]!;
-      const args = Object.fromEntries(
-        Object.entries(op.inputs).map(([n, t]) => [n, tensor("f32", t.shape, t.data as Float32Array<ArrayBuffer>) as HostTensor]),
-      );
-      const once = () => device.run(prepare(artifact, args));
+      const once = () => call(device, given.artifacts[op.kernel]!, op.inputs);
       return {
         run: async () => (await once()).timeMs,
         read: async () => (await once()).outputs[op.output.name]!.data as Float32Array,
@@ -66,5 +62,5 @@ async function weft(given: Given, _timed: typeof timed): Promise<System> {
     },
   };
 }
-const open = { weft, "jax-js": jax, tfjs, "onnxruntime-web": ort };
+const open: Readonly<Record<"weft" | PeerName, Open>> = { weft, "jax-js": jax, tfjs, "onnxruntime-web": ort };
 export const openSystem = (name: "weft" | PeerName, given: Given): Promise<System> => open[name](given, timed);

@@ -145,12 +145,13 @@ function compileAll(
   let refused = false;
   for (const instance of checked.instances) {
     for (const target of targets) {
-      for (const { schedule, label } of variantsOf(checked, instance.kernel, target))
+      for (const { schedule, label, derived } of variantsOf(checked, instance.kernel, target))
         try {
           const { artifact } = compile(instance, text, { target, schedule });
-          // One that asks for more and comes to the same as one that is there is never needed.
-          const same = byKernel.get(instance.kernel)?.some((a) => a.instance === artifact.instance && a.source === artifact.source);
-          if (schedule?.directives.length === 0 && same) continue;
+          // A derived one for some devices that comes to the same as the one for all is never needed.
+          const general = (a: Artifact): boolean => a.instance === artifact.instance && a.target === target && a.features === undefined;
+          const known = byKernel.get(instance.kernel)?.some((a) => general(a) && a.source === artifact.source && !a.when && !a.schedule);
+          if (derived && artifact.features && known) continue;
           const name = `${instance.kernel}${suffix(instance.name)}${label && `-${label}`}.${target === "cuda" ? "cu" : "wgsl"}`;
           files.set(name, artifact.source);
           byKernel.set(instance.kernel, [...(byKernel.get(instance.kernel) ?? []), artifact]);

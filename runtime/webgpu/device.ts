@@ -15,6 +15,9 @@ export interface WebGpuOptions {
   readonly release?: () => void;
 }
 
+/** What an adapter is called, as far as it says; browsers say little. */
+export const adapterName = (info: GPUAdapterInfo): string =>
+  info.description || info.device || `${info.vendor} ${info.architecture}`.trim() || "WebGPU";
 /** Whether an adapter is a CPU that plays a GPU. */
 export const isSoftware = (info: GPUAdapterInfo): boolean =>
   info.isFallbackAdapter === true || /swiftshader|llvmpipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
@@ -33,7 +36,7 @@ export class WebGpuDevice implements Device {
 
   /** @param info of the adapter: what it is called, and whether it is a CPU */
   constructor(info: GPUAdapterInfo, device: GPUDevice, options: WebGpuOptions = {}) {
-    this.name = info.description || info.device || info.vendor || "WebGPU";
+    this.name = adapterName(info);
     this.device = device;
     const features = [...device.features].map((f): string => (f === "shader-f16" ? "f16" : f));
     this.features = new Set(isSoftware(info) ? [...features, "software"] : features);

@@ -1,31 +1,18 @@
 /** Headless Chromium with WebGPU on its software device, the runtime loaded in a page. */
 import http from "node:http";
 import { fileURLToPath } from "node:url";
-import chromium from "@sparticuz/chromium";
 import { build } from "esbuild";
-import { type Browser, chromium as playwright } from "playwright-core";
+import type { Browser } from "playwright-core";
 import type { Arguments, CallResult } from "../../runtime/call.ts";
 import type { Artifact } from "../../runtime/index.ts";
+import { launchChromium } from "../../verify/chromium.ts";
 import { fromWire, type PageApi, toWire, type WireCall } from "../browser/page.ts";
 import { missing } from "./devices.ts";
 
-const flags = [
-  "--headless=shell",
-  "--no-sandbox",
-  "--enable-unsafe-webgpu",
-  "--use-webgpu-adapter=swiftshader",
-  "--disable-background-networking",
-  "--disable-component-update",
-  "--disable-sync",
-  "--disable-quic",
-  "--no-first-run",
-];
 export interface BrowserPage extends AsyncDisposable {
   readonly name: string;
   run(artifact: Artifact, args: Arguments, dims: Readonly<Record<string, number>>): Promise<CallResult>;
 }
-export const launchChromium = async (): Promise<Browser> =>
-  playwright.launch({ executablePath: await chromium.executablePath(), args: flags });
 /** A page with a WebGPU device, or a visible skip. */
 export async function browserPage(): Promise<BrowserPage | undefined> {
   try {
