@@ -7,6 +7,7 @@ import { build } from "esbuild";
 import { library } from "../kernels/index.ts";
 import { median } from "./median.ts";
 import { staticRows } from "./static.ts";
+import { visitsRows } from "./visits.ts";
 
 /** The compiler as the package ships it: bundled, without the wrappers that a loader of TypeScript puts around functions. */
 async function shipped(): Promise<typeof import("./compile.ts")> {
@@ -56,6 +57,15 @@ program
           `${`${r.kernel} ${r.instance}`.padEnd(30)} ${r.target.padEnd(5)} bytes ${r.bytesOverMinimum.toFixed(2)} x least, ${r.bankConflicts} bank conflicts, ${r.spillBytes ?? "-"} spill bytes, ${r.registers ?? "-"} registers, ${r.matrixInstructions ?? "-"} mma, SPIR-V ${r.spirvRobustOverPlain ?? "-"}`,
         );
     }
+  });
+program
+  .command("visits")
+  .description("tiles that streamed kernels visit, of those they could")
+  .option("--json", "a line for each case and target")
+  .action((options: { readonly json?: boolean }) => {
+    for (const r of visitsRows())
+      if (options.json) console.log(JSON.stringify(r));
+      else console.log(`${r.kernel.padEnd(18)} ${r.target.padEnd(5)} ${r.what}: ${r.visited} of ${r.of}, ${r.ratio} (at most ${r.most})`);
   });
 program
   .command("web")

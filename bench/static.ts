@@ -38,7 +38,9 @@ export interface StaticRow {
 /** Sizes that are large enough for whole tiles and small enough to count every access. */
 const sizes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   attention: { B: 1, KV: 1, G: 2, M: 128, N: 128 },
-  packed_attention: { H: 1, T: 96, R: 3 },
+  packed_attention: { R: 3, C: 256, KV: 1, G: 2 },
+  restarts: { R: 127, C: 4096 },
+  tables: { R: 8, C: 512 },
   w4a16: { M: 64, N: 128, NG: 2 },
   dense: { M: 128, N: 128, K: 128 },
 };

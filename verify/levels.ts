@@ -2,7 +2,7 @@
 import type { Compiled } from "../compiler/index.ts";
 import type { ThreadKernel } from "../compiler/thread/ir.ts";
 import { type Fault, type Memory, simulate, type Watch } from "../compiler/thread/simulate.ts";
-import { interpretLaunch, type TileMemory } from "../compiler/tile/interpret.ts";
+import { interpretLaunch, type OnLoop, type TileMemory } from "../compiler/tile/interpret.ts";
 import { launchesOf } from "../compiler/tile/ir.ts";
 import { type Accuracy, profiles } from "../dsl/index.ts";
 import { type Storage, storage } from "../dsl/tensor/types.ts";
@@ -47,7 +47,7 @@ const outputs = (call: PreparedCall): CallResult => ({
 });
 
 /** Runs the tile level. Positions outside a buffer are an InternalError. */
-export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
+export function runTiles(compiled: Pick<Compiled, "tiles" | "artifact">, call: PreparedCall, onLoop?: OnLoop): CallResult {
   const memory: TileMemory = new Map();
   for (const p of tensors(call)) {
     const t = call.tensors.get(p.name)!;
@@ -60,7 +60,7 @@ export function runTiles(compiled: Compiled, call: PreparedCall): CallResult {
   for (const t of compiled.tiles.temps) memory.set(t.name, new Float64Array(evaluateSize(t.count, call.values)).fill(Number.NaN));
   const launches = new Map(launchesOf(compiled.tiles.steps).map((l) => [l.name, l]));
   for (const { launch, steps } of unroll(compiled.artifact.steps, call.values))
-    interpretLaunch(launches.get(launch.entry)!, memory, { ...call.values, ...steps });
+    interpretLaunch(launches.get(launch.entry)!, memory, { ...call.values, ...steps }, onLoop);
   for (const p of tensors(call))
     if (p.role !== "in") memory.get(p.name)!.forEach((v, i) => writeElement(p.elem, call.tensors.get(p.name)!.data, i, v));
   return outputs(call);

@@ -17,6 +17,8 @@ export interface Stored {
   readonly axes: readonly Axis[];
   readonly role: "param" | "output" | "temp";
   readonly layout?: MemoryLayout;
+  /** Written at every point, those outside its domain included. */
+  readonly everywhere?: boolean;
 }
 export interface StoreItem {
   readonly buffer: string;
@@ -192,8 +194,7 @@ class Planner {
       this.domains.set(d.name, { axes: d.axes, domain: this.domainOf(d) });
       return [];
     }
-    const line = this.options.lineOf(d.span.start);
-    const domain = this.domainOf(d);
+    const [line, domain] = [this.options.lineOf(d.span.start), this.domainOf(d)];
     const output = d.output ? this.program.outputs.find((o) => o.name === d.name) : undefined;
     const value = output ? d.value : narrowed(d.value, d.storage);
     const elem = output?.elem ?? wide(d.value.type);
@@ -205,14 +206,13 @@ class Planner {
     }
     const axes = output ? output.axes.map((a, k) => ({ ...d.axes[k]!, extent: a.extent })) : d.axes;
     const subscripts = d.axes.map((a) => indexVar(a.name));
-    // An integer that others may subscript with is 0 where it is undefined, not whatever memory held.
+    // An integer that others may subscript with is 0 where it is undefined, not whatever memory held; a search finds something anywhere.
+    const everywhere = domain === undefined || (!output && !isFloat(value.type) && value.type !== "bool");
     const held: Expr =
-      domain !== undefined && !output && !isFloat(value.type) && value.type !== "bool"
+      everywhere && domain !== undefined && value.kind !== "segment"
         ? { kind: "if", cond: domain, then: value, else: num(0, value.type), type: value.type, span: d.span }
         : value;
-    const stores: StoreItem[] = [
-      { buffer: d.name, subscripts, ...this.valued(held), where: held === value ? (domain ?? trueExpr) : trueExpr, line },
-    ];
+    const stores: StoreItem[] = [{ buffer: d.name, subscripts, ...this.valued(held), where: everywhere ? trueExpr : domain, line }];
     const costly = domain !== undefined && some(domain, (x) => x.kind === "reduce");
     let visible = domain;
     if (costly && !output) {
@@ -228,7 +228,7 @@ class Planner {
       visible = compare("ne", { kind: "read", tensor: flag, subscripts, type: "u32", span: d.span }, num(0, "u32"));
     }
     this.put(
-      { name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laid(output) },
+      { name: d.name, elem: elem.name, axes: d.axes, role: output ? "output" : "temp", ...laid(output), everywhere },
       elem,
       output ? undefined : visible,
     );

@@ -70,8 +70,9 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     const own = columns.map((a): [string, number] => [a.name, powerUp(constant(a.extent)!)]);
     const inner = reduces.flatMap((r) => r.bodies.flatMap((b) => reductionsOf([b])));
     // Several rows to a thread share what is read along the streamed index.
-    const rest = axes.filter((a) => !columns.includes(a));
-    const last = rest.at(-1);
+    const others = axes.filter((a) => !columns.includes(a));
+    const last = reuseAxes(reduces, others).at(-1) ?? others.at(-1);
+    const rest = [...others.filter((a) => a !== last), ...(last ? [last] : [])];
     const rows = Math.min(4, 128 / own.reduce((n, [, size]) => n * size, 1));
     const tile = pack(rest, 32).map(([name, size]): [string, number] => [name, name === last?.name ? size * rows : size]);
     return make([...tile, ...own], 32, unrolls(inner, plan), [...own, ...(last ? [[last.name, rows] as [string, number]] : [])]);

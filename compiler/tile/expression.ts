@@ -14,7 +14,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { type Compute, storage } from "../../dsl/tensor/types.ts";
-import type { Plan } from "../plan/plan.ts";
+import type { Plan, Stored } from "../plan/plan.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
 import type { Builder } from "./builder.ts";
@@ -35,6 +35,8 @@ export interface Env {
   readonly guard: Value | undefined;
   /** The tile axes that each index varies over are in its value; reductions may be spread over threads only outside any loop. */
   readonly inLoop: boolean;
+  /** The value is wanted even where it is undefined, as any number. */
+  readonly anywhere?: boolean;
 }
 const bind = (env: Env, name: string, value: Value): Env => ({ ...env, values: new Map(env.values).set(name, value) });
 
@@ -167,26 +169,40 @@ export class Lowering {
     invariant(t, `${e.tensor} is read but neither stored nor inlined`);
     this.used.add(e.tensor);
     const at = this.address(e.tensor, e.subscripts, env);
-    const safe = env.guard === undefined || e.subscripts.every((s, k) => this.inRange(s, t.axes[k]!.extent, env.axes));
+    const inside = e.subscripts.map((s, k) => this.inRange(s, t.axes[k]!.extent, env.axes));
+    const safe = inside.every((x) => x);
     const elem = elemOf(storage[t.elem].compute);
     // What this launch writes is read by the threads that write it, not by those beyond the tail.
+    const own = this.written.has(e.tensor) || this.ordered.has(e.tensor);
     const tail = this.written.has(e.tensor) ? this.inside : undefined;
-    // A temporary holds nothing outside its domain: where that is not 0, it is not read.
-    const holes = !this.zeroedMemory && t.role === "temp" && this.plan.domains.get(e.tensor)?.domain !== undefined;
-    const loaded = this.builder.load(
-      e.tensor,
-      elem,
-      at,
-      this.both(safe && !holes ? undefined : env.guard, tail),
-      this.ordered.has(e.tensor),
-    );
+    const holes = this.hasHoles(t);
+    const guard = safe && !holes ? undefined : env.guard;
+    // A guard that varies more than the place would keep the load in a loop: the place is brought into range instead.
+    const varies = guard !== undefined && this.builder.variesMore(guard, at);
+    const fitted = !safe && !holes && !own && (env.anywhere || varies) && this.hasElement(t.axes, inside);
+    const loaded = fitted
+      ? this.builder.load(e.tensor, elem, this.address(e.tensor, e.subscripts, env, inside), undefined)
+      : this.builder.load(e.tensor, elem, at, this.both(guard, tail), this.ordered.has(e.tensor));
     // A temporary holds truth values as words.
     return e.type === "bool" && elem !== "bool" ? this.builder.map("ne", [loaded, this.builder.constant(0, elem)], "bool") : loaded;
   }
-  /** The flat position of an element: row-major, or where a declared layout puts it. */
-  address(tensor: string, subscripts: readonly Expr[], env: Env): Value {
+  /** Whether a tensor has elements for all sizes, given the axes that subscripts are known to be inside of. */
+  private hasElement(axes: readonly Axis[], inside: readonly boolean[]): boolean {
+    return axes.every((a, k) => inside[k] || this.proves(compare("ge", a.extent, num(1))));
+  }
+  /**
+   * The flat position of an element: row-major, or where a declared layout puts it.
+   * @param inside the subscripts that are in range as they are; others are brought there, where it is given
+   */
+  address(tensor: string, subscripts: readonly Expr[], env: Env, inside?: readonly boolean[]): Value {
     const t = this.plan.stored.get(tensor)!;
-    const at = subscripts.map((s) => this.value(s, env));
+    const b = this.builder;
+    const at = subscripts.map((s, k) => {
+      const v = this.value(s, env);
+      if (inside === undefined || inside[k]) return v;
+      const last = b.map("sub", [this.value(t.axes[k]!.extent, env), this.int(1)], "i32");
+      return b.map("min", [b.map("max", [v, this.int(0)], "i32"), last], "i32");
+    });
     if (t.layout) {
       const inner: Env = { ...env, values: new Map(t.layout.indices.map((n, k) => [n, at[k]!])) };
       return this.value(t.layout.place, inner);
@@ -228,6 +244,20 @@ export class Lowering {
       e,
       (x) => x.kind === "read" && !x.subscripts.every((s, k) => this.inRange(s, this.plan.stored.get(x.tensor)!.axes[k]!.extent, axes)),
     );
+  }
+  /** Whether it can be computed `anywhere`: what it reads is in range, or can be brought there. */
+  readsAnywhere(e: Expr, axes: readonly Axis[]): boolean {
+    return !some(e, (x) => {
+      if (x.kind !== "read") return false;
+      const t = this.plan.stored.get(x.tensor);
+      if (t === undefined || this.written.has(x.tensor) || this.ordered.has(x.tensor)) return true;
+      const inside = x.subscripts.map((s, k) => this.inRange(s, t.axes[k]!.extent, axes));
+      return this.hasHoles(t) || !this.hasElement(t.axes, inside);
+    });
+  }
+  /** A temporary may hold nothing outside its domain: where that is not 0, it is not read. */
+  private hasHoles(t: Stored): boolean {
+    return !this.zeroedMemory && t.role === "temp" && !t.everywhere && this.plan.domains.get(t.name)?.domain !== undefined;
   }
   times(a: Value, b: Value): Value {
     return this.builder.map("mul", [a, b], "i32");

@@ -7,9 +7,11 @@ import type { Combine, Elem, Launch, Op, Ring, Value } from "./ir.ts";
 
 /** Element values by buffer, in element positions; narrow types hold what their bits mean. */
 export type TileMemory = Map<string, Float64Array>;
+/** Told of each loop that ends: the name of its index, if it has one, and its number of iterations. */
+export type OnLoop = (index: string | undefined, turns: number) => void;
 
 /** @throws InternalError for a position outside its buffer */
-export function interpretLaunch(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>): void {
+export function interpretLaunch(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>, onLoop?: OnLoop): void {
   const counts = launch.grid.map((g) => evaluateSize(g.blocks, values));
   const total = counts.reduce((a, b) => a * b, 1);
   const shared: Shared = { positions: new Map(), functions: new Map() };
@@ -20,7 +22,7 @@ export function interpretLaunch(launch: Launch, memory: TileMemory, values: Read
       at.set(launch.grid[k]!.axis, rest % counts[k]!);
       rest = Math.floor(rest / counts[k]!);
     }
-    new Block(launch, memory, values, at, shared).run(launch.body);
+    new Block(launch, memory, values, at, shared, onLoop).run(launch.body);
   }
 }
 /** What is the same for every block of a launch, found once. */
@@ -38,6 +40,7 @@ class Block {
   private readonly rings = new Map<string, Float64Array>();
   private readonly extents: ReadonlyMap<string, number>;
   private readonly shared: Shared;
+  private readonly onLoop: OnLoop | undefined;
 
   constructor(
     launch: Launch,
@@ -45,8 +48,10 @@ class Block {
     values: Readonly<Record<string, number>>,
     place: ReadonlyMap<string, number>,
     shared: Shared,
+    onLoop: OnLoop | undefined,
   ) {
     this.shared = shared;
+    this.onLoop = onLoop;
     this.launch = launch;
     this.memory = memory;
     this.values = values;
@@ -299,5 +304,6 @@ class Block {
       });
     }
     for (const c of o.carried) this.tiles.set(c.out, this.get(c.phi));
+    this.onLoop?.(this.launch.tiles[o.index]!.name, Math.max(0, Math.ceil((to - from) / o.step)));
   }
 }

@@ -34,7 +34,7 @@ export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): Ti
   const names = new Set<string>();
   const tiling = (job: Job): Tiling =>
     tilingOf(applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job), job, target.limits.sharedBytes);
-  const planned = target.profile.matrix ? sharePasses(plan.steps, plan, (job) => tiling(job).stream !== undefined) : plan.steps;
+  const planned = sharePasses(plan.steps, plan, tiling);
   const steps = planned.map((s) => lowerStep(s, plan, target, options, names, new Map()));
   refuseUnmet(options.directives, steps);
   const temps = [...plan.stored.values()]

@@ -134,17 +134,22 @@ export function boundsAt(
   const axis = e.axes[k]!;
   const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
   const { lower, upper } = boundsOf(and(rangeCondition([axis], l.domains), member(e, l.domains)), axis.name, rest);
-  const safe = (x: Expr): Value => {
+  // Where a bound is undefined there is nothing to walk: an upper one is 0 there, and a lower one anything.
+  const bound = (x: Expr, otherwise?: Value): Value => {
     const defined = domainOf(x, l.domains);
-    return l.value(x, isTrue(defined) ? at : l.under(at, l.condition(defined, at)));
+    if (isTrue(defined)) return l.value(x, at);
+    const holds = l.condition(defined, at);
+    if (!l.readsAnywhere(l.expand(x), at.axes)) return l.value(x, l.under(at, holds));
+    const v = l.value(x, { ...at, anywhere: true });
+    return otherwise === undefined ? v : b.map("select", [holds, v, otherwise], "i32");
   };
-  const extent = safe(axis.extent);
+  const extent = bound(axis.extent, l.int(0));
   const from = lower
-    .map(safe)
+    .map((x) => bound(x))
     .filter(wanted)
     .reduce((x, y) => b.map("max", [x, y], "i32"), l.int(0));
   const to = upper
-    .map(safe)
+    .map((x) => bound(x, l.int(0)))
     .filter(wanted)
     .reduce((x, y) => b.map("min", [x, y], "i32"), extent);
   return { from, to, extent };

@@ -4,10 +4,11 @@
  * unit adds them up.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, conjuncts, freeIndices, isTrue, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, conjuncts, freeIndices, isTrue, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr, HeldField } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
 import { boundsOf } from "../plan/bounds.ts";
+import { varies } from "../plan/monotone.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
@@ -175,31 +176,41 @@ function columnProduct(l: Lowering, body: Expr, form: string | undefined, over: 
   return elem !== undefined && (form === undefined || elem === form) && !freeIndices(body).has(product.rows) ? product : undefined;
 }
 
-/** From where to where any row of the block walks: bounds that only grow or only shrink with a row are taken at the first and the last. */
+/**
+ * From where to where any row of the block walks: bounds that only grow or only shrink with a row are taken at the first and the last row that
+ * the conditions on rows alone admit.
+ */
 function blockBounds(l: Lowering, e: Reduce, env: Env): { from: Value; to: Value } {
   const b = l.builder;
   const axis = e.axes[0]!;
   const { rows } = l.shape.stream!;
-  const { lower, upper } = boundsOf(and(...conditionsOf(l, e)), axis.name, new Set());
+  const least = (list: readonly Value[]): Value => list.reduce((x, y) => b.map("min", [x, y], "i32"));
+  const most = (list: readonly Value[]): Value => list.reduce((x, y) => b.map("max", [x, y], "i32"));
+  const counts = and(...conditionsOf(l, e));
+  const { lower, upper } = boundsOf(counts, axis.name, new Set());
   const extent = l.value(env.axes.find((a) => a.name === rows)!.extent, env);
-  const start = b.map("mul", [b.block(rows), l.int(l.shape.tile(rows))], "i32");
-  const last = b.map("sub", [b.map("min", [b.map("add", [start, l.int(l.shape.tile(rows))], "i32"), extent], "i32"), l.int(1)], "i32");
+  const begin = b.map("mul", [b.block(rows), l.int(l.shape.tile(rows))], "i32");
+  const end = least([b.map("add", [begin, l.int(l.shape.tile(rows))], "i32"), extent]);
+  // Rows that no condition on them alone rules out.
+  const own = boundsOf(counts, rows, new Set([axis.name]));
+  const scalar = (list: readonly Expr[]): Value[] =>
+    list
+      .filter((x) => varies(x, rows, l.plan) === "constant" && l.readsAnywhere(l.expand(x), env.axes))
+      .flatMap((x) => {
+        const v = l.value(x, { ...env, anywhere: true });
+        return b.axes(v).length === 0 ? [v] : [];
+      });
+  const first = most([begin, ...scalar(own.lower)]);
+  const next = least([end, ...scalar(own.upper)]);
+  const last = b.map("sub", [next, l.int(1)], "i32");
+  const within = (v: Value): Value => least([most([v, begin]), b.map("sub", [end, l.int(1)], "i32")]);
   const ends = (x: Expr, pick: "min" | "max"): Value[] => {
-    if (!walksWith(x, rows)) return [];
-    const [p, q] = [start, last].map((i) => l.value(x, { ...env, values: new Map(env.values).set(rows, i) }));
+    if (varies(x, rows, l.plan) === undefined || !l.readsAnywhere(l.expand(x), env.axes)) return [];
+    const [p, q] = [first, last].map((i) => l.value(x, { ...env, anywhere: true, values: new Map(env.values).set(rows, within(i)) }));
     return b.axes(p!).length + b.axes(q!).length > 0 ? [] : [p === q ? p! : b.map(pick, [p!, q!], "i32")];
   };
-  const from = lower.flatMap((x) => ends(x, "min")).reduce((x, y) => b.map("max", [x, y], "i32"), l.int(0));
-  const to = upper.flatMap((x) => ends(x, "max")).reduce((x, y) => b.map("min", [x, y], "i32"), l.value(axis.extent, env));
-  return { from, to };
-}
-/** Whether an integer expression only grows or only shrinks with an index: sums and differences, products and quotients with what is free of it. */
-function walksWith(e: Expr, index: string): boolean {
-  if (!some(e, (x) => x.kind === "index" && x.name === index)) return !some(e, (x) => x.kind === "segment" || x.kind === "reduce");
-  if (e.kind === "index") return true;
-  if (e.kind !== "op") return false;
-  const [a, c] = e.args as [Expr, Expr];
-  const free = (x: Expr): boolean => !some(x, (y) => y.kind === "index" && y.name === index);
-  if (e.op === "add" || e.op === "sub") return (free(a) && walksWith(c, index)) || (free(c) && walksWith(a, index));
-  return (e.op === "mul" || e.op === "div") && ((e.op === "mul" && free(a) && walksWith(c, index)) || (free(c) && walksWith(a, index)));
+  const from = most([l.int(0), ...lower.flatMap((x) => ends(x, "min"))]);
+  const to = least([l.value(axis.extent, env), ...upper.flatMap((x) => ends(x, "max"))]);
+  const none = first === begin && next === end ? undefined : b.map("ge", [first, next], "bool");
+  return { from, to: none === undefined ? to : b.map("select", [none, l.int(0), to], "i32") };
 }

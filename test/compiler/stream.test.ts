@@ -76,7 +76,7 @@ ${both}`;
 const programs: readonly (readonly [name: string, text: string, walks: number])[] = [
   ["softmax attention", attention(""), 1],
   ["causal attention", attention(" where j <= i"), 1],
-  ["windowed attention with its logsumexp", attention(" where j <= i && j + 3 > i", "lse[i] = logsumexp(j) s[i, j] else -1.0"), 2],
+  ["windowed attention with its logsumexp", attention(" where j <= i && j + 3 > i", "lse[i] = logsumexp(j) s[i, j] else -1.0"), 1],
   ["relaxed weights", attention("").replace("p[i, j] * v", "relax<f16>(p[i, j]) * v"), 1],
   ["logsumexp", `kernel f[M, N](x: f32[M, N]) -> (o: f32[M]) { o[i] = logsumexp(j) x[i, j] else 0.0 }\n${both}`, 1],
   [
