@@ -4,7 +4,7 @@
  */
 import fs from "node:fs";
 import { type Compiled, compile, variantsOf } from "../compiler/index.ts";
-import { launchesOf, type Op, type Step, type TileProgram, type Value } from "../compiler/tile/ir.ts";
+import { argsOf, launchesOf, type Op, outsOf, type Step, type TileProgram, type Value } from "../compiler/tile/ir.ts";
 import { check } from "../dsl/index.ts";
 import { library, offsetsOf, planRows } from "../kernels/index.ts";
 import { type Arguments, prepare } from "../runtime/call.ts";
@@ -91,14 +91,13 @@ function boundsOnly(p: TileProgram): TileProgram {
     const needed = new Set<Value>();
     const kept: Op[] = [];
     for (const o of [...s.launch.body].reverse()) {
-      const outs = o.kind === "loop" ? o.carried.map((c) => c.out) : "out" in o ? [o.out] : o.kind === "reduce" ? o.outs : [];
-      const wanted = o.kind === "store" ? temps.has(o.buffer) && !floats.has(o.buffer) : outs.some((v) => needed.has(v));
+      const wanted = o.kind === "store" ? temps.has(o.buffer) && !floats.has(o.buffer) : outsOf(o).some((v) => needed.has(v));
       if (o.kind === "loop" && !wanted) {
         kept.push({ ...o, carried: [], body: [] });
         needed.add(o.from).add(o.to);
       } else if (wanted) {
         kept.push(o);
-        for (const v of argsOf(o)) needed.add(v);
+        for (const v of inside(o)) needed.add(v);
       }
     }
     return { ...s, launch: { ...s.launch, body: kept.reverse() } };
@@ -106,19 +105,7 @@ function boundsOnly(p: TileProgram): TileProgram {
   return { ...p, steps: p.steps.map(step) };
 }
 /** All values that an operation, or what is inside of it, takes. */
-function argsOf(o: Op): Value[] {
-  switch (o.kind) {
-    case "map":
-      return [...o.args];
-    case "load":
-      return [o.at, ...(o.guard === undefined ? [] : [o.guard])];
-    case "store":
-      return [o.at, o.value, ...(o.guard === undefined ? [] : [o.guard])];
-    case "reduce":
-      return [...o.values];
-    case "loop":
-      return [o.from, o.to, ...o.carried.flatMap((c) => [c.init, c.next]), ...o.body.flatMap(argsOf)];
-    default:
-      return [];
-  }
-}
+const inside = (o: Op): Value[] => [
+  ...argsOf(o),
+  ...(o.kind === "loop" ? [...o.carried.flatMap((c) => [c.init, c.next]), ...o.body.flatMap(inside)] : []),
+];

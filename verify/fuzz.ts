@@ -213,6 +213,10 @@ async function one(
     const detail = `no data met the preconditions in ${options.runs} runs: give sizes that do`;
     return { ...head, ...tally, ok: false, failure: { seed: options.seed, sizes: options.sizes, dims: {}, detail } };
   }
+  if (tally.compared + tally.open + tally.void === 0) {
+    const detail = `no output had an element in ${options.runs} runs: give sizes that allow some`;
+    return { ...head, ...tally, ok: false, failure: { seed: options.seed, sizes: options.sizes, dims: {}, detail } };
+  }
   return { ...head, ...tally, ok: true };
 }
 /** The same fault at small sizes, where it shows there. */

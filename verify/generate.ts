@@ -28,7 +28,7 @@ export interface GenerateOptions {
   >;
   /** `edges`: zeros of both signs, subnormals, powers and large values among the floats; no NaN and no infinity. `bits`: 32-bit integers over their whole range. */
   readonly style?: "plain" | "edges" | "bits";
-  /** Elements that all tensors together may have. */
+  /** Elements that all tensors together may have; temporaries may have three times as many. */
   readonly most?: number;
 }
 /** Around tile edges; an empty axis in one draw of twenty. */
@@ -42,19 +42,22 @@ export function generate(
   options: GenerateOptions = {},
 ): { args: Arguments; dims: Record<string, number> } | undefined {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+  let empty: readonly boolean[] = [];
   for (let attempt = 0; attempt < 500; attempt++) {
+    // Which axes are empty stays for a while: else those draws that are too large would leave mostly empty ones.
+    if (attempt % 100 === 0) empty = artifact.dims.map(() => random() < emptyShare);
     const values: Record<string, number> = {};
-    for (const d of artifact.dims)
-      values[d.name] = d.value ?? options.dims?.[d.name] ?? (random() < emptyShare ? 0 : pick(options.sizes ?? edges));
+    artifact.dims.forEach((d, k) => {
+      values[d.name] = d.value ?? options.dims?.[d.name] ?? (empty[k] ? 0 : pick(options.sizes ?? edges));
+    });
     for (const p of artifact.params) if (p.kind === "scalar") values[p.name] = options.scalars?.[p.name] ?? scalar(p.elem, random);
     if (!artifact.requires.every((r) => holds(r.condition, values))) continue;
     const tensors = artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
     const shapes = tensors.map((p) => p.shape.map((e) => evaluateSize(e, values)));
-    const total = [...shapes.map((s) => s.reduce((a, b) => a * b, 1)), ...artifact.temps.map((t) => evaluateSize(t.count, values))].reduce(
-      (a, b) => a + b,
-      0,
-    );
-    if (shapes.some((s) => s.some((n) => n < 0)) || total > (options.most ?? 60_000)) continue;
+    const most = options.most ?? 60_000;
+    const held = shapes.map((s) => s.reduce((a, b) => a * b, 1)).reduce((a, b) => a + b, 0);
+    const between = artifact.temps.map((t) => evaluateSize(t.count, values)).reduce((a, b) => a + b, 0);
+    if (shapes.some((s) => s.some((n) => n < 0)) || held > most || between > 3 * most) continue;
     if (
       tensors.some(
         (p, k) => p.bound !== undefined && p.elem === "index" && evaluateSize(p.bound, values) < 1 && shapes[k]!.every((n) => n > 0),

@@ -211,7 +211,9 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   if (defaults.stream) for (const [index, size] of defaults.tile) if (!tile.has(index)) tile.set(index, size);
   const unroll = new Map(defaults.unroll);
   for (const u of unrolled) unroll.set(u.index, u.size);
-  const registers = tiles.length > 0 ? new Map<string, number>() : defaults.registers;
+  // Indices that a tile does not mention stay as they are, where one thread takes all of them.
+  const registers = new Map([...defaults.registers].filter(([index]) => tiles.length === 0 || !tile.has(index)));
+  for (const index of registers.keys()) tile.set(index, defaults.tile.get(index)!);
   return { ...defaults, tile, unroll, registers, threads: warps ? warps.count * 32 : defaults.threads };
 }
 

@@ -27,7 +27,7 @@ function joinedBy(more: MapJob, less: MapJob, plan: Plan, tilingOf: (job: MapJob
   const own = new Set(less.axes.map((a) => a.name));
   const columns = more.axes.filter((a) => !own.has(a.name));
   const rest = more.axes.filter((a) => own.has(a.name));
-  if (columns.length === 0 || rest.map(printAxis).join() !== less.axes.map(printAxis).join()) return undefined;
+  if (rest.map(printAxis).join() !== less.axes.map(printAxis).join()) return undefined;
   const index = streamedIndex(more);
   if (index === undefined || streamedIndex(less) !== index || reads(more, less) || reads(less, more)) return undefined;
   const tiling = tilingOf(more);
@@ -43,12 +43,12 @@ function joinedBy(more: MapJob, less: MapJob, plan: Plan, tilingOf: (job: MapJob
   }
   return { ...more, stores: [...more.stores, ...less.stores] };
 }
-/** The index that a job streams over, where it carries states that can be moved to another centre. */
+/** The index along which a job carries states of a monoid. */
 function streamedIndex(job: MapJob): string | undefined {
   let index: string | undefined;
   for (const s of job.stores)
     visit(s.expanded, (x) => {
-      if (x.kind === "reduce" && x.monoid?.held && x.axes.length === 1) index ??= baseName(x.axes[0]!.name);
+      if (x.kind === "reduce" && x.monoid && x.axes.length === 1) index ??= baseName(x.axes[0]!.name);
     });
   return index;
 }

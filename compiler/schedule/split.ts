@@ -1,15 +1,28 @@
 /**
  * `split j: n` cuts a reduction over j into n chunks that run in different blocks, and combines their results:
  * `x[i] = sum(j) e`  ->  `x_part[i, c: n] = sum(j in c * L..(c + 1) * L) e;  x[i] = sum(c) x_part[i, c]`, L = ceil(extent / n).
- * Requires an operation that may be reassociated. A chunk without elements is undefined for max and min, and so takes no part.
+ * Requires an operation that may be reassociated. A chunk without elements is undefined for max and min, and so takes no part. Of a reduction
+ * by a monoid, a streamed one too, every field of a chunk's state is stored, and the states are combined in order (flash decoding; Dao, Haziza, Massa
+ * and Sizov 2023).
  */
 import type { Directive } from "../../dsl/check/schedules.ts";
-import { add, baseName, freeIndices, indexVar, mapChildren, mul, num, op } from "../../dsl/tensor/expr.ts";
-import type { Axis, Define, Expr, Program, Statement } from "../../dsl/tensor/ir.ts";
+import { add, and, baseName, freeIndices, indexVar, isTrue, mapChildren, mul, num, op } from "../../dsl/tensor/expr.ts";
+import type { Axis, Define, Expr, HeldField, Program, Statement } from "../../dsl/tensor/ir.ts";
+import { printAlike } from "../../dsl/tensor/print.ts";
 import { namesIn, unused } from "../../dsl/tensor/program.ts";
 import { Refusal } from "../refusal.ts";
+import { fieldsBehind, onlyFields } from "../stream/monoid.ts";
+import { definitionsOf, mayBeUndefined } from "../stream/partial.ts";
 
 type Split = Extract<Directive, { size: number }>;
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+interface Parts {
+  readonly taken: Set<string>;
+  /** What is stored of chunks so far, by the text of what it is: several results may need the same. */
+  readonly made: Map<string, string>;
+  /** Whether an expression may be undefined somewhere. */
+  readonly isOpen: (e: Expr) => boolean;
+}
 const reassociates = new Set(["sum", "prod", "max", "min", "all", "any"]);
 
 export function split(program: Program, directives: readonly Directive[]): Program {
@@ -18,18 +31,21 @@ export function split(program: Program, directives: readonly Directive[]): Progr
   if (splits.length === 0 && !whole) return program;
   const done = new Set<Split>();
   const taken = namesIn(program);
-  const statements = program.statements.flatMap((s) => cut(s, splits, done, taken));
+  const made = new Map<string, string>();
+  const definitions = definitionsOf(program);
+  const isOpen = (e: Expr): boolean => mayBeUndefined(e, program, definitions);
+  const statements = program.statements.flatMap((s) => cut(s, splits, done, { taken, made, isOpen }));
   for (const d of splits)
     if (!done.has(d))
       throw new Refusal(
         "W606",
         d.span,
         `nothing here reduces over \`${d.index}\` in a way that can be split`,
-        "split takes a sum, prod, max, min, all or any over one index",
+        "split takes a sum, prod, max, min, all, any or monoid over one index",
       );
   return { ...program, statements };
 }
-function cut(s: Statement, splits: readonly Split[], done: Set<Split>, taken: Set<string>): Statement[] {
+function cut(s: Statement, splits: readonly Split[], done: Set<Split>, known: Parts): Statement[] {
   if (s.kind !== "define") return [s];
   const parts: Define[] = [];
   const rewrite = (e: Expr, root: boolean): Expr => {
@@ -45,24 +61,25 @@ function cut(s: Statement, splits: readonly Split[], done: Set<Split>, taken: Se
         reassociates.has(e.op) &&
         axis.range === undefined &&
         axis.extent.kind !== "const";
-      return alone ? pieces(e, s, 64, parts, taken) : e;
+      return alone ? pieces(e, s, 64, parts, known) : e;
     }
-    if (!reassociates.has(e.op) || e.axes.length !== 1)
+    if ((!reassociates.has(e.op) && e.op !== "monoid") || e.axes.length !== 1)
       throw new Refusal(
         "W606",
         wanted.span,
-        `\`${s.name}\`: a ${e.op === "monoid" ? "monoid" : e.op} over ${e.axes.length} indices cannot be split`,
-        "split takes a sum, prod, max, min, all or any over one index",
+        `\`${s.name}\`: a ${e.op} over ${e.axes.length === 1 ? "one index" : `${e.axes.length} indices`} cannot be split`,
+        "split takes a sum, prod, max, min, all, any or monoid over one index",
       );
     done.add(wanted);
-    return pieces(e, s, wanted.size, parts, taken);
+    return e.op === "monoid" ? statePieces(e, s, wanted.size, parts, known) : pieces(e, s, wanted.size, parts, known);
   };
   const value = rewrite(s.value, true);
-  return [...parts, { ...s, value }];
+  const where = s.where && rewrite(s.where, false);
+  return [...parts, { ...s, value, ...(where ? { where } : {}) }];
 }
-function pieces(e: Extract<Expr, { kind: "reduce" }>, s: Define, n: number, parts: Define[], taken: Set<string>): Expr {
-  const axis = e.axes[0]!;
-  const chunk: Axis = { name: `${axis.name}_chunk`, extent: num(n) };
+/** Chunk c of n of a reduction's axis. */
+function chunkOf(axis: Axis, n: number): { readonly chunk: Axis; readonly within: Axis } {
+  const chunk: Axis = { name: `${baseName(axis.name)}_chunk`, extent: num(n) };
   const length = op("div", [add(axis.extent, num(n - 1)), num(n)], "int");
   const c = indexVar(chunk.name);
   const low = mul(c, length);
@@ -70,24 +87,62 @@ function pieces(e: Extract<Expr, { kind: "reduce" }>, s: Define, n: number, part
   const range = axis.range
     ? { from: op("max", [axis.range.from, low], "int"), to: op("min", [axis.range.to, high], "int") }
     : { from: low, to: high };
-  const own = freeIndices(e);
-  const outer = s.axes.filter((a) => own.has(a.name));
-  const name = unused(`${s.name}_part`, taken);
-  const { where, ...open } = e;
-  parts.push({
-    kind: "define",
-    name,
-    axes: [...outer, chunk],
-    value: { ...open, ...(where ? { where } : {}), axes: [{ ...axis, range }] },
-    output: false,
-    span: s.span,
-  });
-  const read: Expr = {
-    kind: "read",
-    tensor: name,
-    subscripts: [...outer.map((a) => indexVar(a.name)), c],
-    type: e.bodies[0]!.type,
-    span: e.span,
-  };
-  return { kind: "reduce", op: e.op, axes: [chunk], bodies: [read], component: 0, type: e.type, span: e.span };
+  return { chunk, within: { ...axis, range } };
 }
+const readAt = (tensor: string, axes: readonly Axis[], type: Expr["type"], span: Expr["span"]): Expr => ({
+  ...{ kind: "read", tensor, type, span },
+  subscripts: axes.map((a) => indexVar(a.name)),
+});
+function pieces(e: Reduce, s: Define, n: number, parts: Define[], { taken }: Parts): Expr {
+  const { chunk, within } = chunkOf(e.axes[0]!, n);
+  const own = freeIndices(e);
+  const axes = [...s.axes.filter((a) => own.has(a.name)), chunk];
+  const name = unused(`${s.name}_part`, taken);
+  parts.push({ kind: "define", name, axes, value: { ...e, axes: [within] }, output: false, span: s.span });
+  const bodies = [readAt(name, axes, e.bodies[0]!.type, e.span)];
+  return { kind: "reduce", op: e.op, axes: [chunk], bodies, component: 0, type: e.type, span: e.span };
+}
+function statePieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, made, isOpen }: Parts): Expr {
+  const { chunk, within } = chunkOf(e.axes[0]!, n);
+  const index = e.axes[0]!.name;
+  const { held, ...monoid } = e.monoid!;
+  // An element takes part where all that it reads is defined.
+  const open = e.bodies.filter(isOpen);
+  const domain = [within.extent, within.range!.from, within.range!.to, ...(e.where ? [e.where] : []), ...open];
+  const behind = fieldsBehind(monoid).map((from) => [...from].sort((a, b) => a - b));
+  // A field varies with what it is made from, and with nothing else that the state holds.
+  const own = behind.map((from) => {
+    const names = new Set([...domain, ...from.map((f) => e.bodies[f]!)].flatMap((x) => [...freeIndices(x)]));
+    return [...s.axes.filter((a) => names.has(a.name)), chunk];
+  });
+  // One that is the same for all elements, whether there was any, goes with the least of the others rather than in a walk of its own.
+  const varying = own.filter((_, k) => e.bodies[k]!.kind !== "const");
+  const least = varying.reduce<Axis[] | undefined>((x, y) => (x === undefined || y.length < x.length ? y : x), undefined);
+  const axesOf = own.map((axes, k) => (least && e.bodies[k]!.kind === "const" && axes.every((a) => least.includes(a)) ? least : axes));
+  const names = behind.map((from, k) => {
+    const laws = from.map((f) => `${lawOf(held?.[f]) ?? printAlike(monoid.combine[f]!, index)} ${printAlike(e.bodies[f]!, index)}`);
+    const key = [n, axesOf[k]!.map((a) => a.name).join(), ...domain.map((x) => printAlike(x, index)), ...laws].join("; ");
+    const old = made.get(key);
+    const name = old ?? unused(`${s.name}_${monoid.fields[k]!.name}`, taken);
+    made.set(key, name);
+    return { name, isNew: old === undefined };
+  });
+  // Those with the most axes first: their walk carries what the others need.
+  const order = names.flatMap(({ isNew }, k) => (isNew ? [k] : [])).sort((a, b) => axesOf[b]!.length - axesOf[a]!.length || a - b);
+  for (const k of order) {
+    const mine = new Set(axesOf[k]);
+    const fields = monoid.fields.flatMap((_, f) => (axesOf[f]!.every((a) => mine.has(a)) ? [f] : []));
+    const { type } = monoid.fields[k]!;
+    const dropped = open.filter((x) => !fields.includes(e.bodies.indexOf(x)));
+    const where = and(e.where, ...dropped.map((arg): Expr => ({ kind: "defined", arg, type: "bool", span: e.span })));
+    const value: Reduce = {
+      ...{ ...e, axes: [within], type, ...(isTrue(where) ? {} : { where }) },
+      ...{ bodies: fields.map((f) => e.bodies[f]!), monoid: onlyFields(e.monoid!, fields), component: fields.indexOf(k) },
+    };
+    parts.push({ kind: "define", name: names[k]!.name, axes: axesOf[k]!, value, output: false, span: s.span });
+  }
+  const bodies = monoid.fields.map(({ type }, k) => readAt(names[k]!.name, axesOf[k]!, type, e.span));
+  return { kind: "reduce", op: "monoid", axes: [chunk], bodies, monoid, component: e.component, type: e.type, span: e.span };
+}
+const lawOf = (h: HeldField | undefined): string | undefined =>
+  h && (h.kind === "plain" ? h.op : `at a centre${h.relax ? `, in ${h.relax.standsFor ?? h.relax.name}` : ""}`);

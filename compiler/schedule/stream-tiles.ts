@@ -51,8 +51,10 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
   const columns = columnsOf(streamed, rows, job.axes, plan);
   // Any other index has one element a block: what it is not in would be computed again for each.
   const others = job.axes.filter((a) => a.name !== rows && a.name !== columns?.index);
-  const scores = new Set(streamed.bodies.filter((b) => some(b, (x) => x.kind === "reduce")).flatMap((b) => [...freeIndices(b)]));
-  if (others.some((a) => !scores.has(a.name))) return undefined;
+  const scores = streamed.bodies.filter((b) => some(b, (x) => x.kind === "reduce"));
+  const range = axis.range ? [axis.range.from, axis.range.to] : [];
+  const varying = new Set([...scores, ...range].flatMap((x) => [...freeIndices(x)]));
+  if (others.some((a) => !varying.has(a.name))) return undefined;
   // Columns and the streamed index share lanes: only a product has both.
   const column = columns?.index;
   if (column !== undefined) {

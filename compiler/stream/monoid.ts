@@ -4,7 +4,7 @@
  * ring with a homomorphism exp (Milakov and Gimelshein 2018). A moment, a sum of weight * (u - centre)^n, is held at a running mean of u with
  * the lower ones; what moves it is the binomial theorem, so any centre is a correct one (Chan, Golub and LeVeque 1979, first moment kept).
  */
-import { bool, num, op } from "../../dsl/tensor/expr.ts";
+import { bool, num, op, some } from "../../dsl/tensor/expr.ts";
 import type { Expr, HeldField, Monoid } from "../../dsl/tensor/ir.ts";
 import type { Compute, ElemType } from "../../dsl/tensor/types.ts";
 
@@ -94,5 +94,45 @@ export function monoidOf(name: string, list: readonly Accumulator[]): Monoid {
     ...(list.every((a) => a.mean === undefined && a.moment === undefined)
       ? { held: [{ kind: "plain", op: "any" }, ...list.map(heldField)] }
       : {}),
+  };
+}
+
+/** For each field the fields that its combination is made from, itself included. */
+export function fieldsBehind(m: Pick<Monoid, "fields" | "combine">): readonly ReadonlySet<number>[] {
+  const out = m.combine.map(
+    (c, k) =>
+      new Set([
+        k,
+        ...m.fields.flatMap((f, j) =>
+          some(c, (x) => x.kind === "var" && (x.name === `x.${f.name}` || x.name === `y.${f.name}`)) ? [j] : [],
+        ),
+      ]),
+  );
+  for (let changed = true; changed; ) {
+    changed = false;
+    for (const own of out)
+      for (const j of [...own])
+        for (const more of out[j]!)
+          if (!own.has(more)) {
+            own.add(more);
+            changed = true;
+          }
+  }
+  return out;
+}
+/** A monoid of some of the fields, which hold all that each of them is made from. */
+export function onlyFields(m: Monoid, fields: readonly number[]): Monoid {
+  if (fields.length === m.fields.length) return m;
+  const pick = <T>(list: readonly T[]): T[] => fields.map((f) => list[f]!);
+  const moved = (h: HeldField): HeldField => (h.kind === "plain" ? h : { ...h, centre: fields.indexOf(h.centre) });
+  return {
+    name: `${m.name}_${pick(m.fields)
+      .map((f) => f.name)
+      .join("_")}`,
+    fields: pick(m.fields),
+    commutative: m.commutative,
+    identity: pick(m.identity),
+    combine: pick(m.combine),
+    ...(m.held ? { held: pick(m.held).map(moved) } : {}),
   };
 }

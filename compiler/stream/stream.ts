@@ -22,11 +22,12 @@ import {
   visit,
 } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Program } from "../../dsl/tensor/ir.ts";
-import { printExpr } from "../../dsl/tensor/print.ts";
+import { printAlike, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, visitStatement } from "../../dsl/tensor/program.ts";
 import { type ElemType, isNarrow } from "../../dsl/tensor/types.ts";
 import { Refusal } from "../refusal.ts";
 import { type Accumulator, monoidOf, seen } from "./monoid.ts";
+import { type Definitions, definitionsOf, isPartial } from "./partial.ts";
 import { colourOf, type Factor, factorsOf, productOf, type Streamed, sumOf, type Term, termsOf } from "./terms.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -46,7 +47,7 @@ export function stream(program: Program, directives: readonly Directive[]): Stre
   return current;
 }
 function streamIndex({ program, inside }: StreamedProgram, d: Stream): StreamedProgram {
-  const definitions = new Map(program.statements.flatMap((s) => (s.kind === "define" ? [[s.name, s] as const] : [])));
+  const definitions = definitionsOf(program);
   const fused = new Set(inside);
   let done = 0;
   const statements = program.statements.map((s) => {
@@ -97,7 +98,7 @@ class Pass {
   private readonly d: Stream;
   private readonly target: Define;
   private readonly program: Program;
-  private readonly definitions: ReadonlyMap<string, Define>;
+  private readonly definitions: Definitions;
   private readonly list: Accumulator[] = [];
   private readonly known = new Map<string, number>();
   private readonly index: string;
@@ -109,7 +110,7 @@ class Pass {
   /** What is being derived counts only where there is an element. */
   private inSum = false;
 
-  constructor(d: Stream, target: Define, program: Program, definitions: ReadonlyMap<string, Define>) {
+  constructor(d: Stream, target: Define, program: Program, definitions: Definitions) {
     this.d = d;
     this.target = target;
     this.program = program;
@@ -348,15 +349,8 @@ class Pass {
       ),
     ];
   }
-  /** The same text for the same expression, whatever fresh names its reductions were given. */
   private text(e: Expr): string {
-    const own = printExpr(indexVar(this.index));
-    const names = new Map([[own, "@"]]);
-    return printExpr(e).replace(/\b\w+'\d+/g, (name) => {
-      const known = names.get(name) ?? `#${names.size}`;
-      names.set(name, known);
-      return known;
-    });
+    return printAlike(e, this.index);
   }
   private component(k: number): Expr {
     return { kind: "var", name: `#${k}`, type: this.list[k - 1]!.type, span: this.target.span };
@@ -378,19 +372,3 @@ const isShift = (e: Expr, at: Streamed): boolean => {
   const terms = termsOf(e, at);
   return terms.length > 1 && terms.every((t) => colourOf(t.e, at) !== "mixed");
 };
-
-/** Whether a tensor may have elements that are undefined. */
-function isPartial(name: string, program: Program, definitions: ReadonlyMap<string, Define>): boolean {
-  const p = program.params.find((x) => x.name === name);
-  if (p) return p.where !== undefined || (p.axes ?? []).some((a) => a.range);
-  const d = definitions.get(name);
-  if (d === undefined) return true;
-  if (d.where || d.axes.some((a) => a.range)) return true;
-  return some(
-    d.value,
-    (e) =>
-      e.kind === "segment" ||
-      (e.kind === "reduce" && ["max", "min", "argmax", "argmin"].includes(e.op)) ||
-      (e.kind === "read" && isPartial(e.tensor, program, definitions)),
-  );
-}

@@ -1,8 +1,9 @@
 /** What a reduction starts from, and over which axes it is carried. */
 
 import { member } from "../../dsl/check/domain.ts";
-import { axesParts, some } from "../../dsl/tensor/expr.ts";
+import { axesParts } from "../../dsl/tensor/expr.ts";
 import type { Compute } from "../../dsl/tensor/types.ts";
+import { fieldsBehind } from "../stream/monoid.ts";
 import { type Env, elemOf, type Lowering, lowest, type Reduce } from "./expression.ts";
 import type { Value } from "./ir.ts";
 import { valuesIn } from "./reduce.ts";
@@ -59,18 +60,6 @@ export function carriedBy(
   }
   const domain = [...axesParts(e.axes), member(e, l.domains)].flatMap((x) => valuesIn(x, env));
   const own = e.bodies.map((body) => axesOf([...valuesIn(body, env), ...domain]));
-  for (let changed = true; changed; ) {
-    changed = false;
-    monoid.combine.forEach((c, k) => {
-      monoid.fields.forEach((f, j) => {
-        if (j === k || !some(c, (x) => x.kind === "var" && (x.name === `x.${f.name}` || x.name === `y.${f.name}`))) return;
-        for (const a of own[j]!)
-          if (!own[k]!.includes(a)) {
-            own[k]!.push(a);
-            changed = true;
-          }
-      });
-    });
-  }
-  return (k) => own[k]!;
+  const behind = fieldsBehind(monoid);
+  return (k) => [...new Set([...behind[k]!].flatMap((j) => own[j]!))];
 }

@@ -200,3 +200,32 @@ export const threadsOf = (l: Launch): number => l.layout.threads;
 export function launchesOf(steps: readonly Step[]): Launch[] {
   return steps.flatMap((s) => (s.kind === "launch" ? [s.launch] : launchesOf(s.steps)));
 }
+/** What an operation makes. */
+export function outsOf(o: Op): readonly Value[] {
+  if (o.kind === "loop") return o.carried.map((c) => c.out);
+  if (o.kind === "reduce") return o.outs;
+  return "out" in o ? [o.out] : [];
+}
+/** What an operation takes; of a loop, its bounds. */
+export function argsOf(o: Op): readonly Value[] {
+  switch (o.kind) {
+    case "map":
+      return o.args;
+    case "load":
+      return o.guard === undefined ? [o.at] : [o.at, o.guard];
+    case "store":
+      return o.guard === undefined ? [o.at, o.value] : [o.at, o.value, o.guard];
+    case "issue":
+      return o.guard === undefined ? [o.slot, o.at] : [o.slot, o.at, o.guard];
+    case "slot":
+      return [o.slot];
+    case "dot":
+      return [o.a, o.b, o.acc];
+    case "reduce":
+      return o.values;
+    case "loop":
+      return [o.from, o.to];
+    default:
+      return [];
+  }
+}

@@ -22,6 +22,7 @@ import {
   type TileProgram,
   type Value,
 } from "./ir.ts";
+import { prune } from "./prune.ts";
 import { lowerRow } from "./rows.ts";
 
 export interface LowerOptions {
@@ -103,15 +104,16 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
   lowering.written = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : []);
   if (job.kind === "map") lowerMap(job, lowering, env, inside);
   else lowerRow(job as RowJob, lowering, env, inside);
+  const body = prune(builder.body);
   return {
     name,
     grid: gridOf(axes, shape, options.directives),
     axes: shape.axes,
     layout: shape.layout,
     rings: shape.rings,
-    buffers: buffersOf(builder.body, plan),
+    buffers: buffersOf(body, plan),
     tiles: builder.tiles,
-    body: builder.body,
+    body,
   };
 }
 /** Blocks along each axis; `grid` directives say which come first. */

@@ -103,6 +103,15 @@ const head = (name: string, axes: readonly Axis[]) =>
   axes.length === 0 ? plain(name) : `${plain(name)}[${axes.map(printAxis).join(", ")}]`;
 const cond = (where?: Expr) => (where ? ` where ${printExpr(where)}` : "");
 
+/** The same text for the same expression about an index, whatever fresh names that and its reductions were given. */
+export function printAlike(e: Expr, index: string): string {
+  const names = new Map([[index, "@"]]);
+  return printExpr(e).replace(/\b\w+'\d+/g, (name) => {
+    const known = names.get(name) ?? `#${names.size}`;
+    names.set(name, known);
+    return known;
+  });
+}
 export function printStatement(s: Statement, indent = "  "): string {
   switch (s.kind) {
     case "define":

@@ -20,16 +20,16 @@ const refusal = (text: string, target: "cuda" | "wgsl"): Refusal | undefined => 
   }
 };
 const double = "kernel f[N](x: f64[N]) -> (y: f64[N]) { y[i] = 2.0 * x[i] }\n";
-const mean =
-  "monoid m(a: f32) { identity 0.0; combine(x, y) = x.a + y.a }\nkernel f[M, N](x: f32[M, N]) -> (y: f32[M]) { y[i] = monoid m(j) x[i, j] }\nschedule f on cuda { split j: 4 }\n";
+const plane =
+  "monoid m(a: f32) { identity 0.0; combine(x, y) = x.a + y.a }\nkernel f[M, N, K](x: f32[M, N, K]) -> (y: f32[M]) { y[i] = monoid m(j, k) x[i, j, k] }\nschedule f on cuda { split j: 4 }\n";
 
 describe("refusals", () => {
   test("W701: f64 on WGSL", () => {
     expect(refusal(double, "wgsl")).toMatchObject({ code: "W701", message: "wgsl has no element type f64: `x` cannot be held" });
     expect(refusal(double, "cuda")).toBeUndefined();
   });
-  test("W606: a split that the monoid does not allow", () => {
-    expect(refusal(mean, "cuda")).toMatchObject({ code: "W606" });
+  test("W606: a split of a reduction over two indices, and of none", () => {
+    expect(refusal(plane, "cuda")).toMatchObject({ code: "W606", message: "`y`: a monoid over 2 indices cannot be split" });
     expect(refusal("kernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\nschedule f on cuda { split i: 4 }\n", "cuda")).toMatchObject({
       code: "W606",
     });

@@ -16,6 +16,8 @@ import { interpreterFor, rememberProgram } from "../../verify/reference-device.t
 import { scale, seed } from "../support/campaigns.ts";
 
 const both = "schedule f on cuda { stream j }\nschedule f on wgsl { stream j }\n";
+/** The text with its streamed index cut into chunks. */
+const cut = (text: string, chunks: number): string => text.replaceAll("{ stream j }", `{ stream j; split j: ${chunks} }`);
 function streamed(text: string, target: TargetName, exact = false): Compiled {
   const checked = check(text);
   expect(
@@ -151,7 +153,17 @@ describe("one pass", () => {
       expect(loopsOver(c, "j"), "walks over the index").toBe(walks);
       expect(c.artifact.temps, "nothing is stored on the way").toEqual([]);
     }
-    expect(await agrees(text, 6, 7)).toBeGreaterThan(50);
+    expect(await agrees(text, 10, 7)).toBeGreaterThan(50);
+  });
+  test.each(programs)("%s, in chunks of blocks of their own, and their combine", async (_, text, walks) => {
+    for (const target of ["cuda", "wgsl"] as const) {
+      const c = streamed(cut(text, 3), target);
+      expect(loopsOver(c, "j"), "walks over the index").toBe(walks);
+      expect(loopsOver(c, "j_chunk"), "walks over the chunks").toBeGreaterThan(0);
+      const chunks = c.artifact.temps.filter((t) => !JSON.stringify(t.count).includes('"N"'));
+      expect(c.artifact.temps, "what is stored has no place for an element of the index").toEqual(chunks);
+    }
+    expect(await agrees(cut(text, 3), 4, 8)).toBeGreaterThan(30);
   });
   test("a large score overflows nowhere: the exponent is never above 0", () => {
     const text = attention("");
@@ -194,7 +206,8 @@ test("random chains of dependent reductions", async () => {
   let refused = 0;
   let compared = 0;
   for (let k = 0; derived < cases; k++) {
-    const text = randomChain(new Tape([], seeded(seed * 7919 + k)));
+    const chain = randomChain(new Tape([], seeded(seed * 7919 + k)));
+    const text = k % 3 === 0 ? cut(chain, 2 + (k % 4)) : chain;
     try {
       compared += await agrees(text, 2, k);
       derived++;
