@@ -450,8 +450,32 @@ export const mutants: readonly Mutant[] = [
     `own.by - by <= (op === "le" ? 1 : 1)`,
   ),
   m(
+    "results share a pass though blocks hold parts of the columns",
+    "compiler/schedule/share.ts",
+    "if (!whole) return undefined;",
+    "if (columns.length > 9) return undefined;",
+  ),
+  m(
+    "a chunk's state forgets the domain of what it reads",
+    "compiler/schedule/split.ts",
+    "const open = e.bodies.filter(isOpen);",
+    'const open = e.bodies.filter((x) => isOpen(x) && x.kind === "segment");',
+  ),
+  m(
+    "what the next turn of a loop needs is left out",
+    "compiler/tile/prune.ts",
+    "if (needed.has(c.out) || needed.has(c.phi)) needed.add(c.init)",
+    "if (needed.has(c.out)) needed.add(c.init)",
+  ),
+  m(
+    "an element of a temporary that nobody wrote is read",
+    "compiler/plan/plan.ts",
+    'const everywhere = domain === undefined || (!output && !isFloat(value.type) && value.type !== "bool");',
+    "const everywhere = domain === undefined || !output;",
+  ),
+  m(
     "a component is carried over its own axes alone",
-    "compiler/tile/identity.ts",
+    "compiler/stream/monoid.ts",
     "for (let changed = true; changed; ) {",
     "for (let changed = false; changed; ) {",
   ),
