@@ -7,7 +7,7 @@ import type { Axis, Expr, Write } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { computeOf, type ElemType, type Storage, storage } from "../../dsl/tensor/types.ts";
-import type { Job, Stored, StoreItem } from "./plan.ts";
+import type { Job, Stored, StoreItem } from "./jobs.ts";
 import { type Definitions, type Touch, touchesOf } from "./touches.ts";
 
 /** What the planner lends. */

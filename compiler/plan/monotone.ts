@@ -1,7 +1,7 @@
 /** How an integer expression varies with an index: what grows or shrinks all the way takes its extremes at the ends of a range. */
 import { some } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
-import type { Plan } from "./plan.ts";
+import type { Plan } from "./jobs.ts";
 
 /** `monotone`: grows or shrinks, as the sign of a size or scalar decides. */
 export type Variation = "constant" | "grows" | "shrinks" | "monotone";

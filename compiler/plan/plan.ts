@@ -5,62 +5,12 @@ import { and, axesParts, compare, conjuncts, indexVar, isTrue, mapChildren, num,
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
-import { type ElemType, isFloat, isNarrow, type Storage } from "../../dsl/tensor/types.ts";
+import { type ElemType, isFloat, isNarrow } from "../../dsl/tensor/types.ts";
 import { isExpensive } from "./cost.ts";
 import { inPlaceJobs, sameAxes, storeAt } from "./in-place.ts";
+import type { Job, Plan, PlannedStep, Stored, StoreItem } from "./jobs.ts";
 import { type Definitions, namesTouched } from "./touches.ts";
 
-/** A tensor in memory: parameter, output or temporary. */
-export interface Stored {
-  readonly name: string;
-  readonly elem: Storage;
-  readonly axes: readonly Axis[];
-  readonly role: "param" | "output" | "temp";
-  readonly layout?: MemoryLayout;
-  /** Written at every point, those outside its domain included. */
-  readonly everywhere?: boolean;
-}
-export interface StoreItem {
-  readonly buffer: string;
-  readonly subscripts: readonly Expr[];
-  readonly value: Expr;
-  /** The value with definitions that have no memory written out: for analysis. The value itself keeps them, and with them their domains. */
-  readonly expanded: Expr;
-  /** Written only where this holds. */
-  readonly where: Expr;
-  readonly line: number;
-}
-/** Each point of `axes` computed on its own; reductions inside values. */
-export interface MapJob {
-  readonly kind: "map";
-  readonly name: string;
-  readonly axes: readonly Axis[];
-  readonly stores: readonly StoreItem[];
-}
-/** Rows that are walked in order. */
-export interface RowJob {
-  readonly kind: "row";
-  readonly name: string;
-  readonly statement: (Define & { readonly sweep: true }) | NewAxis | Write;
-  readonly line: number;
-}
-export type Job = MapJob | RowJob;
-export type PlannedStep =
-  | { readonly kind: "job"; readonly job: Job }
-  | { readonly kind: "repeat"; readonly fold: Fold; readonly steps: readonly PlannedStep[] };
-export interface Plan {
-  readonly program: Program;
-  readonly stored: ReadonlyMap<string, Stored>;
-  readonly domains: ReadonlyMap<string, TensorDomain>;
-  readonly tables: ReadonlyMap<string, TableType>;
-  /** Definitions without memory: a read is their value. */
-  readonly inlined: ReadonlyMap<string, Define>;
-  /** Integer and bool definitions that proofs may see through. */
-  readonly formulas: ReadonlyMap<string, Define>;
-  /** Subscripts shown to be in range, or not, so far: the same for every target. */
-  readonly proofs: Map<string, boolean>;
-  readonly steps: readonly PlannedStep[];
-}
 export interface PlanOptions {
   /** Definitions that a schedule names. */
   readonly materialize: ReadonlySet<string>;
@@ -160,13 +110,21 @@ class Planner {
     if (this.options.fuse.has(d.name)) return false;
     if (this.options.materialize.has(d.name)) return true;
     const uses = this.uses.get(d.name) ?? [];
-    const reduces = some(d.value, (x) => x.kind === "reduce");
+    const reduces = this.reduces(d.value);
     const readers = new Set(uses.map((u) => u.reader));
     if (reduces) return !(readers.size === 1 && uses.every((u) => u.identity && !u.inReduction));
     // Recomputed once for each element of an axis that it does not have: worth memory only where it is dear.
     const own = new Set(d.axes.map((a) => a.name));
     const repeated = uses.some((u) => u.axes.some((a) => !own.has(a.name)));
     return d.axes.length > 0 && repeated && isExpensive(d.value);
+  }
+
+  /** Whether it takes a reduction to compute, in it or in what is computed where it is read. */
+  private reduces(e: Expr): boolean {
+    return some(e, (x) => {
+      const inlined = x.kind === "read" ? this.inlined.get(x.tensor) : undefined;
+      return x.kind === "reduce" || (inlined !== undefined && this.reduces(inlined.value));
+    });
   }
 
   // ---- statements to jobs

@@ -6,7 +6,7 @@ import type { Directive } from "../../dsl/check/schedules.ts";
 import { baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
-import type { Job, Plan } from "../plan/plan.ts";
+import type { Job, Plan } from "../plan/jobs.ts";
 import type { Profile } from "../targets/target.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
@@ -42,6 +42,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     unroll: [string, number][] = [],
     registers: [string, number][] = [],
   ): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads, registers: new Map(registers) });
+  if (job.kind === "map" && job.row) return make(pack(axes, 64), 64);
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     return make(pack(axes, threads), threads);

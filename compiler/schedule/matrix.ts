@@ -3,7 +3,7 @@ import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { type MatrixForm, matrixFactors, matrixForm } from "../../dsl/tensor/matrix.ts";
-import type { MapJob, Plan } from "../plan/plan.ts";
+import type { MapJob, Plan } from "../plan/jobs.ts";
 import type { MatrixTiling } from "./shape.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;

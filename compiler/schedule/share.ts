@@ -4,7 +4,7 @@
  */
 import { baseName, visit } from "../../dsl/tensor/expr.ts";
 import { printAxis } from "../../dsl/tensor/print.ts";
-import type { MapJob, Plan, PlannedStep } from "../plan/plan.ts";
+import type { MapJob, Plan, PlannedStep } from "../plan/jobs.ts";
 import type { Tiling } from "./shape.ts";
 import { streamTilingOf } from "./stream-tiles.ts";
 

@@ -6,7 +6,7 @@ import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
-import type { MapJob, Plan } from "../plan/plan.ts";
+import type { MapJob, Plan } from "../plan/jobs.ts";
 import { productOf } from "./matrix.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;

@@ -74,7 +74,7 @@ function shift(name: "shl" | "shr", a: Text, b: Text): Text {
 }
 export const wgsl: Target = {
   name: "wgsl",
-  profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, productThreads: 64 },
+  profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, wholeRows: false, productThreads: 64 },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,
   zeroedMemory: true,
@@ -119,7 +119,7 @@ export const wgsl: Target = {
   uniform: (name) => `args.${name}`,
 };
 /**
- * On a software device: 8 x 8 registers to a thread, straight from storage. A CPU has no lanes to keep busy and spills to its own cache, and
- * what it saves in loads and bounds checks counts.
+ * On a software device: 8 x 8 registers to a thread, straight from storage, and few launches. A CPU has no lanes to keep busy and spills to
+ * its own cache, and what it saves in loads and bounds checks counts.
  */
-export const softwareWgsl: Target = { ...wgsl, profile: { ...wgsl.profile, name: "wgsl software", productThreads: 16 } };
+export const softwareWgsl: Target = { ...wgsl, profile: { ...wgsl.profile, name: "wgsl software", wholeRows: true, productThreads: 16 } };

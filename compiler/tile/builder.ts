@@ -202,6 +202,10 @@ export class Builder {
   isOpen(v: Value, madeIn: unknown): boolean {
     return this.scopes[this.depths[v]!] === madeIn;
   }
+  /** How many loops there are around a value. */
+  depthOf(v: Value): number {
+    return this.depths[v]!;
+  }
   /** Whether `a` changes with a loop or an axis with which `b` does not. */
   variesMore(a: Value, b: Value): boolean {
     return this.depths[a]! > this.depths[b]! || this.axes(a).some((x) => !this.axes(b).includes(x));

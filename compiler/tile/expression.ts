@@ -14,7 +14,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { type Compute, storage } from "../../dsl/tensor/types.ts";
-import type { Plan, Stored } from "../plan/plan.ts";
+import type { Plan, Stored } from "../plan/jobs.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
 import type { Builder } from "./builder.ts";
@@ -69,6 +69,8 @@ export class Lowering {
   /** Operands of products that lie in shared memory: product, factor and tensor give the tile of the step at hand. */
   readonly staged = new Map<string, () => Value>();
   readonly sharedBytes: number;
+  /** Elements that are read in place of memory, one for each point of the launch. */
+  readonly held = new Map<string, Value>();
   /** Searches already made, by table and position. */
   private readonly segments = new Map<string, { value: Value; scope: unknown }>();
   /** Reductions by a monoid already made: its components come from one loop. */
@@ -162,6 +164,8 @@ export class Lowering {
 
   // ---- reads
   private read(e: Extract<Expr, { kind: "read" }>, env: Env): Value {
+    const held = this.held.get(e.tensor);
+    if (held !== undefined) return held;
     const t = this.plan.stored.get(e.tensor);
     const formula = this.plan.inlined.get(e.tensor);
     // Conditions still name definitions that are computed where they are read.
@@ -266,8 +270,7 @@ export class Lowering {
   private sum(terms: readonly Value[]): Value {
     const b = this.builder;
     if (terms.length === 0) return this.int(0);
-    const weight = (v: Value): number => b.axes(v).length;
-    const sorted = [...terms].sort((x, y) => weight(x) - weight(y));
+    const sorted = [...terms].sort((x, y) => b.depthOf(x) - b.depthOf(y) || b.axes(x).length - b.axes(y).length);
     return sorted.reduce((x, y) => b.map("add", [x, y], "i32"));
   }
   /** Whether a subscript lies within the extent for every value of the axes alone, conditions aside. */

@@ -1,11 +1,12 @@
 /** Jobs -> launches: tensor expressions as tile operations, under the tiling that the schedule gave. */
 import type { Directive } from "../../dsl/check/schedules.ts";
-import { isTrue } from "../../dsl/tensor/expr.ts";
+import { baseName, isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis } from "../../dsl/tensor/ir.ts";
-import type { Job, MapJob, Plan, PlannedStep, RowJob } from "../plan/plan.ts";
+import type { Job, MapJob, Plan, PlannedStep, RowJob, StoreItem } from "../plan/jobs.ts";
 import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
+import { joinRows } from "../schedule/join-rows.ts";
 import { LaunchShape, type Tiling } from "../schedule/shape.ts";
 import { sharePasses } from "../schedule/share.ts";
 import type { Target } from "../targets/target.ts";
@@ -35,11 +36,14 @@ export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): Ti
   const names = new Set<string>();
   const tiling = (job: Job): Tiling =>
     tilingOf(applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job), job, target.limits.sharedBytes);
-  const planned = sharePasses(plan.steps, plan, tiling);
+  const shared = sharePasses(plan.steps, plan, tiling);
+  // A schedule that says something says it of launches as they are.
+  const joins = target.profile.wholeRows && options.directives.length === 0;
+  const { steps: planned, held } = joins ? joinRows(shared, plan) : { steps: shared, held: new Set<string>() };
   const steps = planned.map((s) => lowerStep(s, plan, target, options, names, new Map()));
   refuseUnmet(options.directives, steps);
   const temps = [...plan.stored.values()]
-    .filter((s) => s.role === "temp")
+    .filter((s) => s.role === "temp" && !held.has(s.name))
     .map((s) => ({ name: s.name, elem: s.elem, count: countOf(s.axes) }));
   return { kernel: plan.program.kernel, temps, steps };
 }
@@ -101,7 +105,7 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
   const axes = axesOf(job);
   const { env, inside } = enter(axes, lowering, shape, folds);
   lowering.inside = inside;
-  lowering.written = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : []);
+  lowering.written = new Set(job.kind === "map" ? [...job.stores, ...(job.row?.kept ?? [])].map((s) => s.buffer) : []);
   if (job.kind === "map") lowerMap(job, lowering, env, inside);
   else lowerRow(job as RowJob, lowering, env, inside);
   const body = prune(builder.body);
@@ -172,22 +176,49 @@ function otherColumns(a: Axis, m: MatrixAxes, lowering: Lowering, shape: LaunchS
   return b.map("min", [raw, b.map("sub", [lowering.value(a.extent, env), lowering.int(1)], "i32")], "i32");
 }
 function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
+  if (job.row) return lowerWholeRows(job, job.row, lowering, env, inside);
+  storeAll(job, lowering, env, inside);
+}
+function storeAll(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
   const b = lowering.builder;
   // Every value is computed before anything is stored: reads of a tensor that is updated in place mean its old elements.
   const made = job.stores.map((s) => {
-    const where = isTrue(s.where) ? undefined : lowering.condition(s.where, env);
-    const at = where === undefined ? env : lowering.under(env, where);
-    return {
-      s,
-      guard: lowering.both(inside, where),
-      value: lowering.value(s.value, at),
-      address: lowering.address(s.buffer, s.subscripts, at),
-    };
+    const { value, where, at } = computed(s, lowering, env);
+    return { s, guard: lowering.both(inside, where), value, address: lowering.address(s.buffer, s.subscripts, at) };
   });
   for (const m of made) {
     b.comment(m.s.buffer, m.s.line);
     b.store(m.s.buffer, m.address, m.value, m.guard);
   }
+}
+function computed(s: StoreItem, lowering: Lowering, env: Env): { value: Value; where: Value | undefined; at: Env } {
+  const where = isTrue(s.where) ? undefined : lowering.condition(s.where, env);
+  const at = where === undefined ? env : lowering.under(env, where);
+  return { value: lowering.value(s.value, at), where, at };
+}
+/** What the row's results need of it first, then the row. */
+function lowerWholeRows(job: MapJob, row: NonNullable<MapJob["row"]>, lowering: Lowering, env: Env, inside: Value | undefined): void {
+  const { axis, held, kept } = row;
+  for (const s of held) {
+    const { value, where, at } = computed(s, lowering, env);
+    if (kept.includes(s))
+      lowering.builder.store(s.buffer, lowering.address(s.buffer, s.subscripts, at), value, lowering.both(inside, where));
+    lowering.held.set(s.buffer, value);
+  }
+  const extent = lowering.value(axis.extent, env);
+  lowering.builder.loop(
+    baseName(axis.name),
+    lowering.int(0),
+    extent,
+    1,
+    [],
+    () => [],
+    (index) => {
+      const values = new Map(env.values).set(axis.name, index);
+      storeAll(job, lowering, { ...env, values, axes: [...env.axes, axis], inLoop: true }, inside);
+      return [];
+    },
+  );
 }
 
 /** Buffers that the operations touch, in the order of the signature. */

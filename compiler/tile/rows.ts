@@ -4,7 +4,7 @@ import { domainOf, rangeCondition } from "../../dsl/check/domain.ts";
 import { InternalError } from "../../dsl/diagnostics.ts";
 import { and, baseName, indexVar, isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, NewAxis, Write } from "../../dsl/tensor/ir.ts";
-import type { RowJob } from "../plan/plan.ts";
+import type { RowJob } from "../plan/jobs.ts";
 import { type Env, elemOf, type Lowering, lowest, pointOf } from "./expression.ts";
 import { identityOf } from "./identity.ts";
 import type { Value } from "./ir.ts";

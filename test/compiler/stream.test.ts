@@ -3,62 +3,19 @@
  * the bound, on tiles and on all threads of both targets. What the launches store and how often they walk the index is looked at.
  */
 import { describe, expect, test } from "vitest";
-import { type Compiled, compile, Refusal } from "../../compiler/index.ts";
+import { type Compiled, Refusal } from "../../compiler/index.ts";
 import { launchesOf, type Op } from "../../compiler/tile/ir.ts";
-import { check, type TargetName } from "../../dsl/index.ts";
 import { prepare } from "../../runtime/index.ts";
-import { agree, describe as words } from "../../verify/agree.ts";
 import { generate, seeded } from "../../verify/generate.ts";
-import { type Level, threadLevel, tileLevel } from "../../verify/levels.ts";
+import { threadLevel } from "../../verify/levels.ts";
 import { randomChain } from "../../verify/random/chains.ts";
 import { Tape } from "../../verify/random/tape.ts";
-import { interpreterFor, rememberProgram } from "../../verify/reference-device.ts";
 import { scale, seed } from "../support/campaigns.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
 
 const both = "schedule f on cuda { stream j }\nschedule f on wgsl { stream j }\n";
 /** The text with its streamed index cut into chunks. */
 const cut = (text: string, chunks: number): string => text.replaceAll("{ stream j }", `{ stream j; split j: ${chunks} }`);
-function streamed(text: string, target: TargetName, exact = false): Compiled {
-  const checked = check(text);
-  expect(
-    checked.diagnostics.filter((d) => d.severity === "error").map((d) => `${d.code} ${d.message}`),
-    text,
-  ).toEqual([]);
-  const instance = checked.instances[0]!;
-  const made = compile(instance, text, { target, exact, schedule: checked.schedules.find((s) => s.target === target) });
-  rememberProgram(made.artifact, instance.program);
-  return made;
-}
-async function agrees(text: string, runs: number, from: number): Promise<number> {
-  let compared = 0;
-  for (const exact of [true, false])
-    for (const target of ["cuda", "wgsl"] as const) {
-      const compiled = streamed(text, target, exact);
-      const random = seeded(from);
-      for (let run = 0; run < runs; run++) {
-        const made = generate(compiled.artifact, random, {
-          sizes: [0, 1, 2, 3, 5, 9, 17, 33],
-          most: 4000,
-          style: exact ? "bits" : "plain",
-        });
-        if (made === undefined) continue;
-        const levels: Level[] = [tileLevel(target), threadLevel(target)];
-        for (const level of levels) {
-          const call = prepare(compiled.artifact, structuredClone(made.args), { dims: made.dims });
-          const machine = interpreterFor(call, target);
-          const { result, faults } = await level.run(compiled, call);
-          expect(faults).toEqual([]);
-          const a = agree(call, result, machine);
-          expect(
-            a.disagreements.map(words),
-            `${exact ? "exact " : ""}${level.name} ${target} ${JSON.stringify(made.dims)}\n${text}`,
-          ).toEqual([]);
-          compared += a.compared;
-        }
-      }
-    }
-  return compared;
-}
 /** Loops over an index in all launches. */
 function loopsOver(c: Compiled, index: string): number {
   const count = (ops: readonly Op[], names: readonly { readonly name?: string }[]): number =>
@@ -149,25 +106,25 @@ const programs: readonly (readonly [name: string, text: string, walks: number])[
 describe("one pass", () => {
   test.each(programs)("%s", async (_, text, walks) => {
     for (const target of ["cuda", "wgsl"] as const) {
-      const c = streamed(text, target);
+      const c = compiled(text, target);
       expect(loopsOver(c, "j"), "walks over the index").toBe(walks);
       expect(c.artifact.temps, "nothing is stored on the way").toEqual([]);
     }
-    expect(await agrees(text, 10, 7)).toBeGreaterThan(50);
+    expect(await agreesOnLevels(text, 10, 7)).toBeGreaterThan(50);
   });
   test.each(programs)("%s, in chunks of blocks of their own, and their combine", async (_, text, walks) => {
     for (const target of ["cuda", "wgsl"] as const) {
-      const c = streamed(cut(text, 3), target);
+      const c = compiled(cut(text, 3), target);
       expect(loopsOver(c, "j"), "walks over the index").toBe(walks);
       expect(loopsOver(c, "j_chunk"), "walks over the chunks").toBeGreaterThan(0);
       const chunks = c.artifact.temps.filter((t) => !JSON.stringify(t.count).includes('"N"'));
       expect(c.artifact.temps, "what is stored has no place for an element of the index").toEqual(chunks);
     }
-    expect(await agrees(cut(text, 3), 4, 8)).toBeGreaterThan(30);
+    expect(await agreesOnLevels(cut(text, 3), 4, 8)).toBeGreaterThan(30);
   });
   test("a large score overflows nowhere: the exponent is never above 0", () => {
     const text = attention("");
-    const c = streamed(text, "cuda");
+    const c = compiled(text, "cuda");
     const made = generate(c.artifact, seeded(2), { dims: { M: 5, N: 40 }, sizes: [5], most: 4000 })!;
     const call = prepare(c.artifact, { ...made.args, t: 20_000 }, { dims: made.dims });
     return threadLevel("cuda")
@@ -182,7 +139,7 @@ describe("what no law takes apart is refused, with the factor", () => {
   const refusal = (body: string, more = ""): string => {
     const text = `kernel f[M, N](x: f32[M, N]) -> (o: f32[M]) {\n  let a[i] = max(j) abs(x[i, j])\n${more}  o[i] = (${body}) else 0.0\n}\n${both}`;
     try {
-      streamed(text, "cuda");
+      compiled(text, "cuda");
     } catch (e) {
       expect(e).toBeInstanceOf(Refusal);
       expect((e as Refusal).code).toBe("W606");
@@ -209,7 +166,7 @@ test("random chains of dependent reductions", async () => {
     const chain = randomChain(new Tape([], seeded(seed * 7919 + k)));
     const text = k % 3 === 0 ? cut(chain, 2 + (k % 4)) : chain;
     try {
-      compared += await agrees(text, 2, k);
+      compared += await agreesOnLevels(text, 2, k);
       derived++;
     } catch (e) {
       if (!(e instanceof Refusal)) throw e;

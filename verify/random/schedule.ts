@@ -4,7 +4,10 @@ import type { Tape } from "./tape.ts";
 
 /** The text of a schedule of kernel `f`, or nothing: the derived one. */
 export function randomSchedule(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definitions">, target: "cuda" | "wgsl"): string {
-  if (!tape.chance(70)) return "";
+  // A software device of the target has a scheduler of its own.
+  const place = target === "wgsl" && tape.chance(30) ? "wgsl with software" : target;
+  const none = place === target ? "" : `schedule f on ${place} { }\n`;
+  if (!tape.chance(70)) return none;
   const said = new Set<string>();
   const lines: string[] = [];
   for (let k = 1 + tape.draw(4); k > 0; k--) {
@@ -15,7 +18,7 @@ export function randomSchedule(tape: Tape, p: Pick<RandomProgram, "indices" | "r
     said.add(what);
     lines.push(directive);
   }
-  return lines.length === 0 ? "" : `schedule f on ${target} { ${lines.join("; ")} }\n`;
+  return lines.length === 0 ? none : `schedule f on ${place} { ${lines.join("; ")} }\n`;
 }
 function one(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definitions">): string | undefined {
   const from = (list: readonly string[]): string | undefined => (list.length > 0 ? tape.pick(list) : undefined);

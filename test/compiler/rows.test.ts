@@ -1,0 +1,62 @@
+/** Rows in one launch, where a profile asks for them: what a row needs has no memory, unless others read it too. */
+import { describe, expect, test } from "vitest";
+import { launchesOf } from "../../compiler/tile/ir.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
+
+const software = "schedule f on wgsl with software { }\n";
+/** A text, its launches, and the temporaries that have memory. */
+const programs: readonly (readonly [name: string, text: string, launches: number, temps: readonly string[]])[] = [
+  ["softmax", "kernel f[M, N](x: f32[M, N]) -> (y: f32[M, N]) { y[i, j] = softmax(j) x[i, j] }", 1, []],
+  [
+    "causal softmax of heads",
+    "kernel f[H, M](x: f32[H, M, M]) -> (y: f32[H, M, M]) { y[h, i, j] = (softmax(j where j <= i) x[h, i, j]) else 0.0 }",
+    1,
+    [],
+  ],
+  [
+    "layer norm",
+    `kernel f[M, N](x: f32[M, N], g: f32[N], b: f32[N]) -> (y: f32[M, N]) where N >= 1 {
+  let mu[i] = mean(j) x[i, j]
+  let v[i] = mean(j) (x[i, j] - mu[i]) * (x[i, j] - mu[i])
+  y[i, j] = (x[i, j] - mu[i]) * rsqrt(v[i] + 0.001) * g[j] + b[j]
+}`,
+    1,
+    [],
+  ],
+  [
+    "a sum of the row that a later result reads as well",
+    `kernel f[M, N](x: f32[M, N]) -> (y: f32[M, N], z: f32[M]) {
+  let t[i] = sum(j) x[i, j] * x[i, j]
+  y[i, j] = x[i, j] / (t[i] + 1.0)
+  z[i] = sum(j in 0..M) t[j]
+}`,
+    2,
+    ["t"],
+  ],
+  [
+    "a sum of another row",
+    `kernel f[M, N](x: f32[M, N]) -> (y: f32[M, N]) {
+  let t[i] = sum(j) x[i, j] * x[i, j]
+  y[i, j] = x[i, j] / (t[M - 1 - i] + 1.0)
+}`,
+    2,
+    ["t"],
+  ],
+  [
+    "an update in place",
+    `kernel f[M, N](inout x: f32[M, N]) {
+  let t[i] = sum(j) x[i, j] * x[i, j]
+  x[i, j] := x[i, j] / (t[i] + 1.0)
+}`,
+    2,
+    ["t"],
+  ],
+];
+describe("rows in one launch", () => {
+  test.each(programs)("%s", async (_, text, launches, temps) => {
+    const c = compiled(`${text}\n${software}`, "wgsl");
+    expect(launchesOf(c.tiles.steps).length).toBe(launches);
+    expect(c.artifact.temps.map((t) => t.name)).toEqual(temps);
+    expect(await agreesOnLevels(`${text}\n${software}`, 8, 3, ["wgsl"])).toBeGreaterThan(40);
+  });
+});
