@@ -2,6 +2,12 @@
 import { compile } from "../compiler/index.ts";
 import { check } from "../dsl/index.ts";
 
+export interface CompileRow {
+  readonly kernel: string;
+  readonly medianMs: number;
+  readonly leastMs: number;
+  readonly runs: number;
+}
 export interface Timing {
   readonly kernel: string;
   /** Milliseconds for check and both compilations, after a first one that is not counted. */

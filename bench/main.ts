@@ -1,11 +1,14 @@
-/** `npm run bench -- compile`: how long a kernel takes from text to both sources; `static`: what its text moves and holds. */
+/** `npm run bench -- COMMAND`: what can be measured on this machine; `report` writes it into docs/performance.md. */
 import fs from "node:fs";
 import path from "node:path";
 import { pathToFileURL } from "node:url";
 import { Command } from "commander";
 import { build } from "esbuild";
 import { library } from "../kernels/index.ts";
+import type { CompileRow } from "./compile.ts";
 import { median } from "./median.ts";
+import { writeReport } from "./report.ts";
+import { saveResults } from "./results.ts";
 import { staticRows } from "./static.ts";
 import { visitsRows } from "./visits.ts";
 
@@ -24,64 +27,79 @@ async function shipped(): Promise<typeof import("./compile.ts")> {
   });
   return await import(pathToFileURL(outfile).href);
 }
-async function compileBench(options: { readonly json?: boolean; readonly runs: string }): Promise<void> {
-  const runs = Number(options.runs);
-  if (!Number.isInteger(runs) || runs < 1) program.error(`--runs takes a whole number from 1, not \`${options.runs}\``);
+interface Shown {
+  readonly json?: boolean;
+  readonly save?: boolean;
+}
+/** Prints each row as it comes, and keeps all of them where that is asked for. */
+async function show<T>(name: string, rows: AsyncIterable<T> | Iterable<T>, options: Shown, line: (row: T) => string): Promise<void> {
+  const all: T[] = [];
+  for await (const r of rows) {
+    console.log(options.json ? JSON.stringify(r) : line(r));
+    all.push(r);
+  }
+  if (options.save) saveResults(name, all);
+}
+const command = (name: string, description: string): Command =>
+  program
+    .command(name)
+    .description(description)
+    .option("--json", "a line of JSON for each figure")
+    .option("--save", `write bench/results/${name}.jsonl as well`);
+
+async function* compileRows(runs: number): AsyncGenerator<CompileRow> {
   const { timeCompile } = await shipped();
   for (const file of Object.values(library))
-    for (const { kernel, times } of timeCompile(fs.readFileSync(file, "utf8"), runs)) {
-      const medianMs = Number(median(times).toFixed(2));
-      const leastMs = Number(Math.min(...times).toFixed(2));
-      if (options.json) console.log(JSON.stringify({ kernel, medianMs, leastMs, runs }));
-      else console.log(`${kernel.padEnd(18)} median ${medianMs.toFixed(1)} ms, least ${leastMs.toFixed(1)} ms of ${runs} runs`);
-    }
+    for (const { kernel, times } of timeCompile(fs.readFileSync(file, "utf8"), runs))
+      yield { kernel, medianMs: Number(median(times).toFixed(2)), leastMs: Number(Math.min(...times).toFixed(2)), runs };
 }
-
 const program = new Command("bench").description("Benchmarks; each prints its figures and passes no judgement.");
-program
-  .command("compile")
-  .description("text in, both sources out, without nvcc")
+command("compile", "text in, both sources out, without nvcc")
   .option("--runs <n>", "measured runs after the first", "50")
-  .option("--json", "a line a kernel: kernel, medianMs")
-  .action(compileBench);
-program
-  .command("static")
-  .description("counted without a GPU: bytes, bank conflicts, registers, spills, SPIR-V operations")
-  .option("--json", "a line for each kernel, instance and target")
+  .action(async (options: Shown & { readonly runs: string }) => {
+    const runs = Number(options.runs);
+    if (!Number.isInteger(runs) || runs < 1) program.error(`--runs takes a whole number from 1, not \`${options.runs}\``);
+    await show(
+      "compile",
+      compileRows(runs),
+      options,
+      (r) => `${r.kernel.padEnd(18)} median ${r.medianMs.toFixed(1)} ms, least ${r.leastMs.toFixed(1)} ms of ${r.runs} runs`,
+    );
+  });
+command("static", "counted without a GPU: bytes, bank conflicts, registers, spills, SPIR-V operations")
   .option("--only <kernel>", "one kernel")
-  .action(async (options: { readonly json?: boolean; readonly only?: string }) => {
-    for await (const r of staticRows(options.only)) {
-      if (options.json) console.log(JSON.stringify(r));
-      else
-        console.log(
-          `${`${r.kernel} ${r.instance}`.padEnd(30)} ${r.target.padEnd(5)} bytes ${r.bytesOverMinimum.toFixed(2)} x least, ${r.bankConflicts} bank conflicts, ${r.spillBytes ?? "-"} spill bytes, ${r.registers ?? "-"} registers, ${r.matrixInstructions ?? "-"} mma, SPIR-V ${r.spirvRobustOverPlain ?? "-"}`,
-        );
-    }
+  .action(async (options: Shown & { readonly only?: string }) => {
+    if (options.save && options.only !== undefined) program.error("--save keeps all kernels: leave --only out");
+    await show(
+      "static",
+      staticRows(options.only),
+      options,
+      (r) =>
+        `${`${r.kernel} ${r.instance}`.padEnd(30)} ${r.target.padEnd(5)} bytes ${r.bytesOverMinimum.toFixed(2)} x least, ${r.bankConflicts} bank conflicts, ${r.spillBytes ?? "-"} spill bytes, ${r.registers ?? "-"} registers, ${r.matrixInstructions ?? "-"} mma, SPIR-V ${r.spirvRobustOverPlain ?? "-"}`,
+    );
   });
-program
-  .command("visits")
-  .description("tiles that streamed kernels visit, of those they could")
-  .option("--json", "a line for each case and target")
-  .action((options: { readonly json?: boolean }) => {
-    for (const r of visitsRows())
-      if (options.json) console.log(JSON.stringify(r));
-      else console.log(`${r.kernel.padEnd(18)} ${r.target.padEnd(5)} ${r.what}: ${r.visited} of ${r.of}, ${r.ratio} (at most ${r.most})`);
-  });
-program
-  .command("web")
-  .description("against onnxruntime-web, tfjs and jax-js on the software device, in Chromium and in Node; ratios of one run")
-  .option("--json", "a line for each operation, place and peer")
+command("visits", "tiles that streamed kernels visit, of those they could").action((options: Shown) =>
+  show(
+    "visits",
+    visitsRows(),
+    options,
+    (r) => `${r.kernel.padEnd(18)} ${r.target.padEnd(5)} ${r.what}: ${r.visited} of ${r.of}, ${r.ratio} (at most ${r.most})`,
+  ),
+);
+program.command("report").description("docs/performance.md and its charts, drawn again from bench/results").action(writeReport);
+command("web", "against onnxruntime-web, tfjs and jax-js on the software device, in Chromium and in Node; ratios of one run")
   .option("--rounds <n>", "samples of each, taken in turn", "9")
   .option("--where <place>", "chromium or node; both by default")
-  .action(async (options: { readonly json?: boolean; readonly rounds: string; readonly where?: string }) => {
+  .action(async (options: Shown & { readonly rounds: string; readonly where?: string }) => {
     const rounds = Number(options.rounds);
     if (!Number.isInteger(rounds) || rounds < 1) program.error(`--rounds takes a whole number from 1, not \`${options.rounds}\``);
     const places = (["chromium", "node"] as const).filter((p) => options.where === undefined || options.where === p);
     if (places.length === 0) program.error(`--where is chromium or node, not \`${options.where}\``);
     const { webRows } = await import("./web/main.ts");
-    for (const r of await webRows(rounds, places))
-      if (options.json) console.log(JSON.stringify(r));
-      else if (r.error) console.log(`${r.op} ${r.where} ${r.peer}: ${r.error}`);
-      else console.log(`${r.op.padEnd(24)} ${r.where.padEnd(9)} ${r.oursMs} ms, ${r.peer} ${r.peerMs} ms: ${r.ratio} x`);
+    await show("web", await webRows(rounds, places), options, (r) =>
+      r.error
+        ? `${r.op} ${r.where} ${r.peer}: ${r.error}`
+        : `${r.op.padEnd(24)} ${r.where.padEnd(9)} ${r.oursMs} ms, ${r.peer} ${r.peerMs} ms: ${r.ratio} x`,
+    );
   });
 await program.parseAsync();

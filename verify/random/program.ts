@@ -1,8 +1,9 @@
 /**
- * Random well-typed programs: several definitions, domains, ragged axes, gathers, reductions, sweeps, new axes, folds, narrow types, several
+ * Random well-typed programs: several definitions, domains, ragged axes, gathers, reductions, monoids, sweeps, new axes, folds, narrow types, several
  * outputs, updates in place. Each comes as text, and as functions that say what it means without the language's own code.
  */
 import { formats, roundTo } from "../../dsl/tensor/narrow.ts";
+import { monoids } from "./monoids.ts";
 import type { Tape } from "./tape.ts";
 import { apply, type Env, extentOf, type Index, literal, type Term, type Type } from "./term.ts";
 import { type Offsets, type Table, type Tensor, TermGenerator } from "./terms.ts";
@@ -43,6 +44,7 @@ class Generator extends TermGenerator {
   /** What outputs and updates leave: apart from `made`, since reads mean the values at entry. */
   private readonly finals = new Map<string, Element>();
   private readonly definitions: string[] = [];
+  private readonly monoids = new Set<string>();
 
   run(): RandomProgram {
     const { tape } = this;
@@ -52,7 +54,7 @@ class Generator extends TermGenerator {
     for (let k = tape.draw(4); k > 0; k--) this.statement();
     for (let k = 1 + tape.draw(2); k > 0; k--) this.output();
     for (const t of this.inout) this.update(t);
-    const text = `kernel f[M, N, K](${this.params.join(", ")}) -> (${this.results.join(", ")}) {\n${this.lines.map((l) => `  ${l}\n`).join("")}}\n`;
+    const text = `${[...this.monoids].join("")}kernel f[M, N, K](${this.params.join(", ")}) -> (${this.results.join(", ")}) {\n${this.lines.map((l) => `  ${l}\n`).join("")}}\n`;
     return {
       text,
       // Some names were drawn for text that was not used.
@@ -112,6 +114,7 @@ class Generator extends TermGenerator {
       () => this.topk(),
       () => this.compact(),
       () => this.fold(),
+      () => this.monoid(),
     ];
     if (this.tables.length > 0) kinds.push(() => this.group());
     this.tape.pick(kinds)();
@@ -148,6 +151,34 @@ class Generator extends TermGenerator {
       if (v !== undefined) out.push([v, j]);
     }
     return out;
+  }
+  /** A reduction to several fields at once. */
+  private monoid(): void {
+    const m = this.tape.pick(monoids);
+    this.monoids.add(m.text);
+    const axes = this.dims(0, 2).map((d) => this.index(d));
+    const over = this.index(this.dim());
+    this.reduced.add(over.name);
+    const bodies = m.fields.map((type) => this.term(type, [...axes, over], 2, true));
+    const names = m.fields.map(() => this.fresh("d"));
+    const outer = axes.map((i) => `${i.name}: ${i.extent}`).join(", ");
+    const heads = names.map((n) => `${n}${outer ? `[${outer}]` : ""}`);
+    this.lines.push(`let (${heads.join(", ")}) = monoid ${m.name}(${over.name}: ${over.extent}) (${bodies.map((b) => b.text).join(", ")})`);
+    const state = (e: Env, at: readonly number[]): readonly number[] => {
+      const point: Env = { ...e, at: Object.fromEntries(axes.map((i, k) => [i.name, at[k]!])) };
+      let sum = m.identity;
+      for (let j = 0; j < extentOf(over.extent, e); j++) {
+        point.at[over.name] = j;
+        const element = bodies.map((b) => b.run(point));
+        if (element.every((v) => v !== undefined)) sum = m.combine(sum, element);
+      }
+      return sum;
+    };
+    names.forEach((name, k) => {
+      this.made.set(name, (e, at) => state(e, at)[k]);
+      this.definitions.push(name);
+      this.readable.push({ name, type: m.fields[k]!, axes: axes.map((i) => i.extent), open: false });
+    });
   }
   private topk(): void {
     const axes = this.dims(0, 1).map((d) => this.index(d));

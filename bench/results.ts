@@ -1,0 +1,26 @@
+/** Files of results under bench/results: a head that says what they were measured with, then a line each. */
+import fs from "node:fs";
+import os from "node:os";
+import path from "node:path";
+
+export interface Head {
+  readonly date: string;
+  readonly device: string;
+  readonly command: string;
+}
+const fileOf = (name: string): string => path.join(import.meta.dirname, "results", `${name}.jsonl`);
+
+/** @param device what measured; the machine's processors by default */
+export function saveResults(
+  name: string,
+  rows: readonly unknown[],
+  device = `no GPU; ${os.cpus().length} cores, ${os.cpus()[0]?.model}`,
+): void {
+  const head: Head = { date: new Date().toISOString().slice(0, 10), device, command: `npm run -s bench -- ${name}` };
+  fs.writeFileSync(fileOf(name), `${[head, ...rows].map((r) => JSON.stringify(r)).join("\n")}\n`);
+}
+export function readResults<T>(name: string): { readonly head: Head; readonly rows: readonly T[] } | undefined {
+  if (!fs.existsSync(fileOf(name))) return undefined;
+  const [head, ...rows] = fs.readFileSync(fileOf(name), "utf8").trim().split("\n");
+  return { head: JSON.parse(head!) as Head, rows: rows.map((r) => JSON.parse(r) as T) };
+}
