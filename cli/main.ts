@@ -53,7 +53,7 @@ program
   .option("-b, --bounds", "instead: the bits that are promised of each output on sample data, and those that the schedule itself keeps")
   .option("-s, --shape <dims>", "dimensions for --bounds, M=16,N=32; the others are drawn")
   .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
-  .option("--schedule <name>", "a named schedule")
+  .option("--schedule [name]", "a named schedule; without a name: the derived one, as directives to paste")
   .addOption(json())
   .action(async (kernel: string, o) => (await import("./commands/explain.ts")).explain(kernel, o));
 program

@@ -1,5 +1,5 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
-import { softwareFeature } from "../dsl/check/schedules.ts";
+import { type Directive, softwareFeature } from "../dsl/check/schedules.ts";
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
@@ -16,6 +16,7 @@ import { plan } from "./plan/plan.ts";
 import { sizeCondition } from "./plan/size.ts";
 import { Refusal } from "./refusal.ts";
 import { type JobDirectives, printDirectives } from "./schedule/default.ts";
+import { derivedDirectives } from "./schedule/derive.ts";
 import { split } from "./schedule/split.ts";
 import { paramsOf } from "./signature.ts";
 import { stream } from "./stream/stream.ts";
@@ -48,6 +49,8 @@ export type Observer = (stage: Stage, text: () => string) => void;
 
 export interface Compiled {
   readonly artifact: Artifact;
+  /** What was chosen where no schedule says it, as directives. */
+  readonly directives: readonly string[];
   readonly tiles: TileProgram;
   readonly kernels: readonly ThreadKernel[];
 }
@@ -76,15 +79,18 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
       `write \`instance ${instance.kernel} { … }\``,
     );
   observe("check", () => printProgram(instance.program));
-  const { plain, program, planned, freshNames: taken } = front(instance, weft, options.schedule, options.exact ?? false);
+  const { plain, program, planned, derived, freshNames: taken } = front(instance, weft, target, options);
   continueFreshNames(taken);
   refuseTypes(program, target);
   observe("desugar", () => printProgram(plain));
   observe("split", () => printProgram(program));
   const chosen: JobDirectives[] = [];
   const tiles = lowerPlan(planned, target, { directives, observe: (d) => chosen.push(d) });
+  const streamed = derived.flatMap((d) => (d.kind === "stream" ? [`stream ${d.index}`] : []));
   observe("plan", () =>
-    chosen.flatMap((d) => [`launch ${d.name}, ${d.threads} threads`, ...printDirectives(d).map((l) => `  ${l}`)]).join("\n"),
+    [...streamed, ...chosen.flatMap((d) => [`launch ${d.name}, ${d.threads} threads`, ...printDirectives(d).map((l) => `  ${l}`)])].join(
+      "\n",
+    ),
   );
   verifyTileProgram(tiles, target);
   observe("tile", () => printTileProgram(tiles));
@@ -119,9 +125,15 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
     lines: module.lines,
     weft,
   };
-  return { artifact, tiles, kernels };
+  return { artifact, directives: [...new Set([...streamed, ...chosen.flatMap((d) => spoken(d, weft))])], tiles, kernels };
 }
 
+/** The directives of a launch; what is about names that the text does not have is a comment. */
+function spoken(d: JobDirectives, weft: string): string[] {
+  const names = new Set(weft.match(/\w+/g));
+  const known = [d.name, ...d.tile.keys(), ...d.unroll.keys()].every((n) => names.has(n));
+  return printDirectives(d).map((line) => (known || line.startsWith("//") ? line : `// ${line}`));
+}
 /** What a schedule asks of device and launch. */
 function placeOf(s: Schedule | undefined): Pick<Artifact, "schedule" | "arch" | "features" | "when"> {
   const when = s?.where && sizeCondition(s.where);
@@ -139,22 +151,27 @@ interface Front {
   readonly plain: Program;
   readonly program: Program;
   readonly planned: Plan;
+  /** Directives about the mathematics that no schedule gave. */
+  readonly derived: readonly Directive[];
   readonly freshNames: number;
 }
-const fronts = new WeakMap<CheckedInstance, { float: Map<Schedule | undefined, Front>; exact: Map<Schedule | undefined, Front> }>();
-/** The stages that no target enters: made once for an instance and its schedule. */
-function front(instance: CheckedInstance, weft: string, schedule: Schedule | undefined, exact: boolean): Front {
+/** A schedule that says something, or whether what the text leaves open may be streamed. */
+type FrontKey = Schedule | boolean;
+const fronts = new WeakMap<CheckedInstance, { float: Map<FrontKey, Front>; exact: Map<FrontKey, Front> }>();
+/** The stages that no target enters, beyond what its profile likes: made once for an instance and its schedule. */
+function front(instance: CheckedInstance, weft: string, target: Target, { schedule, exact = false }: CompileOptions): Front {
   const both = fronts.get(instance) ?? { float: new Map(), exact: new Map() };
   fronts.set(instance, both);
   const known = exact ? both.exact : both.float;
-  const key = schedule?.directives.length ? schedule : undefined;
+  const key = schedule?.directives.length ? schedule : target.profile.streams;
   let made = known.get(key);
   if (made === undefined) {
-    const directives = schedule?.directives ?? [];
     continueFreshNames(instance.freshNames);
     const plain = specialize(desugar(instance.program));
     verifyProgram(plain, "desugar", true);
     // After every pass over the mathematics, before anything is placed.
+    const derived = key === true ? derivedDirectives(plain) : [];
+    const directives = [...(schedule?.directives ?? []), ...derived];
     const { program: streamed, inside } = stream(plain, directives);
     const cut = split(streamed, directives);
     const program = exact ? exactProgram(cut) : cut;
@@ -164,7 +181,7 @@ function front(instance: CheckedInstance, weft: string, schedule: Schedule | und
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
     const fuse = new Set([...named("fuse"), ...inside]);
     const planned = plan(program, { materialize: named("materialize"), fuse, lineOf });
-    made = { plain, program, planned, freshNames: freshNames() };
+    made = { plain, program, planned, derived, freshNames: freshNames() };
     known.set(key, made);
   }
   return made;

@@ -9,7 +9,8 @@ export interface ExplainOptions {
   readonly target: string;
   readonly after?: string;
   readonly instance?: string;
-  readonly schedule?: string;
+  /** A name; true for the derived schedule itself, as text. */
+  readonly schedule?: string | true;
   readonly json?: boolean;
   readonly bounds?: boolean;
   readonly shape?: string;
@@ -20,8 +21,18 @@ export function explain(name: string, options: ExplainOptions): void {
   if (options.after !== undefined && !names.includes(options.after))
     throw new UserError(`there is no stage \`${options.after}\`; stages are ${names.join(", ")}`);
   const found = load(name, options.json ?? false);
-  if (options.bounds) return explainBounds(found, target, options);
+  const { schedule, ...rest } = options;
+  if (schedule === true && (options.bounds || options.after !== undefined))
+    throw new UserError("--schedule without a name prints the derived schedule alone: leave --bounds and --after out");
+  const named = typeof schedule === "string" ? { schedule } : {};
+  if (options.bounds) return explainBounds(found, target, { ...rest, ...named });
   const instance = pickInstance(found, options.instance);
+  if (schedule === true) {
+    const { directives } = compile(instance, found.text, { target });
+    const text = `schedule ${found.kernel} on ${target} {\n${directives.map((l) => `  ${l}\n`).join("")}}`;
+    console.log(options.json ? JSON.stringify({ kernel: found.kernel, instance: instance.name, target, schedule: text }) : text);
+    return;
+  }
   let before = "";
   const observe = (stage: Stage, text: () => string): void => {
     const now = text();
@@ -32,5 +43,5 @@ export function explain(name: string, options: ExplainOptions): void {
     else if (options.after !== undefined) console.log(now);
     else console.log(`${pc.bold(`== ${stage}`)}  ${pc.dim(stages[stage])}\n${same ? "(unchanged)" : now}\n`);
   };
-  compile(instance, found.text, { target, schedule: scheduleFor(found, target, options.schedule), observe });
+  compile(instance, found.text, { target, schedule: scheduleFor(found, target, named.schedule), observe });
 }

@@ -212,8 +212,9 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   if (defaults.stream) for (const [index, size] of defaults.tile) if (!tile.has(index)) tile.set(index, size);
   const unroll = new Map(defaults.unroll);
   for (const u of unrolled) unroll.set(u.index, u.size);
-  // Indices that a tile does not mention stay as they are, where one thread takes all of them.
-  const registers = new Map([...defaults.registers].filter(([index]) => tiles.length === 0 || !tile.has(index)));
+  // Indices that a tile does not mention, or leaves as they were, stay as they are where one thread takes several of them.
+  const same = (index: string): boolean => !tile.has(index) || tile.get(index) === defaults.tile.get(index);
+  const registers = new Map([...defaults.registers].filter(([index]) => tiles.length === 0 || same(index)));
   for (const index of registers.keys()) tile.set(index, defaults.tile.get(index)!);
   return { ...defaults, tile, unroll, registers, threads: warps ? warps.count * 32 : defaults.threads };
 }
@@ -308,9 +309,9 @@ function registersFor(total: number, tiled: readonly Axis[], axis: Axis, d: JobD
 
 export function printDirectives(d: JobDirectives): string[] {
   const lines: string[] = [];
-  const q = (index: string) => `${d.name}.${index}`;
-  if (d.tile.size > 0) lines.push(`tile ${[...d.tile].map(([i, n]) => `${q(i)}: ${n}`).join(", ")}`);
-  for (const [i, n] of d.registers) lines.push(`// ${q(i)}: ${n} elements to a thread, in registers`);
-  if (d.unroll.size > 0) lines.push(`unroll ${[...d.unroll].map(([i, n]) => `${q(i)}: ${n}`).join(", ")}`);
+  const list = (sizes: ReadonlyMap<string, number>): string => [...sizes].map(([index, n]) => `${d.name}.${index}: ${n}`).join(", ");
+  if (d.tile.size > 0) lines.push(`tile ${list(d.tile)}`);
+  if (d.registers.size > 0) lines.push(`// to a thread, in registers: ${list(d.registers)}`);
+  if (d.unroll.size > 0) lines.push(`unroll ${list(d.unroll)}`);
   return lines;
 }

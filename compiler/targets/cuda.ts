@@ -95,7 +95,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
 
 export const cuda: Target = {
   name: "cuda",
-  profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, wholeRows: false, productThreads: 64 },
+  profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
   limits: { threads: 1024, sharedBytes: 49152, buffers: 64 },
   infinities: true,
   zeroedMemory: false,

@@ -17,6 +17,8 @@ export interface Profile {
   readonly matrix: boolean;
   /** A thread to each row of a reduction, rather than a warp. */
   readonly rowsByThreads: boolean;
+  /** Scores are better computed where they are used than stored. */
+  readonly streams: boolean;
   /** What a row needs and what lies along it come from one launch (join-rows.ts). */
   readonly wholeRows: boolean;
   /** Threads that share a tile of 32 x 32 elements of a product: the fewer, the more registers to each. */

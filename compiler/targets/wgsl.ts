@@ -74,7 +74,7 @@ function shift(name: "shl" | "shr", a: Text, b: Text): Text {
 }
 export const wgsl: Target = {
   name: "wgsl",
-  profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, wholeRows: false, productThreads: 64 },
+  profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,
   zeroedMemory: true,
@@ -122,4 +122,7 @@ export const wgsl: Target = {
  * On a software device: 8 x 8 registers to a thread, straight from storage, and few launches. A CPU has no lanes to keep busy and spills to
  * its own cache, and what it saves in loads and bounds checks counts.
  */
-export const softwareWgsl: Target = { ...wgsl, profile: { ...wgsl.profile, name: "wgsl software", wholeRows: true, productThreads: 16 } };
+export const softwareWgsl: Target = {
+  ...wgsl,
+  profile: { ...wgsl.profile, name: "wgsl software", streams: false, wholeRows: true, productThreads: 16 },
+};
