@@ -4,6 +4,7 @@ import { compile, type Stage, stages } from "../../compiler/index.ts";
 import { UserError } from "../fail.ts";
 import { load, pickInstance, scheduleFor, targetOf } from "../workspace.ts";
 import { explainBounds } from "./bounds.ts";
+import { explainRoofline } from "./roofline.ts";
 
 export interface ExplainOptions {
   readonly target: string;
@@ -14,6 +15,8 @@ export interface ExplainOptions {
   readonly json?: boolean;
   readonly bounds?: boolean;
   readonly shape?: string;
+  readonly roofline?: boolean;
+  readonly chip?: string;
 }
 export function explain(name: string, options: ExplainOptions): void {
   const target = targetOf(options.target);
@@ -22,9 +25,10 @@ export function explain(name: string, options: ExplainOptions): void {
     throw new UserError(`there is no stage \`${options.after}\`; stages are ${names.join(", ")}`);
   const found = load(name, options.json ?? false);
   const { schedule, ...rest } = options;
-  if (schedule === true && (options.bounds || options.after !== undefined))
-    throw new UserError("--schedule without a name prints the derived schedule alone: leave --bounds and --after out");
+  if (schedule === true && (options.bounds || options.roofline || options.after !== undefined))
+    throw new UserError("--schedule without a name prints the derived schedule alone: leave --bounds, --roofline and --after out");
   const named = typeof schedule === "string" ? { schedule } : {};
+  if (options.roofline) return explainRoofline(found, target, { ...rest, ...named });
   if (options.bounds) return explainBounds(found, target, { ...rest, ...named });
   const instance = pickInstance(found, options.instance);
   if (schedule === true) {

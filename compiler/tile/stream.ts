@@ -52,7 +52,10 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   }
   for (const s of stages.filter((x) => !x.moves)) {
     // One tile for all steps: it is there from the first on.
-    l.staged.set(s.key, () => s.stage.read(start));
+    l.staged.set(
+      s.key,
+      once(() => s.stage.read(start)),
+    );
   }
   const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
   const out = b.loop(index, start, to, tile, init, carried, (first, acc) => {
@@ -61,7 +64,10 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       b.land(0);
       for (const s of stages.filter((x) => x.moves)) {
         s.stage.issue(after(first, 1));
-        l.staged.set(s.key, () => s.stage.read(first));
+        l.staged.set(
+          s.key,
+          once(() => s.stage.read(first)),
+        );
       }
       b.commit();
     }
@@ -84,6 +90,14 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   for (const s of stages) l.staged.delete(s.key);
   if (stages.length > 0) b.land(0);
   return out;
+}
+/** What a slot holds is one value within a step: a score that several fields of the state need is then one product. */
+function once(make: () => Value): () => Value {
+  let made: Value | undefined;
+  return () => {
+    made ??= make();
+    return made;
+  };
 }
 /** The operands of the launch's products that go through shared memory; those that move with the streamed index two steps at a time. */
 function stagesOf(l: Lowering, e: Reduce, env: Env): { readonly key: string; readonly stage: Stage; readonly moves: boolean }[] {

@@ -116,6 +116,18 @@ describe("weft", () => {
       err: expect.stringContaining("there is no stage"),
     });
   });
+  test("explain prints the derived schedule as directives, and what bounds each loop", () => {
+    const { code, out } = weft("explain", "packed_attention", "--target", "cuda", "-i", "T=f16,D=64", "--schedule");
+    expect(code).toBe(0);
+    expect(out).toMatch(/^schedule packed_attention on cuda \{\n {2}stream j\n/);
+    expect(weft("explain", good, "--target", "cuda", "--schedule", "--bounds").code).toBe(1);
+    const line = weft("explain", "attention", "-t", "cuda", "-i", "T=f16,D=64", "--roofline", "--shape", "M=512,N=512", "--json").out;
+    const { loops, chip } = JSON.parse(line) as { chip: string; loops: { path: string[]; bound: string }[] };
+    expect(chip).toContain("A100");
+    expect(loops.map((l) => l.path.join())).toContain("j");
+    expect(weft("explain", good, "--target", "wgsl", "--roofline").err).toContain("CUDA alone");
+    expect(weft("explain", good, "--target", "cuda", "--roofline", "--chip", "tpu").err).toContain("there is no chip `tpu`");
+  });
   test("fmt", () => {
     file("ugly.weft", "kernel u[N](x:f32[N])->(y:f32[N]) {\ny[i]=x[i]\n}\n");
     expect(weft("fmt", "--check", "ugly.weft").code).toBe(1);

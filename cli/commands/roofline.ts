@@ -1,0 +1,48 @@
+/** `weft explain --roofline`: what bounds each loop of each launch on a chip. */
+
+import { chips } from "../../compiler/cost/chips.ts";
+import { parts, rooflineOf } from "../../compiler/cost/roofline.ts";
+import { compile } from "../../compiler/index.ts";
+import { UserError } from "../fail.ts";
+import { type Found, ownDims, pickInstance, scheduleFor, shapeOf } from "../workspace.ts";
+
+export interface RooflineOptions {
+  readonly instance?: string;
+  readonly schedule?: string;
+  readonly shape?: string;
+  readonly chip?: string;
+  readonly json?: boolean;
+}
+/** Of a dimension that nobody gives. */
+const usual = 256;
+
+export function explainRoofline(found: Found, target: string, options: RooflineOptions): void {
+  if (target !== "cuda") throw new UserError("--roofline knows the chips of CUDA alone: say --target cuda");
+  const chip = chips[(options.chip ?? "a100") as keyof typeof chips];
+  if (chip === undefined) throw new UserError(`there is no chip \`${options.chip}\`; chips are ${Object.keys(chips).join(", ")}`);
+  const dims = shapeOf(options.shape);
+  const instance = pickInstance(found, options.instance, dims);
+  ownDims(instance, dims);
+  const { artifact, kernels } = compile(instance, found.text, { target, schedule: scheduleFor(found, target, options.schedule) });
+  const values = Object.fromEntries(artifact.dims.map((d) => [d.name, d.value ?? dims[d.name] ?? usual]));
+  const shape = Object.entries(values).map(([k, v]) => `${k}=${v}`);
+  if (!options.json) console.log(`${found.kernel} ${instance.name} on ${chip.name}, ${shape.join(",")}`);
+  for (const k of kernels) {
+    const r = rooflineOf(k, values, chip);
+    if (options.json) {
+      console.log(JSON.stringify({ kernel: found.kernel, instance: instance.name, chip: chip.name, dims: values, ...r }));
+      continue;
+    }
+    const us = (s: number): string => `${(s * 1e6).toFixed(1)} us`;
+    console.log(
+      `\n${r.launch}: ${r.blocks} blocks of ${r.threads} threads; at least ${us(r.computeSeconds)} in its loops, ${us(r.memorySeconds)} in memory`,
+    );
+    for (const l of r.loops) {
+      const name = l.path.length === 0 ? "outside of loops" : l.path.join(" > ");
+      const clocks = parts.filter((p) => l.clocks[p] >= 0.5).map((p) => `${p} ${Math.round(l.clocks[p])}`);
+      console.log(
+        `  ${name.padEnd(24)} ${l.turns.toFixed(l.turns % 1 === 0 ? 0 : 1).padStart(7)} turns, bound by ${l.bound}; clocks a turn: ${clocks.join(", ")}`,
+      );
+    }
+  }
+}
