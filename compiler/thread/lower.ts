@@ -8,6 +8,7 @@ import { lowerDot } from "./dot.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { anything, natural, type Range } from "./ranges.ts";
 import { arrayElem, elementOf, type HeldSlot, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
 import { statementsOf } from "./statements.ts";
 
@@ -45,11 +46,32 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   };
 }
 
+/** Dimensions are natural numbers; those that a grid has blocks along are positive where there is a block. */
+function uniformRanges(launch: Launch): (name: string) => Range {
+  const dims = new Set<string>();
+  const scalars = new Set<string>();
+  const walk = (ops: readonly Op[]): void => {
+    for (const o of ops) {
+      if (o.kind === "dim") dims.add(o.name);
+      if (o.kind === "scalar" || o.kind === "step") scalars.add(o.name);
+      if (o.kind === "loop") walk(o.body);
+    }
+  };
+  walk(launch.body);
+  const positive = new Set<string>();
+  const factors = (e: SizeExpr): void => {
+    if (typeof e === "string") positive.add(e);
+    else if (typeof e !== "number" && e[0] === "*") [e[1], e[2]].forEach(factors);
+    else if (typeof e !== "number" && e[0] === "ceildiv") factors(e[1]);
+  };
+  for (const g of launch.grid) factors(g.blocks);
+  return (name) => (positive.has(name) && !scalars.has(name) ? [1, natural[1]] : dims.has(name) && !scalars.has(name) ? natural : anything);
+}
 /** Register instances of a value: bit b of the key is register bit b, others 0. */
 type Instances = Map<number, NodeId>;
 
 class ThreadLowering {
-  readonly nodes = new Nodes();
+  readonly nodes: Nodes;
   private readonly launch: Launch;
   private readonly values = new Map<Value, Instances>();
   private readonly shared = new Map<string, SharedArray>();
@@ -64,6 +86,7 @@ class ThreadLowering {
   constructor(launch: Launch, { unitBits, shuffles }: Pick<Target, "unitBits" | "shuffles">) {
     this.launch = launch;
     this.shuffles = shuffles;
+    this.nodes = new Nodes(threadsOf(launch), uniformRanges(launch));
     this.memory = new Memory(this.nodes, launch.buffers, unitBits);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
   }
@@ -268,7 +291,11 @@ class ThreadLowering {
     });
     n.open();
     for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
-    const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step));
+    const [least] = n.at(from).range;
+    const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step), [
+      least,
+      n.at(to).range[1],
+    ]);
     n.bounded(index, from, to);
     this.values.set(op.index, new Map([[0, index]]));
     for (const o of op.body) this.op(o);

@@ -6,6 +6,7 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import { gcd } from "../plan/size.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 import type { MmaForm } from "./ir.ts";
+import { anything, natural, type Range, rangeOf } from "./ranges.ts";
 
 export type NodeId = number;
 export interface Node {
@@ -23,6 +24,8 @@ export interface Node {
   readonly hint?: string;
   /** A number that divides the value. */
   readonly multiple: number;
+  /** Between which numbers an integer lies. */
+  readonly range: Range;
   /** The variable that this stands for inside the loop that changes it. */
   readonly of?: NodeId;
 }
@@ -90,7 +93,14 @@ const operandLimit = 2 ** 20;
 export class Nodes {
   readonly list: Node[] = [];
   private readonly scopes: Scope[] = [{ effects: [], known: new Map() }];
+  private readonly threads: number;
+  private readonly uniforms: (name: string) => Range;
 
+  /** @param uniforms between which numbers a dimension, scalar or step lies */
+  constructor(threads: number, uniforms: (name: string) => Range) {
+    this.threads = threads;
+    this.uniforms = uniforms;
+  }
   get effects(): readonly Effect[] {
     invariant(this.scopes.length === 1, "a loop is still open");
     return this.scopes[0]!.effects;
@@ -109,33 +119,36 @@ export class Nodes {
     for (const a of args) depth = Math.max(depth, this.list[a]!.depth);
     return depth;
   }
-  private node(n: Omit<Node, "depth" | "multiple"> & { multiple?: number }, key?: string | number): NodeId {
+  private node(n: Omit<Node, "depth" | "multiple" | "range"> & { multiple?: number; range?: Range }, key?: string | number): NodeId {
     const depth = n.pinned === true ? this.depth : this.depthOf(n.args);
     const scope = this.scopes[depth]!;
     const old = key === undefined ? undefined : scope.known.get(key);
     if (old !== undefined) return old;
     const id = this.list.length;
-    this.list.push({ ...n, depth, multiple: n.multiple ?? 1 });
+    this.list.push({ ...n, depth, multiple: n.multiple ?? 1, range: n.range ?? anything });
     scope.effects.push({ kind: "node", node: id });
     if (key !== undefined) scope.known.set(key, id);
     return id;
   }
   constant(value: number | boolean, elem: Elem): NodeId {
     const multiple = elem === "i32" && typeof value === "number" ? Math.abs(value) || 2 ** 30 : 1;
-    return this.node({ kind: "const", elem, args: [], value, multiple }, `c ${elem} ${Object.is(value, -0) ? "-0" : value}`);
+    const range = elem === "i32" && typeof value === "number" ? ([value, value] as const) : anything;
+    return this.node({ kind: "const", elem, args: [], value, multiple, range }, `c ${elem} ${Object.is(value, -0) ? "-0" : value}`);
   }
   int(v: number): NodeId {
     return this.constant(v, "i32");
   }
   uniform(name: string, elem: Elem): NodeId {
-    return this.node({ kind: "uniform", elem, args: [], name, hint: name }, `u ${name}`);
+    const range = elem === "i32" ? this.uniforms(name) : anything;
+    return this.node({ kind: "uniform", elem, args: [], name, hint: name, range }, `u ${name}`);
   }
   special(kind: "thread" | "block"): NodeId {
-    return this.node({ kind, elem: "i32", args: [], hint: kind }, kind);
+    const range: Range = kind === "thread" ? [0, this.threads - 1] : natural;
+    return this.node({ kind, elem: "i32", args: [], hint: kind, range }, kind);
   }
-  variable(name: string, elem: Elem, multiple = 1): NodeId {
+  variable(name: string, elem: Elem, multiple = 1, range = anything): NodeId {
     const id = this.list.length;
-    this.list.push({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, hint: name });
+    this.list.push({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, hint: name });
     return id;
   }
   /** A variable as the loop that is open sees it: what reads it there stays inside. */
@@ -202,7 +215,14 @@ export class Nodes {
     const old = this.scopes[this.depthOf(args)]!.known.get(key);
     if (old !== undefined) return old;
     const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
-    return this.node({ kind: "op", elem, args, op, multiple, ...(hint ? { hint } : {}) }, key);
+    const ints = elem === "i32" && args.every((a, k) => this.list[a]!.elem === "i32" || (op === "select" && k === 0));
+    const range = ints
+      ? rangeOf(
+          op,
+          args.map((a) => this.list[a]!.range),
+        )
+      : anything;
+    return this.node({ kind: "op", elem, args, op, multiple, range, ...(hint ? { hint } : {}) }, key);
   }
   /** A loop's index, which runs from one node to below another. */
   bounded(index: NodeId, from: NodeId, to: NodeId): void {
@@ -307,7 +327,7 @@ export class Nodes {
           const factor = n.op === "mul" ? this.value(n.args[1]!) : undefined;
           if (typeof factor === "number" && factor % y === 0) return this.op("mul", [n.args[0]!, this.int(factor / y)], "i32");
         }
-        return undefined;
+        return this.parted(op, a, y);
       }
       case "min":
       case "max":
@@ -315,6 +335,38 @@ export class Nodes {
       default:
         return undefined;
     }
+  }
+  /**
+   * A quotient or remainder by y, a power of two, of high + low, where high is a natural multiple of g, g divides y, and low lies within one
+   * piece of g: (high + m g + r) / y = (high + m g) / y, and r is left over.
+   */
+  private parted(op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
+    if ((y & (y - 1)) !== 0) return undefined;
+    const terms = this.termsOf(a);
+    const at = (id: NodeId): Node => this.list[id]!;
+    const pieces = [...new Set(terms.map((t) => gcd(at(t).multiple, y)))].filter((g) => g > 1).sort((p, q) => q - p);
+    for (const g of pieces) {
+      const high = terms.filter((t) => at(t).multiple % g === 0 && at(t).kind !== "const");
+      const low = terms.filter((t) => !high.includes(t));
+      const [from, to] = low.reduce<readonly [number, number]>((s, t) => [s[0] + at(t).range[0], s[1] + at(t).range[1]], [0, 0]);
+      const m = Math.floor(from / g);
+      if (high.length === 0 || high.some((t) => at(t).range[0] < 0) || m < 0 || m !== Math.floor(to / g)) continue;
+      const add = (list: readonly NodeId[], by: number): NodeId => list.reduce((x, t) => this.op("add", [x, t], "i32"), this.int(by));
+      if (g === y) {
+        // high leaves nothing over.
+        if (op === "truncmod") return add(low, -m * g);
+        if (low.length === 0) continue;
+        return this.op("add", [this.op("truncdiv", [add(high, 0), this.int(y)], "i32"), this.int(m)], "i32");
+      }
+      if (low.every((t) => at(t).kind === "const") && from === m * g) continue;
+      const quotient = this.op(op, [add(high, m * g), this.int(y)], "i32");
+      return op === "truncdiv" ? quotient : this.op("add", [quotient, add(low, -m * g)], "i32");
+    }
+    return undefined;
+  }
+  private termsOf(id: NodeId): NodeId[] {
+    const n = this.list[id]!;
+    return n.op === "add" && n.elem === "i32" ? n.args.flatMap((a) => this.termsOf(a)) : [id];
   }
   /** x as base + by. */
   offset(id: NodeId): { base: NodeId; by: number } {

@@ -1,0 +1,84 @@
+/** Quotients and remainders that are taken apart are those of the whole, for every thread and turn of a loop. */
+import fc from "fast-check";
+import { expect, test } from "vitest";
+import { type NodeId, Nodes } from "../../compiler/thread/nodes.ts";
+import { natural } from "../../compiler/thread/ranges.ts";
+
+type Tree =
+  | { readonly kind: "thread" | "k" | "dim" }
+  | { readonly kind: "const"; readonly value: number }
+  | { readonly kind: "add" | "mul" | "and" | "shr" | "truncdiv" | "truncmod" | "min"; readonly args: readonly [Tree, Tree] };
+const constant = (values: readonly number[]) => fc.constantFrom(...values).map((value): Tree => ({ kind: "const", value }));
+const { tree } = fc.letrec<{ tree: Tree }>((again) => ({
+  tree: fc.oneof(
+    { maxDepth: 5, depthSize: "small" },
+    fc.constantFrom<Tree>({ kind: "thread" }, { kind: "k" }, { kind: "dim" }),
+    constant([0, 1, 2, 3, 5, 8, 13, 64]),
+    fc
+      .tuple(fc.constantFrom("add" as const, "min" as const), again("tree"), again("tree"))
+      .map(([kind, a, b]): Tree => ({ kind, args: [a, b] })),
+    fc.tuple(again("tree"), constant([1, 2, 4, 8, 16, 3])).map(([a, b]): Tree => ({ kind: "mul", args: [a, b] })),
+    fc.tuple(again("tree"), constant([1, 3, 7, 31])).map(([a, b]): Tree => ({ kind: "and", args: [a, b] })),
+    fc.tuple(again("tree"), constant([1, 2, 5])).map(([a, b]): Tree => ({ kind: "shr", args: [a, b] })),
+    fc
+      .tuple(fc.constantFrom("truncdiv" as const, "truncmod" as const), again("tree"), constant([2, 4, 8, 32, 3, 10]))
+      .map(([kind, a, b]): Tree => ({ kind, args: [a, b] })),
+  ),
+}));
+const meaning = {
+  add: (a: number, b: number) => a + b,
+  min: Math.min,
+  mul: (a: number, b: number) => a * b,
+  and: (a: number, b: number) => a & b,
+  shr: (a: number, b: number) => a >> b,
+  truncdiv: (a: number, b: number) => Math.trunc(a / b),
+  truncmod: (a: number, b: number) => a % b,
+};
+interface Point {
+  readonly thread: number;
+  readonly k: number;
+  readonly dim: number;
+}
+const whole = (t: Tree, at: Point): number =>
+  t.kind === "const" ? t.value : "args" in t ? meaning[t.kind](whole(t.args[0], at), whole(t.args[1], at)) : at[t.kind];
+
+test("whatever is known of multiples and ranges", () => {
+  const step = 16;
+  fc.assert(
+    fc.property(tree, (t) => {
+      const n = new Nodes(64, () => natural);
+      const k = n.variable("k", "i32", step, [0, 1024]);
+      const build = (x: Tree): NodeId => {
+        if (x.kind === "const") return n.int(x.value);
+        if ("args" in x) return n.op(x.kind, x.args.map(build), "i32");
+        return x.kind === "k" ? k : x.kind === "dim" ? n.uniform("dim", "i32") : n.special("thread");
+      };
+      const made = build(t);
+      const value = (id: NodeId, at: Point): number => {
+        const x = n.at(id);
+        if (x.kind === "const") return x.value as number;
+        if (x.kind === "op") return meaning[x.op as "add"](value(x.args[0]!, at), value(x.args[1]!, at));
+        return x.kind === "variable" ? at.k : x.kind === "uniform" ? at.dim : at.thread;
+      };
+      for (const at of [0, 1, 2, 7, 31, 63].flatMap((thread) =>
+        [0, step, 5 * step, 64 * step].map((turn): Point => ({ thread, k: turn, dim: thread * 3 })),
+      )) {
+        expect(value(made, at)).toBe(whole(t, at));
+        const [from, to] = n.at(made).range;
+        expect(value(made, at) >= from && value(made, at) <= to, "within its range").toBe(true);
+      }
+    }),
+    { numRuns: 3000 },
+  );
+});
+test("neighbours of a word are one load of it, and what lies in a group is found once", () => {
+  const n = new Nodes(128, () => natural);
+  const k = n.variable("k", "i32", 16, natural);
+  const pair = n.op("mul", [n.op("and", [n.special("thread"), n.int(3)], "i32"), n.int(2)], "i32");
+  const at = (by: number): NodeId => n.op("add", [n.op("add", [k, pair], "i32"), n.int(by)], "i32");
+  const over = (by: number, d: number): NodeId => n.op("truncdiv", [at(by), n.int(d)], "i32");
+  expect(over(1, 8)).toBe(over(0, 8));
+  expect(over(9, 8)).toBe(n.op("add", [over(0, 8), n.int(1)], "i32"));
+  expect(over(9, 128)).toBe(over(0, 128));
+  expect(n.op("truncmod", [at(9), n.int(8)], "i32")).toBe(n.op("add", [pair, n.int(1)], "i32"));
+});
