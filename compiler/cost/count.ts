@@ -4,7 +4,7 @@
  */
 import { evaluateSize } from "../../runtime/abi.ts";
 import { scalarFn } from "../scalar.ts";
-import { bytesOf, children, type Expr, partsOf, type Stmt, type ThreadKernel } from "../thread/ir.ts";
+import { bytesOf, children, contractionOf, type Expr, partsOf, type Stmt, type ThreadKernel } from "../thread/ir.ts";
 import type { MapOp } from "../tile/ir.ts";
 
 const warp = 32;
@@ -163,6 +163,8 @@ class Counter {
         return undefined;
       default: {
         r.instructions += this.warps;
+        // The product goes with the sum.
+        if (contractionOf(e)) r.instructions -= this.warps;
         if (special.has(e.op) || (e.op === "div" && (e.elem === "f32" || e.elem === "f64"))) r.special += this.kernel.threads;
         if (args.some((a) => a === undefined) || e.elem === "f32" || e.elem === "f64") return undefined;
         const f = scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length);

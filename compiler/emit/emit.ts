@@ -2,7 +2,8 @@
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text } from "../targets/target.ts";
-import { type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
+import { type Contraction, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
+import type { Elem } from "../tile/ir.ts";
 
 export interface EmittedBody {
   readonly lines: readonly string[];
@@ -112,6 +113,14 @@ class Emitter {
         return s satisfies never;
     }
   }
+  private contracted(one: Contraction, elem: Elem): Text {
+    const t = this.target;
+    const part = (name: "a" | "b" | "c"): Text => {
+      const text = this.expr(one[name]);
+      return one.negative === name ? t.op("neg", elem, [text], elem) : text;
+    };
+    return t.fma!(elem, part("a"), part("b"), part("c"));
+  }
   /** The right side of a comparison. */
   private operand(e: Expr): string {
     const t = this.expr(e);
@@ -132,13 +141,16 @@ class Emitter {
         return atom(t.threadIndex);
       case "block":
         return atom(t.blockIndex);
-      case "op":
+      case "op": {
+        const one = t.fma && contractionOf(e);
+        if (one) return this.contracted(one, e.elem);
         return t.op(
           e.op,
           e.elem,
           e.args.map((a) => this.expr(a)),
           e.args[0]!.elem,
         );
+      }
       case "load": {
         const b = this.buffer(e.buffer);
         const at = this.expr(e.at);

@@ -102,6 +102,21 @@ export const turnOf = (index: string): string => `${index}_turn`;
 export function children(e: Expr): readonly Expr[] {
   return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
 }
+/** A sum with a product that nothing else needs, which one instruction may compute, rounding once: (a b + c), with a or c turned round. */
+export interface Contraction {
+  readonly a: Expr;
+  readonly b: Expr;
+  readonly c: Expr;
+  readonly negative: "a" | "c" | undefined;
+}
+export function contractionOf(e: Expr): Contraction | undefined {
+  if (e.kind !== "op" || (e.op !== "add" && e.op !== "sub") || (e.elem !== "f32" && e.elem !== "f64")) return undefined;
+  const [x, y] = e.args as [Expr, Expr];
+  const factors = (p: Expr): readonly Expr[] | undefined => (p.kind === "op" && p.op === "mul" ? p.args : undefined);
+  const [left, right] = [factors(x), factors(y)];
+  if (left) return { a: left[0]!, b: left[1]!, c: y, negative: e.op === "sub" ? "c" : undefined };
+  return right && { a: right[0]!, b: right[1]!, c: x, negative: e.op === "sub" ? "a" : undefined };
+}
 export const bytesOf = (elem: Elem | "u16"): number => (elem === "f64" ? 8 : elem === "u16" ? 2 : 4);
 /** Where each shared array begins, and how many bytes they take together; each is aligned for accesses of 16 bytes. */
 export function placeShared(arrays: readonly SharedArray[]): { readonly offsets: readonly number[]; readonly bytes: number } {
