@@ -106,6 +106,10 @@ class Counter {
         case "merge":
           this.global(parts[0], unitBytes(this.kernel, s.buffer), r);
           break;
+        case "loads":
+        case "stores":
+          this.global(parts[0], unitBytes(this.kernel, s.buffer), r, 16);
+          break;
         case "copy":
           this.global(parts[1], unitBytes(this.kernel, s.buffer), r, 16);
           r.sharedBytes += 16 * this.kernel.threads;

@@ -1,7 +1,7 @@
 /** Thread IR -> source text. One walk; what differs between languages is asked of the target. */
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
-import type { Target, Text } from "../targets/target.ts";
+import type { Target, Text, Unit } from "../targets/target.ts";
 import { type Contraction, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
@@ -68,6 +68,29 @@ class Emitter {
         const b = this.buffer(s.buffer);
         return this.line(depth, t.store(s.buffer, b.unit, this.expr(s.at), this.expr(s.value), b.atomic));
       }
+      case "loads": {
+        this.line(depth, `const ${vectorOf(this.buffer(s.buffer).unit)} ${s.name} = ${this.vectorAt(s.buffer, s.at, true)};`);
+        s.outs.forEach((name, k) => {
+          if (name === undefined) return;
+          // Two narrow ones lie in a word, the first in its low half.
+          const halves = s.outs.length === 8;
+          const word = `${s.name}.${"xyzw"[halves ? k >> 1 : k]}`;
+          this.line(depth, t.declare(name, s.elem, halves ? (k % 2 === 0 ? `${word} & 0xffffu` : `${word} >> 16`) : word, false));
+        });
+        return;
+      }
+      case "stores": {
+        const values = s.values.map((v) => this.expr(v));
+        const halves = values.length === 8;
+        const words = halves
+          ? [0, 2, 4, 6].map((k) => {
+              const high = t.op("shl", "u32", [values[k + 1]!, atom("16")], "u32");
+              return t.op("or", "u32", [values[k]!, high], "u32").text;
+            })
+          : values.map((v) => v.text);
+        const vector = vectorOf(this.buffer(s.buffer).unit);
+        return this.line(depth, `${this.vectorAt(s.buffer, s.at, false)} = make_${vector}(${words.join(", ")});`);
+      }
       case "copy": {
         const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.expr(e).text);
         return this.line(depth, `weft_copy_async_16(&${s.array}[${to}], &${s.buffer}[${from}], ${valid});`);
@@ -112,6 +135,9 @@ class Emitter {
       default:
         return s satisfies never;
     }
+  }
+  private vectorAt(buffer: string, at: Expr, read: boolean): string {
+    return `*reinterpret_cast<${read ? "const " : ""}${vectorOf(this.buffer(buffer).unit)}*>(&${buffer}[${this.expr(at).text}])`;
   }
   private contracted(one: Contraction, elem: Elem): Text {
     const t = this.target;
@@ -171,3 +197,5 @@ class Emitter {
     }
   }
 }
+/** What holds 16 bytes of a buffer. */
+const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "i32" ? "int4" : "uint4");

@@ -74,7 +74,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     const others = axes.filter((a) => !columns.includes(a));
     const last = reuseAxes(reduces, others).at(-1) ?? others.at(-1);
     const rest = [...others.filter((a) => a !== last), ...(last ? [last] : [])];
-    const rows = Math.min(4, 128 / own.reduce((n, [, size]) => n * size, 1));
+    const rows = Math.max(1, Math.min(4, 64 / own.reduce((n, [, size]) => n * size, 1)));
     const tile = pack(rest, 32).map(([name, size]): [string, number] => [name, name === last?.name ? size * rows : size]);
     return make([...tile, ...own], 32, unrolls(inner, plan), [...own, ...(last ? [[last.name, rows] as [string, number]] : [])]);
   }

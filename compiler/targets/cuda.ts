@@ -102,6 +102,7 @@ export const cuda: Target = {
   types,
   literal,
   op,
+  wide: true,
   fma: (elem, a, b, c) => call(elem === "f64" ? "fma" : "fmaf", [a, b, c]),
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
   loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],

@@ -36,6 +36,8 @@ export interface Target {
   readonly types: Partial<Record<Elem, string>>;
   readonly literal: (value: number | boolean, elem: Elem) => string;
   readonly op: (op: MapOp, elem: Elem, args: readonly Text[], from: Elem) => Text;
+  /** The language has accesses of 16 bytes. */
+  readonly wide: boolean;
   /** a b + c with one rounding, where the language has it; what is written with a product and a sum is then contracted. */
   readonly fma?: (elem: Elem, a: Text, b: Text, c: Text) => Text;
   /** The declaration of a value that never changes, and of one that does. */

@@ -93,6 +93,7 @@ export const wgsl: Target = {
         ],
   condition: (test) => `if (${test}) {`,
   shuffles: false,
+  wide: false,
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count) =>
     `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" ? "u32" : types[elem]}, ${count}>;`,

@@ -36,6 +36,17 @@ export type Stmt =
     }
   | { readonly kind: "if"; readonly test: Expr; readonly then: readonly Stmt[] }
   | { readonly kind: "store"; readonly buffer: string; readonly at: Expr; readonly value: Expr }
+  /** Units of a buffer that fill 16 bytes, from `at`, a multiple of their number, in one access; what nobody reads has no name. */
+  | {
+      readonly kind: "loads";
+      /** Of all of them together. */
+      readonly name: string;
+      readonly outs: readonly (string | undefined)[];
+      readonly buffer: string;
+      readonly at: Expr;
+      readonly elem: Elem;
+    }
+  | { readonly kind: "stores"; readonly buffer: string; readonly at: Expr; readonly values: readonly Expr[] }
   /** Replaces the bits under `mask` of a word; other threads may change its other bits at the same time. */
   | { readonly kind: "merge"; readonly buffer: string; readonly at: Expr; readonly mask: Expr; readonly bits: Expr }
   | { readonly kind: "share"; readonly array: string; readonly at: Expr; readonly value: Expr }
@@ -135,7 +146,7 @@ export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<
     children(e).forEach(expr);
   };
   for (const s of body) {
-    if (s.kind === "store" || s.kind === "merge" || s.kind === "copy") into.add(s.buffer);
+    if (s.kind === "store" || s.kind === "merge" || s.kind === "copy" || s.kind === "loads" || s.kind === "stores") into.add(s.buffer);
     for (const e of partsOf(s)) expr(e);
     if (s.kind === "for") buffersIn(s.body, into);
     if (s.kind === "if") buffersIn(s.then, into);
@@ -156,6 +167,10 @@ export function partsOf(s: Stmt): readonly Expr[] {
     case "store":
     case "share":
       return [s.at, s.value];
+    case "loads":
+      return [s.at];
+    case "stores":
+      return [s.at, ...s.values];
     case "merge":
       return [s.at, s.mask, s.bits];
     case "copy":
@@ -169,4 +184,12 @@ export function partsOf(s: Stmt): readonly Expr[] {
     default:
       return [];
   }
+}
+/** Wide accesses unit by unit: what they mean. */
+export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" }>): Stmt[] {
+  const at = (k: number): Expr => ({ kind: "op", op: "add", args: [s.at, { kind: "const", value: k, elem: "i32" }], elem: "i32" });
+  if (s.kind === "stores") return s.values.map((value, k): Stmt => ({ kind: "store", buffer: s.buffer, at: at(k), value }));
+  return s.outs.flatMap((name, k): Stmt[] =>
+    name === undefined ? [] : [{ kind: "let", name, value: { kind: "load", buffer: s.buffer, at: at(k), elem: s.elem } }],
+  );
 }

@@ -83,11 +83,11 @@ class ThreadLowering {
   private readonly shuffles: boolean;
   private exchanges = 0;
 
-  constructor(launch: Launch, { unitBits, shuffles }: Pick<Target, "unitBits" | "shuffles">) {
+  constructor(launch: Launch, { unitBits, shuffles, wide }: Pick<Target, "unitBits" | "shuffles" | "wide">) {
     this.launch = launch;
     this.shuffles = shuffles;
     this.nodes = new Nodes(threadsOf(launch), uniformRanges(launch));
-    this.memory = new Memory(this.nodes, launch.buffers, unitBits);
+    this.memory = new Memory(this.nodes, launch.buffers, unitBits, wide);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
   }
   get sharedArrays(): SharedArray[] {
@@ -154,7 +154,11 @@ class ThreadLowering {
           const own = op.guard === undefined ? undefined : this.get(op.guard, r);
           return first === undefined ? own : own === undefined ? first : n.op("land", [first, own], "bool");
         };
-        return this.set(op.out, (r) => this.memory.load(op.buffer, tile(op.out).elem, this.get(op.at, r), guarded(r), pinned));
+        const instances = this.instances(tile(op.out).axes);
+        const places = instances.map((r) => ({ at: this.get(op.at, r), guard: guarded(r) }));
+        const loaded = this.memory.loadAll(op.buffer, tile(op.out).elem, places, pinned);
+        const by = new Map(instances.map((r, k) => [r, loaded[k]!]));
+        return this.set(op.out, (r) => by.get(r)!);
       }
       case "store":
         return this.store(op);

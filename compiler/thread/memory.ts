@@ -15,8 +15,11 @@ export class Memory {
   private readonly nodes: Nodes;
   private readonly buffers: readonly BufferUse[];
   private readonly unitBits: 8 | 32;
+  private readonly wide: boolean;
 
-  constructor(nodes: Nodes, buffers: readonly BufferUse[], unitBits: 8 | 32) {
+  /** @param wide 16 bytes may go in one access */
+  constructor(nodes: Nodes, buffers: readonly BufferUse[], unitBits: 8 | 32, wide: boolean) {
+    this.wide = wide;
     this.nodes = nodes;
     this.buffers = buffers;
     this.unitBits = unitBits;
@@ -24,7 +27,13 @@ export class Memory {
   store(buffer: string, places: readonly Place[]): void {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
     if (storage[elem].bits < this.unitBits) return this.storeFields(buffer, elem, places);
-    for (const p of places)
+    const { groups, rest } = this.grouped(elem, places, (p) => p.test);
+    for (const g of groups) {
+      const test = g[0]!.test;
+      const values = g.map((p) => this.encode(p.value, elem));
+      this.nodes.effect({ kind: "stores", buffer, at: g[0]!.at, values, ...(test === undefined ? {} : { guard: test }) });
+    }
+    for (const p of rest)
       this.nodes.effect({
         kind: "store",
         buffer,
@@ -84,7 +93,50 @@ export class Memory {
     const place = n.op("truncmod", [at, per], "i32");
     return { word: n.op("truncdiv", [at, per], "i32"), shift: n.op("to_u32", [n.op("mul", [place, n.int(bits)], "i32")], "u32") };
   }
-  load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
+  /** Places whose units fill 16 bytes that begin at a multiple of 16, under one condition, in order; and the others. */
+  private grouped<P extends { readonly at: NodeId }>(
+    elem: Storage,
+    places: readonly P[],
+    condition: (p: P) => unknown,
+  ): { groups: P[][]; rest: P[] } {
+    const n = this.nodes;
+    const { bits } = storage[elem];
+    const count = bits === 16 || bits === 32 ? 128 / bits : 0;
+    const groups: P[][] = [];
+    if (!this.wide || count === 0) return { groups, rest: [...places] };
+    const by = new Map<string, P[]>();
+    for (const p of places) {
+      const o = n.offset(p.at);
+      if (n.at(o.base).multiple % count !== 0 || n.at(o.base).kind === "const") continue;
+      const key = `${o.base} ${Math.floor(o.by / count)} ${condition(p)}`;
+      by.set(key, [...(by.get(key) ?? []), p]);
+    }
+    for (const list of by.values()) {
+      const sorted = [...new Map(list.map((p) => [n.offset(p.at).by, p])).entries()].sort(([a], [b]) => a - b).map(([, p]) => p);
+      if (sorted.length === count && sorted.length === list.length) groups.push(sorted);
+    }
+    const taken = new Set(groups.flat());
+    return { groups, rest: places.filter((p) => !taken.has(p)) };
+  }
+  /** One load for each place. */
+  loadAll(
+    buffer: string,
+    type: Elem,
+    places: readonly { readonly at: NodeId; readonly guard: NodeId | undefined }[],
+    pinned: boolean,
+  ): NodeId[] {
+    const { elem } = this.buffers.find((b) => b.name === buffer)!;
+    const open = pinned ? [] : places.filter((p) => p.guard === undefined);
+    const { groups } = this.grouped(elem, open, () => "");
+    const made = new Map<NodeId, NodeId>();
+    for (const g of groups) {
+      const narrow = storage[elem].bits < 32;
+      const units = this.nodes.loads(buffer, narrow ? "u32" : type, g[0]!.at, g.length, buffer);
+      g.forEach((p, k) => made.set(p.at, narrow ? this.decode(units[k]!, elem) : units[k]!));
+    }
+    return places.map((p) => (p.guard === undefined ? made.get(p.at) : undefined) ?? this.load(buffer, type, p.at, p.guard, pinned));
+  }
+  private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
     const n = this.nodes;
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
     const info = storage[elem];

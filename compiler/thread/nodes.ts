@@ -32,6 +32,8 @@ export interface Node {
 export type Effect =
   | { readonly kind: "node"; readonly node: NodeId }
   | { readonly kind: "store"; readonly buffer: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
+  | { readonly kind: "loads"; readonly outs: readonly NodeId[]; readonly buffer: string; readonly at: NodeId; readonly elem: Elem }
+  | { readonly kind: "stores"; readonly buffer: string; readonly at: NodeId; readonly values: readonly NodeId[]; readonly guard?: NodeId }
   | {
       readonly kind: "merge";
       readonly buffer: string;
@@ -163,6 +165,23 @@ export class Nodes {
       { kind: "load", elem, args, name: buffer, guarded: guard !== undefined, pinned, hint },
       pinned ? undefined : `l ${buffer} ${args.join()}`,
     );
+  }
+  /** Units of a buffer from `at` on, in one access, as far out as `at` allows. */
+  loads(buffer: string, elem: Elem, at: NodeId, count: number, hint: string): NodeId[] {
+    const { depth } = this.list[at]!;
+    const scope = this.scopes[depth]!;
+    const key = `w ${buffer} ${at}`;
+    let first = scope.known.get(key);
+    if (first === undefined) {
+      first = this.list.length;
+      scope.known.set(key, first);
+      // Each asks for the place: where none is used, neither is that.
+      for (let k = 0; k < count; k++)
+        this.list.push({ kind: "variable", elem, args: [at], name: hint, depth, multiple: 1, range: anything, hint });
+      const outs = Array.from({ length: count }, (_, k) => first! + k);
+      scope.effects.push({ kind: "loads", outs, buffer, at, elem });
+    }
+    return Array.from({ length: count }, (_, k) => first! + k);
   }
   shared(array: string, elem: Elem, at: NodeId): NodeId {
     return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true });

@@ -23,6 +23,10 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}if ${printExpr(s.test)}`, ...printBlock(s.then, `${indent}  `)];
       case "store":
         return [`${indent}${s.buffer}[${printExpr(s.at)}] = ${printExpr(s.value)}`];
+      case "loads":
+        return [`${indent}let ${s.outs.map((o) => o ?? "_").join(", ")}: ${s.elem} = ${s.buffer}[${printExpr(s.at)} ..]`];
+      case "stores":
+        return [`${indent}${s.buffer}[${printExpr(s.at)} ..] = ${s.values.map(printExpr).join(", ")}`];
       case "merge":
         return [`${indent}merge ${s.buffer}[${printExpr(s.at)}] under ${printExpr(s.mask)} = ${printExpr(s.bits)}`];
       case "share":

@@ -229,6 +229,30 @@ class Simulator {
       }
     };
   }
+  private wide(s: Extract<Stmt, { kind: "loads" | "stores" }>): Run {
+    const at = this.expr(s.at);
+    const data = this.memory.get(s.buffer)!;
+    const shadow = this.shadows.get(s.buffer)!;
+    const count = 16 / data.BYTES_PER_ELEMENT;
+    const outs = s.kind === "loads" ? s.outs.map((name) => (name === undefined ? undefined : this.slot(name))) : [];
+    const values = s.kind === "stores" ? s.values.map((v) => this.expr(v)) : [];
+    return (t) => {
+      const first = at(t);
+      const made = values.map((v) => v(t));
+      if (first % count !== 0) this.fault("out-of-bounds", `${s.buffer}[${first}]: 16 bytes that are not aligned`);
+      if (!this.inside(s.buffer, first, data.length - count + 1, t)) return;
+      if (this.watch) this.seen(s, s.buffer, first, count, t, s.kind === "stores");
+      for (let k = 0; k < count; k++)
+        if (s.kind === "stores") {
+          this.write(s.buffer, shadow, first + k, t);
+          data[first + k] = made[k]!;
+        } else {
+          this.read(s.buffer, shadow, first + k, t);
+          const out = outs[k];
+          if (out !== undefined) t.values[out] = data[first + k]!;
+        }
+    };
+  }
   private fragment(s: Extract<Stmt, { kind: "fragment" }>): (threads: readonly Thread[]) => void {
     const at = this.expr(s.at);
     const outs = s.outs.map((name) => this.slot(name));
@@ -299,6 +323,9 @@ class Simulator {
           data[i] = v;
         };
       }
+      case "loads":
+      case "stores":
+        return this.wide(s);
       case "merge": {
         const at = this.expr(s.at);
         const mask = this.expr(s.mask);

@@ -40,6 +40,7 @@ class Writer {
   private countBlock(effects: readonly Effect[], depth: number): void {
     for (const e of effects) {
       if (e.kind === "store") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
+      if (e.kind === "stores") for (const id of [e.at, ...e.values, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "merge") for (const id of [e.at, e.mask, e.bits, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "share") for (const id of [e.at, e.value]) this.count(id, depth);
       if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
@@ -152,6 +153,17 @@ class Writer {
         case "store": {
           const store: Stmt = { kind: "store", buffer: e.buffer, at: this.expr(e.at), value: this.expr(e.value) };
           this.guarded(out, e.guard, store);
+          break;
+        }
+        case "loads": {
+          const used = e.outs.map((o) => (this.uses.has(o) ? this.nameOf(o) : undefined));
+          if (used.some((o) => o !== undefined))
+            out.push({ kind: "loads", name: this.fresh("wide"), outs: used, buffer: e.buffer, at: this.expr(e.at), elem: e.elem });
+          break;
+        }
+        case "stores": {
+          const stores: Stmt = { kind: "stores", buffer: e.buffer, at: this.expr(e.at), values: e.values.map((v) => this.expr(v)) };
+          this.guarded(out, e.guard, stores);
           break;
         }
         case "merge": {

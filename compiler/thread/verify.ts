@@ -78,6 +78,15 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           for (const e of [s.to, s.from, s.valid]) expr(e, known);
           invariant(arrays.has(s.array) && buffers.has(s.buffer), `${where}: a copy from ${s.buffer} to ${s.array}`);
           break;
+        case "loads":
+          expr(s.at, known);
+          for (const o of s.outs) if (o !== undefined) declare(o);
+          invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
+          break;
+        case "stores":
+          for (const e of [s.at, ...s.values]) expr(e, known);
+          invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
+          break;
         case "commit":
         case "land":
           break;

@@ -474,6 +474,25 @@ export const mutants: readonly Mutant[] = [
     "const everywhere = domain === undefined || !output;",
   ),
   m(
+    "16 bytes that begin anywhere are one access",
+    "compiler/thread/memory.ts",
+    'if (n.at(o.base).multiple % count !== 0 || n.at(o.base).kind === "const") continue;',
+    'if (n.at(o.base).kind === "const") continue;',
+  ),
+  m(
+    "what is left over of a quotient may be more than the divisor",
+    "compiler/thread/nodes.ts",
+    "m < 0 || m !== Math.floor(to / g)) continue;",
+    "m < 0) continue;",
+  ),
+  m(
+    "a contracted difference keeps its sign",
+    "compiler/thread/ir.ts",
+    'negative: e.op === "sub" ? "a" : undefined',
+    'negative: e.op === "sub" ? undefined : undefined',
+  ),
+  m("a slot of the step before is read", "compiler/tile/stream.ts", "once(() => s.stage.read(first)),", "once(() => s.stage.read(start)),"),
+  m(
     "a component is carried over its own axes alone",
     "compiler/stream/monoid.ts",
     "for (let changed = true; changed; ) {",

@@ -25,6 +25,11 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
         "test/compiler/verifiers.test.ts",
         "test/compiler/stream.test.ts",
         "test/compiler/matrix.test.ts",
+        "test/compiler/rows.test.ts",
+        "test/compiler/derive.test.ts",
+        "test/compiler/ranges.test.ts",
+        "test/compiler/wide.test.ts",
+        "test/compiler/contraction.test.ts",
       ],
       ...[
         "test/compiler/refusals.test.ts",
@@ -55,6 +60,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
+  ["compiler/schedule/", ["test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"]],
+  ["compiler/thread/", ["test/compiler/ranges.test.ts", "test/compiler/wide.test.ts", "test/compiler/contraction.test.ts"]],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   [

@@ -7,7 +7,7 @@
  */
 
 import { scalarFn } from "../../compiler/scalar.ts";
-import { bytesOf, type Expr, type Stmt, type ThreadKernel } from "../../compiler/thread/ir.ts";
+import { bytesOf, type Expr, type Stmt, type ThreadKernel, unfolded } from "../../compiler/thread/ir.ts";
 import { lockstep } from "../../compiler/thread/lockstep.ts";
 import type { Memory } from "../../compiler/thread/simulate.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
@@ -183,6 +183,13 @@ class BoundRun {
           c.values[i] = ((c.values[i]! & ~m) | (bits(f) & m)) >>> 0;
           c.errors[i] = astray ? open : Math.max(c.errors[i]!, state.error);
           c.chains[i] = Math.max(c.chains[i]!, chain);
+        };
+      }
+      case "loads":
+      case "stores": {
+        const parts = unfolded(s).map((x) => this.statement(x));
+        return (f) => {
+          for (const run of parts) run(f);
         };
       }
       case "copy":

@@ -1,0 +1,51 @@
+/** Accesses of 16 bytes on CUDA: where a thread has all of them, aligned for every size, and nowhere else. */
+import { describe, expect, test } from "vitest";
+import { prepare } from "../../runtime/index.ts";
+import { agree, describe as words } from "../../verify/agree.ts";
+import { CpuCudaDevice } from "../../verify/cuda-cpu/device.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
+import { gxx } from "../support/devices.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
+
+const weighted = (elem: string): string => `kernel f[M, N, D: static](q: f32[M, D], k: f32[N, D], v: ${elem}[N, D]) -> (o: ${elem}[M, D]) {
+  let s[i, j] = sum(d) q[i, d] * k[j, d]
+  o[i, d] = (sum(j) (softmax(j) s[i, j]) * f32(v[j, d])) else 0.0
+}
+instance f { D: 8 }
+`;
+/** A text, what its source has, and what it has not. */
+const programs: readonly (readonly [name: string, text: string, has: readonly RegExp[], hasNot: RegExp])[] = [
+  ["rows of f32", weighted("f32"), [/const float4\*>\(&v\[/, /<float4\*>\(&o\[.*make_float4/], /uint4/],
+  ["rows of f16", weighted("f16"), [/const uint4\*>\(&v\[/, /<uint4\*>\(&o\[.*make_uint4/], /float4\*>\(&v/],
+  ["rows of odd length", weighted("f32").replace("v: f32[N, D]", "v: f32[N, D + 1]"), [/const float4\*>\(&k\[/], /4\*>\(&v\[/],
+  [
+    "elements one off",
+    weighted("f32").replace("v: f32[N, D]", "v: f32[N, D + 4]").replace("v[j, d]", "v[j, d + 1]"),
+    [/4\*>\(&k\[/],
+    /4\*>\(&v\[at_\d+ \+ [123]\]/,
+  ],
+];
+const compiler = await gxx();
+describe.each(programs)("%s", (_, text, has, hasNot) => {
+  test("go by 16 bytes where they may", async () => {
+    const { source } = compiled(text, "cuda").artifact;
+    for (const v of has) expect(source).toMatch(v);
+    expect(source).not.toMatch(hasNot);
+    expect(compiled(text, "cuda", true).artifact.source).toMatch(/const int4\*>/);
+    expect(compiled(text, "wgsl").artifact.source).not.toContain("wide");
+    expect(await agreesOnLevels(text, 6, 21, ["cuda"])).toBeGreaterThan(50);
+  });
+  test.skipIf(compiler === undefined)("agree as emitted CUDA", async () => {
+    const random = seeded(22);
+    for (const exact of [true, false]) {
+      const { artifact } = compiled(text, "cuda", exact);
+      const made = generate(artifact, random, { sizes: [1, 4, 8, 12, 20, 36], most: 4000, style: exact ? "bits" : "plain" })!;
+      const call = prepare(artifact, made.args, { dims: made.dims });
+      const machine = interpreterFor(call, "cuda");
+      const { result, faults } = await new CpuCudaDevice().watch(call);
+      expect(faults).toEqual([]);
+      expect(agree(call, result, machine).disagreements.map(words)).toEqual([]);
+    }
+  });
+});
