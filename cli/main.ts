@@ -59,6 +59,21 @@ program
   .addOption(json())
   .action(async (kernel: string, o) => (await import("./commands/explain.ts")).explain(kernel, o));
 program
+  .command("tune")
+  .description(
+    "choose from the sets of sizes in schedules (`tile i: {32, 64}`), by time on a device or by the cost model; writes FILE.weft-lock",
+  )
+  .argument("<kernel>", "a name (looked up in the library, then below this folder), file.weft, or file.weft:name")
+  .requiredOption("-t, --target <target>", "cuda or wgsl")
+  .option("-s, --shape <dims>", "dimensions, M=16,N=32; 256 where not given")
+  .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
+  .option("--model", "by the cost model, even where there is a device (CUDA)")
+  .option("--chip <name>", "for the cost model: a100 or h100", "a100")
+  .option("--runs <n>", "measured runs of each choice, in turn", "9")
+  .option("--dry-run", "print, and write nothing")
+  .addOption(json())
+  .action(async (kernel: string, o) => (await import("./commands/tune.ts")).tune(kernel, o));
+program
   .command("fuzz")
   .description("run kernels on many shapes, data and schedules, and hold every output against the reference, within the derived bound")
   .argument("<paths...>", ".weft files, folders of them, or file.weft:name")

@@ -5,6 +5,7 @@ import { type Checked, type CheckedInstance, check, type Schedule, type TargetNa
 import { library } from "../kernels/index.ts";
 import { UserError } from "./fail.ts";
 import { readSource, walk } from "./files.ts";
+import { noteLock, withLock } from "./lock.ts";
 import { asJson, render } from "./render.ts";
 
 export interface Found {
@@ -38,7 +39,7 @@ export function findKernel(name: string): { file: string; text: string; kernel: 
 /** @throws UserError where the file has errors, which are printed first */
 export function load(name: string, json: boolean): Found {
   const { file, text, kernel } = findKernel(name);
-  const checked = check(text);
+  const checked = withLock(check(text), file, noteLock);
   if (report(checked, file, json)) throw new UserError(`${file} has errors`);
   const names = [...new Set(checked.instances.map((i) => i.kernel))];
   const own = kernel ?? names[0];

@@ -9,6 +9,7 @@ import { type Checked, check, InternalError, type TargetName } from "../../dsl/i
 import type { Artifact } from "../../runtime/abi.ts";
 import { UserError } from "../fail.ts";
 import { readSource, sourcesOf, writeWhole } from "../files.ts";
+import { noteLock, withLock } from "../lock.ts";
 import { asJson, progress, render } from "../render.ts";
 import { version } from "../version.ts";
 import { report, targetOf } from "../workspace.ts";
@@ -121,7 +122,7 @@ function compileFile(
   targets: readonly TargetName[],
   options: BuildOptions,
 ): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
-  const checked = check(text);
+  const checked = withLock(check(text), file, noteLock);
   if (report(checked, file, options.json ?? false)) return undefined;
   const made = compileAll(checked, file, text, targets, options);
   // Parameters with a layout get a kernel that brings them there.

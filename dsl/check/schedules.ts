@@ -18,6 +18,8 @@ export type Directive =
       readonly index: string;
       readonly definition?: string;
       readonly size: number;
+      /** Of a set of sizes all, in the order of the text; `size` is one of them: the first, or what a tuner has chosen. */
+      readonly choices?: readonly number[];
       readonly span: Span;
     }
   /** Dependent reductions over the index in one pass. */
@@ -237,7 +239,8 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
     }
     if (item.within) diagnostics.add("W604", item.within.span, "cutting tiles at segment ends (`within`) is not built yet");
     if (known.takes === "sizes") {
-      const size = sizeOf(d, item, diagnostics);
+      const sizes = sizesOf(d, item, diagnostics);
+      const [size] = sizes;
       if (size === undefined) wrong = true;
       else if (d.name.text !== "vectorize")
         out.push({
@@ -245,6 +248,7 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
           index: name,
           ...(definition ? { definition } : {}),
           size,
+          ...(sizes.length > 1 ? { choices: sizes } : {}),
           span: item.expr.span,
         });
     } else if (d.name.text === "mma") out.push({ kind: "mma", name, span: item.expr.span });
@@ -276,13 +280,19 @@ function count(d: ast.Directive, diagnostics: Diagnostics): Directive[] {
   diagnostics.add("W603", d.span, "`warps` takes a power of two up to 32", { help: "write `warps 4`" });
   return [];
 }
-function sizeOf(d: ast.Directive, item: ast.DirectiveItem, diagnostics: Diagnostics): number | undefined {
-  const values = item.values ?? [];
-  if (values.length > 1) {
-    diagnostics.add("W604", item.expr.span, `\`${d.name.text}\` with a set of sizes: searching for the best is not built yet; give one`);
-    return undefined;
+/** A size, or a set of them; none where one is wrong. */
+function sizesOf(d: ast.Directive, item: ast.DirectiveItem, diagnostics: Diagnostics): number[] {
+  const sizes = (item.values?.length ? item.values : [undefined]).map((v) => sizeOf(d, item, v, diagnostics));
+  const known = sizes.filter((s) => s !== undefined);
+  if (known.length < sizes.length) return [];
+  const twice = known.find((s, k) => known.indexOf(s) < k);
+  if (twice !== undefined) {
+    diagnostics.add("W603", item.expr.span, `${twice} stands twice in a set of sizes`);
+    return [];
   }
-  const v = values[0];
+  return known;
+}
+function sizeOf(d: ast.Directive, item: ast.DirectiveItem, v: ast.Expr | undefined, diagnostics: Diagnostics): number | undefined {
   if (v?.kind !== "number" || v.float || v.value < 1) {
     diagnostics.add("W603", v?.span ?? item.expr.span, `\`${d.name.text}\` gives each index a size`, { help: form.sizes(d.name.text) });
     return undefined;

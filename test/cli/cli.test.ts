@@ -128,6 +128,41 @@ describe("weft", () => {
     expect(weft("explain", good, "--target", "wgsl", "--roofline").err).toContain("CUDA alone");
     expect(weft("explain", good, "--target", "cuda", "--roofline", "--chip", "tpu").err).toContain("there is no chip `tpu`");
   });
+  test("tune chooses from sets of sizes by the cost model, and what follows uses the choice", () => {
+    const text = `kernel t[M, N, K](a: f32[M, K], b: f32[K, N]) -> (c: f32[M, N]) {
+  c[i, j] = sum(k) a[i, k] * b[k, j]
+}
+schedule t on cuda { tile i: {8, 32}, j: {8, 32} }
+schedule t on wgsl { tile i: 16 }
+`;
+    file("tuned.weft", text);
+    const lock = path.join(dir, "tuned.weft-lock");
+    const tiles = (): string => /tile .*/.exec(weft("explain", "tuned.weft", "-t", "cuda", "--after", "plan").out)![0];
+    expect(tiles()).toBe("tile c.i: 8, c.j: 8");
+    const dry = weft("tune", "tuned.weft", "-t", "cuda", "--model", "--shape", "M=512,N=512,K=512", "--dry-run", "--json");
+    const { ranked, written, chosen } = JSON.parse(dry.out) as {
+      ranked: { ms: number }[];
+      written: boolean;
+      chosen: Record<string, number>;
+    };
+    expect(ranked.map((r) => r.ms)).toEqual(ranked.map((r) => r.ms).toSorted((a, b) => a - b));
+    expect([ranked.length, written, fs.existsSync(lock)]).toEqual([4, false, false]);
+    // Larger tiles load less for each product.
+    expect(chosen).toEqual({ "tile i": 32, "tile j": 32 });
+    expect(weft("tune", "tuned.weft", "-t", "cuda", "--model", "--shape", "M=512,N=512,K=512").code).toBe(0);
+    expect(fs.readFileSync(lock, "utf8")).toContain("schedule t on cuda: tile i 32, tile j 32 // modelled for A100");
+    expect(tiles()).toBe("tile c.i: 32, c.j: 32");
+    // The second run replaces the line; other lines stay.
+    fs.appendFileSync(lock, "nonsense\n");
+    expect(weft("tune", "tuned.weft", "-t", "cuda", "--model", "--chip", "h100").err).toContain("no choice of sizes: `nonsense`");
+    const lines = fs.readFileSync(lock, "utf8").trim().split("\n");
+    expect(lines.filter((l) => l.startsWith("schedule t on cuda"))).toEqual([expect.stringContaining("H100")]);
+    expect(lines.at(-1)).toBe("nonsense");
+    file("tuned.weft", text.replace("i: {8, 32}", "i: {16, 64}"));
+    expect(weft("explain", "tuned.weft", "-t", "cuda", "--after", "plan").err).toContain("is not among the sizes");
+    expect(tiles()).toMatch(/c\.i: 16, c\.j: (8|32)$/);
+    expect(weft("tune", "tuned.weft", "-t", "wgsl")).toMatchObject({ code: 1, err: expect.stringContaining("has a set of sizes") });
+  });
   test("fmt", () => {
     file("ugly.weft", "kernel u[N](x:f32[N])->(y:f32[N]) {\ny[i]=x[i]\n}\n");
     expect(weft("fmt", "--check", "ugly.weft").code).toBe(1);

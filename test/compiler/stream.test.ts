@@ -122,6 +122,20 @@ describe("one pass", () => {
     }
     expect(await agreesOnLevels(cut(text, 3), 4, 8)).toBeGreaterThan(30);
   });
+  test("fields of a monoid in chunks, of which one is defined for some elements alone", async () => {
+    const text = `monoid pair(a: f32, b: f32) commutative {
+  identity (0.0, 0.0)
+  combine(x, y) = (x.a + y.a, x.b + y.b)
+}
+kernel f[M, N](x: f32[M, N], y: f32[N]) -> (a: f32[M], b: f32[M]) {
+  let d[i: M, j: N] where j <= i = x[i, j]
+  (a[i], b[i]) = monoid pair(j) (y[j], d[i, j])
+}
+schedule f on cuda { split j: 3 }
+schedule f on wgsl { split j: 2 }
+`;
+    expect(await agreesOnLevels(text, 8, 9)).toBeGreaterThan(50);
+  });
   test("a large score overflows nowhere: the exponent is never above 0", () => {
     const text = attention("");
     const c = compiled(text, "cuda");

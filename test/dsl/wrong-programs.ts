@@ -224,7 +224,7 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W102", "a schedule twice", `${kernel(total)}schedule f on cuda { warps 2 }\nschedule f on cuda { warps 4 }\n`],
   ["W603", "a tile that is no power of two", `${kernel(total)}schedule f on cuda { tile i: 48 }\n`],
   ["W603", "three warps", `${kernel(total)}schedule f on cuda { warps 3 }\n`],
-  ["W604", "a set of sizes", `${kernel(total)}schedule f on cuda { tile i: {32, 64} }\n`],
+  ["W603", "a set of sizes with one twice", `${kernel(total)}schedule f on cuda { tile i: {32, 64, 32} }\n`],
   ["W604", "specialize", `${kernel(total)}schedule f on cuda { specialize M % 8 == 0 }\n`],
   ["W605", "a target that does not exist", `${kernel(total)}schedule f on metal { tile i: 32 }\n`],
   ["W605", "an architecture of another target", `${kernel(total)}schedule f on wgsl sm_80 { tile i: 32 }\n`],

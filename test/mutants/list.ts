@@ -471,7 +471,8 @@ export const mutants: readonly Mutant[] = [
     "an element of a temporary that nobody wrote is read",
     "compiler/plan/plan.ts",
     'const everywhere = domain === undefined || (!output && !isFloat(value.type) && value.type !== "bool");',
-    "const everywhere = domain === undefined || !output;",
+    "...laid(output), everywhere },",
+    "...laid(output), everywhere: true },",
   ),
   m(
     "16 bytes that begin anywhere are one access",
