@@ -131,7 +131,9 @@ function statePieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, 
   const order = names.flatMap(({ isNew }, k) => (isNew ? [k] : [])).sort((a, b) => axesOf[b]!.length - axesOf[a]!.length || a - b);
   for (const k of order) {
     const mine = new Set(axesOf[k]);
-    const fields = monoid.fields.flatMap((_, f) => (axesOf[f]!.every((a) => mine.has(a)) ? [f] : []));
+    // All that fit, with what they are made from.
+    const fit = behind.filter((_, f) => axesOf[f]!.every((a) => mine.has(a))).flat();
+    const fields = [...new Set(fit)].sort((a, b) => a - b);
     const { type } = monoid.fields[k]!;
     const dropped = open.filter((x) => !fields.includes(e.bodies.indexOf(x)));
     const where = and(e.where, ...dropped.map((arg): Expr => ({ kind: "defined", arg, type: "bool", span: e.span })));
