@@ -127,7 +127,12 @@ export class Nodes {
     const old = key === undefined ? undefined : scope.known.get(key);
     if (old !== undefined) return old;
     const id = this.list.length;
-    this.list.push({ ...n, depth, multiple: n.multiple ?? 1, range: n.range ?? anything });
+    // Filled in place: there are thousands of them.
+    const made = n as { -readonly [K in keyof Node]: Node[K] };
+    made.depth = depth;
+    made.multiple = n.multiple ?? 1;
+    made.range = n.range ?? anything;
+    this.list.push(made);
     scope.effects.push({ kind: "node", node: id });
     if (key !== undefined) scope.known.set(key, id);
     return id;

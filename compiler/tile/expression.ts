@@ -173,7 +173,9 @@ export class Lowering {
     invariant(t, `${e.tensor} is read but neither stored nor inlined`);
     this.used.add(e.tensor);
     const at = this.address(e.tensor, e.subscripts, env);
-    const inside = e.subscripts.map((s, k) => this.inRange(s, t.axes[k]!.extent, env.axes));
+    // Only a condition, or a place where anything may be, leaves a doubt.
+    const doubt = env.guard !== undefined || env.anywhere === true;
+    const inside = e.subscripts.map((s, k) => !doubt || this.inRange(s, t.axes[k]!.extent, env.axes));
     const safe = inside.every((x) => x);
     const elem = elemOf(storage[t.elem].compute);
     // What this launch writes is read by the threads that write it, not by those beyond the tail.
