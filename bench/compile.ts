@@ -1,10 +1,12 @@
 /** How long a kernel takes from text to both sources. */
-import { compile } from "../compiler/index.ts";
+import { compile, IncrementalCompiler } from "../compiler/index.ts";
 import { check } from "../dsl/index.ts";
 
 export interface CompileRow {
   readonly kernel: string;
   readonly medianMs: number;
+  /** After an edit elsewhere in the file: check, and what the compiler remembers of this kernel. */
+  readonly incrementalMs: number;
   readonly leastMs: number;
   readonly runs: number;
 }
@@ -12,6 +14,8 @@ export interface Timing {
   readonly kernel: string;
   /** Milliseconds for check and both compilations, after a first one that is not counted. */
   readonly times: readonly number[];
+  /** The same after an edit elsewhere in the file. */
+  readonly incremental: readonly number[];
 }
 /**
  * Text in, CUDA and WGSL out, for the first instance of each kernel of a file, in its first form: check, both compilations, no bindings. The
@@ -22,13 +26,20 @@ export function timeCompile(text: string, runs: number): Timing[] {
   return names.map((kernel) => {
     const own = onlyKernel(text, kernel);
     const times: number[] = [];
+    const incremental: number[] = [];
+    const compiler = new IncrementalCompiler();
     for (let k = 0; k <= runs; k++) {
       const started = performance.now();
       const instance = check(own).instances.find((i) => i.kernel === kernel)!;
       for (const target of ["cuda", "wgsl"] as const) compile(instance, own, { target });
       if (k > 0) times.push(performance.now() - started);
+      const edited = `${own}// ${k}\n`;
+      const again = performance.now();
+      const same = check(edited).instances.find((i) => i.kernel === kernel)!;
+      for (const target of ["cuda", "wgsl"] as const) compiler.compile(same, edited, { target });
+      if (k > 0) incremental.push(performance.now() - again);
     }
-    return { kernel, times };
+    return { kernel, times, incremental };
   });
 }
 /** The text with the first instance of one kernel, and none of the other kernels. */

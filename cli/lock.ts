@@ -11,6 +11,7 @@ export const lockOf = (file: string): string => file.replace(/\.weft$/, ".weft-l
 const title =
   "// Sizes that `weft tune` chose for the sets of sizes in the file beside this one. A line for each schedule; to be committed.";
 
+export const lockText = (file: string): string => (fs.existsSync(lockOf(file)) ? fs.readFileSync(lockOf(file), "utf8") : "");
 export const noteLock = (text: string): void => console.error(pc.yellow(`note: ${text}`));
 /** The head of a schedule as it stands in the text, blanks made one. */
 export function headOf(s: Schedule, text: string): string {

@@ -4,12 +4,12 @@ import fs from "node:fs";
 import path from "node:path";
 import pc from "picocolors";
 import { bindingsFor } from "../../compiler/bindings/bindings.ts";
-import { compile, packKernels, Refusal, variantsOf } from "../../compiler/index.ts";
+import { IncrementalCompiler, packKernels, Refusal, variantsOf } from "../../compiler/index.ts";
 import { type Checked, check, InternalError, type TargetName } from "../../dsl/index.ts";
 import type { Artifact } from "../../runtime/abi.ts";
 import { UserError } from "../fail.ts";
 import { readSource, sourcesOf, writeWhole } from "../files.ts";
-import { noteLock, withLock } from "../lock.ts";
+import { lockOf, lockText, noteLock, withLock } from "../lock.ts";
 import { asJson, progress, render } from "../render.ts";
 import { version } from "../version.ts";
 import { report, targetOf } from "../workspace.ts";
@@ -37,7 +37,8 @@ interface Manifest {
 export async function build(paths: readonly string[], options: BuildOptions): Promise<void> {
   const targets = options.target.map(targetOf);
   const files = sourcesOf(paths);
-  const failed = buildOnce(files, targets, options);
+  const compiler = new IncrementalCompiler();
+  const failed = buildOnce(files, targets, options, compiler);
   if (!options.watch) {
     if (failed) throw new UserError("nothing was written for the files with errors");
     return;
@@ -47,11 +48,11 @@ export async function build(paths: readonly string[], options: BuildOptions): Pr
     let timer: NodeJS.Timeout | undefined;
     // Editors replace files: the folder is watched, not the file.
     fs.watch(path.dirname(f), (_event, name) => {
-      if (name !== path.basename(f)) return;
+      if (name !== path.basename(f) && name !== path.basename(lockOf(f))) return;
       clearTimeout(timer);
       timer = setTimeout(() => {
         try {
-          buildOnce([f], targets, options);
+          buildOnce([f], targets, options, compiler);
         } catch (e) {
           console.error(`weft: ${(e as Error).message}`);
         }
@@ -62,7 +63,12 @@ export async function build(paths: readonly string[], options: BuildOptions): Pr
 }
 
 /** @returns whether some file had errors; the outputs of the others are written */
-function buildOnce(files: readonly string[], targets: readonly TargetName[], options: BuildOptions): boolean {
+function buildOnce(
+  files: readonly string[],
+  targets: readonly TargetName[],
+  options: BuildOptions,
+  compiler: IncrementalCompiler,
+): boolean {
   const manifestFile = path.join(options.out, "manifest.json");
   const manifest = readManifest(manifestFile);
   let failed = false;
@@ -71,13 +77,16 @@ function buildOnce(files: readonly string[], targets: readonly TargetName[], opt
     progress(`weft: ${k + 1}/${files.length} ${file}`);
     const text = readSource(file);
     const key = path.relative(options.out, file);
-    const hash = createHash("sha256").update(`${version} ${targets.join()} ${options.runtime}\n${text}`).digest("hex").slice(0, 16);
+    const hash = createHash("sha256")
+      .update(`${version} ${targets.join()} ${options.runtime}\n${text}\n${lockText(file)}`)
+      .digest("hex")
+      .slice(0, 16);
     const old = manifest.sources[key];
     if (!options.force && old?.hash === hash && old.files.every((f) => fs.existsSync(path.join(options.out, f)))) {
       say(options, { file, status: "up to date", files: [] });
       return;
     }
-    const made = compileFile(file, text, targets, options);
+    const made = compileFile(file, text, targets, options, compiler);
     if (made === undefined) {
       failed = true;
       return;
@@ -121,15 +130,16 @@ function compileFile(
   text: string,
   targets: readonly TargetName[],
   options: BuildOptions,
+  compiler: IncrementalCompiler,
 ): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
   const checked = withLock(check(text), file, noteLock);
   if (report(checked, file, options.json ?? false)) return undefined;
-  const made = compileAll(checked, file, text, targets, options);
+  const made = compileAll(checked, file, text, targets, options, compiler);
   // Parameters with a layout get a kernel that brings them there.
   const packing = packKernels(text);
   const laid = made && packing !== undefined ? check(packing) : undefined;
   if (laid && !laid.ok) throw new InternalError(`the pack kernels of ${file} do not check: ${laid.diagnostics[0]!.message}`);
-  const more = laid && packing !== undefined ? compileAll(laid, file, packing, targets, options) : undefined;
+  const more = laid && packing !== undefined ? compileAll(laid, file, packing, targets, options, compiler) : undefined;
   if (made === undefined || (packing !== undefined && more === undefined)) return undefined;
   return { files: new Map([...made.files, ...(more?.files ?? [])]), kernels: { ...made.kernels, ...more?.kernels } };
 }
@@ -139,6 +149,7 @@ function compileAll(
   text: string,
   targets: readonly TargetName[],
   options: BuildOptions,
+  compiler: IncrementalCompiler,
 ): { files: Map<string, string>; kernels: Record<string, object[]> } | undefined {
   const files = new Map<string, string>();
   const kernels: Record<string, object[]> = {};
@@ -148,7 +159,7 @@ function compileAll(
     for (const target of targets) {
       for (const { schedule, label, derived } of variantsOf(checked, instance.kernel, target))
         try {
-          const { artifact } = compile(instance, text, { target, schedule });
+          const { artifact } = compiler.compile(instance, text, { target, schedule });
           // A derived one for some devices that comes to the same as the one for all is never needed.
           const general = (a: Artifact): boolean => a.instance === artifact.instance && a.target === target && a.features === undefined;
           const known = byKernel.get(instance.kernel)?.some((a) => general(a) && a.source === artifact.source && !a.when && !a.schedule);

@@ -149,7 +149,12 @@ schedule t on wgsl { tile i: 16 }
     expect([ranked.length, written, fs.existsSync(lock)]).toEqual([4, false, false]);
     // Larger tiles load less for each product.
     expect(chosen).toEqual({ "tile i": 32, "tile j": 32 });
+    const build = (): string => weft("build", "tuned.weft", "-o", "tuned").out;
+    expect(build()).toContain("built");
+    expect(build()).toContain("up to date");
     expect(weft("tune", "tuned.weft", "-t", "cuda", "--model", "--shape", "M=512,N=512,K=512").code).toBe(0);
+    expect(build()).toContain("built");
+    expect(build()).toContain("up to date");
     expect(fs.readFileSync(lock, "utf8")).toContain("schedule t on cuda: tile i 32, tile j 32 // modelled for A100");
     expect(tiles()).toBe("tile c.i: 32, c.j: 32");
     // The second run replaces the line; other lines stay.
