@@ -1,6 +1,7 @@
 /** Loop bounds from conditions: what `a <= j + b` says about j, by undoing additions from outside in. */
 import { add, conjuncts, freeIndices, num, sub } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
+import { gcd } from "./size.ts";
 
 export interface Bounds {
   /** j >= each of these. */
@@ -29,6 +30,21 @@ export function boundsOf(condition: Expr, index: string, inner: ReadonlySet<stri
     if (op === "ge" || op === "eq") lower.push(found.value);
   }
   return { lower, upper };
+}
+/** What conditions say of dimensions: `N % 8 == 0` makes N a multiple of 8. */
+export function multiplesIn(conditions: readonly Expr[]): Map<string, number> {
+  const out = new Map<string, number>();
+  for (const c of conditions.flatMap(conjuncts)) {
+    if (c.kind !== "op" || c.op !== "eq") continue;
+    for (const [whole, rest] of [c.args, [...c.args].reverse()] as [Expr, Expr][]) {
+      if (rest.kind !== "const" || Number(rest.value) !== 0 || whole.kind !== "op" || whole.op !== "mod") continue;
+      const [dim, by] = whole.args as [Expr, Expr];
+      if (dim.kind !== "dim" || by.kind !== "const" || Number(by.value) < 1) continue;
+      const before = out.get(dim.name) ?? 1;
+      out.set(dim.name, (before / gcd(before, Number(by.value))) * Number(by.value));
+    }
+  }
+  return out;
 }
 interface Solved {
   readonly value: Expr;

@@ -54,6 +54,8 @@ export interface Plan {
   readonly tables: ReadonlyMap<string, TableType>;
   /** Definitions without memory: a read is their value. */
   readonly inlined: ReadonlyMap<string, Define>;
+  /** Numbers that divide dimensions, for every call that is admitted. */
+  readonly multiples: ReadonlyMap<string, number>;
   /** Integer and bool definitions that proofs may see through. */
   readonly formulas: ReadonlyMap<string, Define>;
   /** Subscripts shown to be in range, or not, so far: the same for every target. */

@@ -6,6 +6,7 @@ import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statemen
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
 import { type ElemType, isFloat, isNarrow } from "../../dsl/tensor/types.ts";
+import { multiplesIn } from "./bounds.ts";
 import { isExpensive } from "./cost.ts";
 import { inPlaceJobs, sameAxes, storeAt } from "./in-place.ts";
 import type { Job, Plan, PlannedStep, Stored, StoreItem } from "./jobs.ts";
@@ -61,6 +62,7 @@ class Planner {
       tables: this.tables,
       inlined: this.inlined,
       formulas: this.formulas(),
+      multiples: multiplesIn(this.program.requires),
       proofs: new Map(),
       steps: [...steps, ...this.lateWrites()],
     };

@@ -185,7 +185,7 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
       });
     const want = bits < 8 ? 32 / bits : 4;
     for (let n = Math.min(8, want); n > 1; n /= 2)
-      if (multipleOf(axis.extent) % n === 0 && axis.range === undefined) return [[baseName(axis.name), n]];
+      if (multipleOf(axis.extent, plan.multiples) % n === 0 && axis.range === undefined) return [[baseName(axis.name), n]];
     return [];
   });
 }

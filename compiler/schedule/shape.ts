@@ -39,6 +39,7 @@ export interface MatrixTiling {
   readonly slots: number;
 }
 
+export type Multiples = ReadonlyMap<string, number>;
 const log2 = (n: number): number => Math.round(Math.log2(n));
 
 export class LaunchShape {
@@ -49,8 +50,14 @@ export class LaunchShape {
   readonly layout: TileLayout;
   private readonly tiling: Tiling;
 
-  /** @param warp threads that run in step; lane bits come first */
-  constructor(tiling: Tiling, warp: number) {
+  private readonly multiples: Multiples;
+
+  /**
+   * @param warp threads that run in step; lane bits come first
+   * @param multiples numbers that divide dimensions
+   */
+  constructor(tiling: Tiling, warp: number, multiples: Multiples) {
+    this.multiples = multiples;
     this.tiling = tiling;
     const held = fragmentAxes(tiling, (index) => this.tile(index));
     if (held) {
@@ -120,16 +127,17 @@ export class LaunchShape {
     return this.tiling.stream;
   }
   divides(extent: Expr, width: number): boolean {
-    return multipleOf(extent) % width === 0;
+    return multipleOf(extent, this.multiples) % width === 0;
   }
 }
 
-/** A number that divides the value of an extent, whatever its dimensions are. */
-export function multipleOf(e: Expr): number {
+/** A number that divides the value of an extent, for all dimensions that are admitted. */
+export function multipleOf(e: Expr, multiples: Multiples): number {
   if (e.kind === "const") return Math.abs(Number(e.value)) || 2 ** 30;
+  if (e.kind === "dim") return multiples.get(e.name) ?? 1;
   if (e.kind !== "op") return 1;
-  const [a, b] = e.args;
-  if (e.op === "mul") return Math.min(2 ** 30, multipleOf(a!) * multipleOf(b!));
-  if (e.op === "add" || e.op === "sub" || e.op === "min" || e.op === "max") return gcd(multipleOf(a!), multipleOf(b!));
+  const [a, b] = e.args.map((x) => multipleOf(x, multiples)) as [number, number];
+  if (e.op === "mul") return Math.min(2 ** 30, a * b);
+  if (e.op === "add" || e.op === "sub" || e.op === "min" || e.op === "max") return gcd(a, b);
   return 1;
 }

@@ -7,7 +7,7 @@ import { type Combine, type Elem, type Launch, type Op, threadsOf, type Value } 
 import { lowerDot } from "./dot.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { Memory, unitsOf } from "./memory.ts";
-import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { type Effect, type Known, type NodeId, Nodes } from "./nodes.ts";
 import { anything, natural, type Range } from "./ranges.ts";
 import { arrayElem, elementOf, type HeldSlot, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
 import { statementsOf } from "./statements.ts";
@@ -47,7 +47,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
 }
 
 /** Dimensions are natural numbers; those that a grid has blocks along are positive where there is a block. */
-function uniformRanges(launch: Launch): (name: string) => Range {
+function knownUniforms(launch: Launch): (name: string) => Known {
   const dims = new Set<string>();
   const scalars = new Set<string>();
   const walk = (ops: readonly Op[]): void => {
@@ -65,7 +65,11 @@ function uniformRanges(launch: Launch): (name: string) => Range {
     else if (typeof e !== "number" && e[0] === "ceildiv") factors(e[1]);
   };
   for (const g of launch.grid) factors(g.blocks);
-  return (name) => (positive.has(name) && !scalars.has(name) ? [1, natural[1]] : dims.has(name) && !scalars.has(name) ? natural : anything);
+  return (name) => {
+    if (scalars.has(name)) return {};
+    const range: Range = positive.has(name) ? [1, natural[1]] : dims.has(name) ? natural : anything;
+    return { range, multiple: launch.multiples.get(name) ?? 1 };
+  };
 }
 /** Register instances of a value: bit b of the key is register bit b, others 0. */
 type Instances = Map<number, NodeId>;
@@ -86,7 +90,7 @@ class ThreadLowering {
   constructor(launch: Launch, { unitBits, shuffles, wide }: Pick<Target, "unitBits" | "shuffles" | "wide">) {
     this.launch = launch;
     this.shuffles = shuffles;
-    this.nodes = new Nodes(threadsOf(launch), uniformRanges(launch));
+    this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
     this.memory = new Memory(this.nodes, launch.buffers, unitBits, wide);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
   }

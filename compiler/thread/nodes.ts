@@ -83,6 +83,11 @@ export type Effect =
       readonly body: readonly Effect[];
     };
 
+/** What holds of an integer for every call. */
+export interface Known {
+  readonly range?: Range;
+  readonly multiple?: number;
+}
 interface Scope {
   readonly effects: Effect[];
   /** Nodes by what they compute: kind and operands, as a number where they fit in one. */
@@ -96,10 +101,10 @@ export class Nodes {
   readonly list: Node[] = [];
   private readonly scopes: Scope[] = [{ effects: [], known: new Map() }];
   private readonly threads: number;
-  private readonly uniforms: (name: string) => Range;
+  private readonly uniforms: (name: string) => Known;
 
-  /** @param uniforms between which numbers a dimension, scalar or step lies */
-  constructor(threads: number, uniforms: (name: string) => Range) {
+  /** @param uniforms what is known of a dimension, scalar or step */
+  constructor(threads: number, uniforms: (name: string) => Known) {
     this.threads = threads;
     this.uniforms = uniforms;
   }
@@ -146,8 +151,8 @@ export class Nodes {
     return this.constant(v, "i32");
   }
   uniform(name: string, elem: Elem): NodeId {
-    const range = elem === "i32" ? this.uniforms(name) : anything;
-    return this.node({ kind: "uniform", elem, args: [], name, hint: name, range }, `u ${name}`);
+    const known = elem === "i32" ? this.uniforms(name) : {};
+    return this.node({ kind: "uniform", elem, args: [], name, hint: name, ...known }, `u ${name}`);
   }
   special(kind: "thread" | "block"): NodeId {
     const range: Range = kind === "thread" ? [0, this.threads - 1] : natural;

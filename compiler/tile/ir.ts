@@ -170,6 +170,8 @@ export interface Launch {
   /** register, lane and warp bits to tile coordinates. */
   readonly layout: TileLayout;
   readonly rings: readonly Ring[];
+  /** Numbers that divide dimensions, for every call that is admitted. */
+  readonly multiples: ReadonlyMap<string, number>;
   readonly buffers: readonly BufferUse[];
   readonly tiles: readonly Tile[];
   readonly body: readonly Op[];

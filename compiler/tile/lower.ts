@@ -99,7 +99,7 @@ const multiplies = (o: Op): boolean => o.kind === "dot" || (o.kind === "loop" &&
 function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: LowerOptions, folds: ReadonlyMap<string, Axis>): Launch {
   const directives = applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job);
   options.observe?.(directives);
-  const shape = new LaunchShape(tilingOf(directives, job, target.limits.sharedBytes), target.profile.warp);
+  const shape = new LaunchShape(tilingOf(directives, job, target.limits.sharedBytes), target.profile.warp, plan.multiples);
   const builder = new Builder(shape.axes.map((a) => a.name));
   const lowering = new Lowering(builder, plan, shape, target);
   const axes = axesOf(job);
@@ -115,6 +115,7 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
     axes: shape.axes,
     layout: shape.layout,
     rings: shape.rings,
+    multiples: plan.multiples,
     buffers: buffersOf(body, plan),
     tiles: builder.tiles,
     body,

@@ -48,7 +48,7 @@ export function stageOf(
   if (!rest.some((s) => freeIndices(s).has(slow.axis.name))) return undefined;
   const width = 128 / storage[t.elem].bits;
   const aligned = (extent: Expr): boolean =>
-    multipleOf(extent) % width === 0 || l.proves(compare("eq", op("mod", [extent, num(width)], "int"), num(0)));
+    multipleOf(extent, l.plan.multiples) % width === 0 || l.proves(compare("eq", op("mod", [extent, num(width)], "int"), num(0)));
   if (!aligned(t.axes.at(-1)!.extent) || !aligned(fast.axis.extent) || fast.extent < width) return undefined;
   const known = [...env.axes.filter((a) => indices.every((x) => x.axis.name !== a.name)), ...indices.map((x) => x.axis)];
   const bytes = (slots * slow.extent * fast.extent * storage[t.elem].bits) / 8;

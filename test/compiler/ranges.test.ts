@@ -46,7 +46,7 @@ test("whatever is known of multiples and ranges", () => {
   const step = 16;
   fc.assert(
     fc.property(tree, (t) => {
-      const n = new Nodes(64, () => natural);
+      const n = new Nodes(64, () => ({ range: natural }));
       const k = n.variable("k", "i32", step, [0, 1024]);
       const build = (x: Tree): NodeId => {
         if (x.kind === "const") return n.int(x.value);
@@ -72,7 +72,7 @@ test("whatever is known of multiples and ranges", () => {
   );
 });
 test("neighbours of a word are one load of it, and what lies in a group is found once", () => {
-  const n = new Nodes(128, () => natural);
+  const n = new Nodes(128, () => ({ range: natural }));
   const k = n.variable("k", "i32", 16, natural);
   const pair = n.op("mul", [n.op("and", [n.special("thread"), n.int(3)], "i32"), n.int(2)], "i32");
   const at = (by: number): NodeId => n.op("add", [n.op("add", [k, pair], "i32"), n.int(by)], "i32");
