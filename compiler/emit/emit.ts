@@ -1,7 +1,7 @@
 /** Thread IR -> source text. One walk; what differs between languages is asked of the target. */
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
-import type { Target, Text, Unit } from "../targets/target.ts";
+import type { Target, Text } from "../targets/target.ts";
 import { type Contraction, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
@@ -69,7 +69,7 @@ class Emitter {
         return this.line(depth, t.store(s.buffer, b.unit, this.expr(s.at), this.expr(s.value), b.atomic));
       }
       case "loads": {
-        this.line(depth, `const ${vectorOf(this.buffer(s.buffer).unit)} ${s.name} = ${this.vectorAt(s.buffer, s.at, true)};`);
+        this.line(depth, t.wide.load(s.name, this.buffer(s.buffer).unit, s.buffer, this.expr(s.at)));
         s.outs.forEach((name, k) => {
           if (name === undefined) return;
           // Two narrow ones lie in a word, the first in its low half.
@@ -88,8 +88,7 @@ class Emitter {
               return t.op("or", "u32", [values[k]!, high], "u32").text;
             })
           : values.map((v) => v.text);
-        const vector = vectorOf(this.buffer(s.buffer).unit);
-        return this.line(depth, `${this.vectorAt(s.buffer, s.at, false)} = make_${vector}(${words.join(", ")});`);
+        return this.line(depth, t.wide.store(this.buffer(s.buffer).unit, s.buffer, this.expr(s.at), words));
       }
       case "copy": {
         const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.expr(e).text);
@@ -135,9 +134,6 @@ class Emitter {
       default:
         return s satisfies never;
     }
-  }
-  private vectorAt(buffer: string, at: Expr, read: boolean): string {
-    return `*reinterpret_cast<${read ? "const " : ""}${vectorOf(this.buffer(buffer).unit)}*>(&${buffer}[${this.expr(at).text}])`;
   }
   private contracted(one: Contraction, elem: Elem): Text {
     const t = this.target;
@@ -197,5 +193,3 @@ class Emitter {
     }
   }
 }
-/** What holds 16 bytes of a buffer. */
-const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "i32" ? "int4" : "uint4");

@@ -67,17 +67,17 @@ function wgslModule(
     let body = texts[i]!;
     const list = k.buffers.map((b): BufferBinding => {
       const mode = b.access === "read" ? "read" : b.atomic ? "atomic" : "write";
-      const key = `${b.name} ${mode}`;
+      const key = `${b.name} ${mode}${b.vector ? " wide" : ""}`;
       let d = declared.get(key);
       const unit = b.unit === "f64" || b.unit === "u8" || b.unit === "u16" ? "u32" : b.unit;
       if (d === undefined) {
         const taken = names.has(b.name) || target.reserved.has(b.name);
-        const name = taken ? `${b.name}_${mode}` : b.name;
+        const name = taken ? `${b.name}_${mode}${b.vector ? "_wide" : ""}` : b.name;
         names.set(b.name, name).set(key, name);
         const binding = declared.size + 1;
         d = {
           binding,
-          text: `@group(0) @binding(${binding}) var<storage, ${access(b)}> ${name}: array<${mode === "atomic" ? `atomic<${unit}>` : unit}>;`,
+          text: `@group(0) @binding(${binding}) var<storage, ${access(b)}> ${name}: array<${mode === "atomic" ? `atomic<${unit}>` : b.vector ? `vec4<${unit}>` : unit}>;`,
         };
         declared.set(key, d);
       }

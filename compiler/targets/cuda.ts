@@ -93,6 +93,8 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   return unsupported(name, elem, "cuda");
 }
 
+/** What holds 16 bytes of a buffer. */
+const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "i32" ? "int4" : "uint4");
 export const cuda: Target = {
   name: "cuda",
   profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
@@ -102,7 +104,13 @@ export const cuda: Target = {
   types,
   literal,
   op,
-  wide: true,
+  wide: {
+    alone: false,
+    load: (name, unit, buffer, at) =>
+      `const ${vectorOf(unit)} ${name} = *reinterpret_cast<const ${vectorOf(unit)}*>(&${buffer}[${at.text}]);`,
+    store: (unit, buffer, at, words) =>
+      `*reinterpret_cast<${vectorOf(unit)}*>(&${buffer}[${at.text}]) = make_${vectorOf(unit)}(${words.join(", ")});`,
+  },
   fma: (elem, a, b, c) => call(elem === "f64" ? "fma" : "fmaf", [a, b, c]),
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
   loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],

@@ -24,6 +24,13 @@ export interface Profile {
   /** Threads that share a tile of 32 x 32 elements of a product: the fewer, the more registers to each. */
   readonly productThreads: number;
 }
+export interface WideAccess {
+  /** A buffer has one type in a launch: all its accesses are wide, or none. */
+  readonly alone: boolean;
+  /** The declaration of a vector that is read. */
+  readonly load: (name: string, unit: Unit, buffer: string, at: Text) => string;
+  readonly store: (unit: Unit, buffer: string, at: Text, words: readonly string[]) => string;
+}
 export interface Target {
   readonly name: "cuda" | "wgsl";
   readonly profile: Profile;
@@ -36,8 +43,8 @@ export interface Target {
   readonly types: Partial<Record<Elem, string>>;
   readonly literal: (value: number | boolean, elem: Elem) => string;
   readonly op: (op: MapOp, elem: Elem, args: readonly Text[], from: Elem) => Text;
-  /** The language has accesses of 16 bytes. */
-  readonly wide: boolean;
+  /** Accesses of 16 bytes. */
+  readonly wide: WideAccess;
   /** a b + c with one rounding, where the language has it; what is written with a product and a sum is then contracted. */
   readonly fma?: (elem: Elem, a: Text, b: Text, c: Text) => Text;
   /** The declaration of a value that never changes, and of one that does. */

@@ -72,6 +72,8 @@ function shift(name: "shl" | "shr", a: Text, b: Text): Text {
       : `u32(${b.text}) & 31u`;
   return infixText(name, [a, constant ? atom(count) : { text: count, level: 5 }])!;
 }
+/** Of a position, that of its vector. */
+const quarter = (at: Text): Text => infixText("truncdiv", [at, atom("4")])!;
 export const wgsl: Target = {
   name: "wgsl",
   profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
@@ -93,7 +95,11 @@ export const wgsl: Target = {
         ],
   condition: (test) => `if (${test}) {`,
   shuffles: false,
-  wide: false,
+  wide: {
+    alone: true,
+    load: (name, _unit, buffer, at) => `let ${name} = ${buffer}[${quarter(at).text}];`,
+    store: (unit, buffer, at, words) => `${buffer}[${quarter(at).text}] = vec4<${unit}>(${words.join(", ")});`,
+  },
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count) =>
     `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" ? "u32" : types[elem]}, ${count}>;`,

@@ -95,6 +95,8 @@ export interface ThreadBuffer extends BufferUse {
   readonly unit: Unit;
   /** Units that its elements take. */
   readonly units: SizeExpr;
+  /** All accesses are of 16 bytes, and the language knows it as a buffer of vectors. */
+  readonly vector: boolean;
   /** Some statement merges fields into its words. */
   readonly atomic: boolean;
 }

@@ -10,6 +10,7 @@ import { Memory, unitsOf } from "./memory.ts";
 import { type Effect, type Known, type NodeId, Nodes } from "./nodes.ts";
 import { anything, natural, type Range } from "./ranges.ts";
 import { arrayElem, elementOf, type HeldSlot, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
+import { settleWide } from "./settle.ts";
 import { statementsOf } from "./statements.ts";
 
 /** Partners that are read in one exchange; longer reductions take several. */
@@ -26,11 +27,12 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     }
   };
   look(l.nodes.effects);
-  const body = statementsOf(
+  const statements = statementsOf(
     l.nodes,
     target.reserved,
     launch.buffers.map((b) => b.name),
   );
+  const { body, vectors } = target.wide.alone ? settleWide(statements) : { body: statements, vectors: new Set<string>() };
   // A load whose value nobody needs is gone, and so is a buffer that only it read.
   const used = buffersIn(body);
   return {
@@ -40,7 +42,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
     buffers: launch.buffers
       .filter((b) => used.has(b.name))
-      .map((b) => ({ ...b, ...unitsOf(b, target.unitBits), atomic: merged.has(b.name) })),
+      .map((b) => ({ ...b, ...unitsOf(b, target.unitBits), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
     shared: l.sharedArrays,
     body,
   };
@@ -87,11 +89,11 @@ class ThreadLowering {
   private readonly shuffles: boolean;
   private exchanges = 0;
 
-  constructor(launch: Launch, { unitBits, shuffles, wide }: Pick<Target, "unitBits" | "shuffles" | "wide">) {
+  constructor(launch: Launch, { unitBits, shuffles }: Pick<Target, "unitBits" | "shuffles">) {
     this.launch = launch;
     this.shuffles = shuffles;
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
-    this.memory = new Memory(this.nodes, launch.buffers, unitBits, wide);
+    this.memory = new Memory(this.nodes, launch.buffers, unitBits);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
   }
   get sharedArrays(): SharedArray[] {

@@ -15,11 +15,8 @@ export class Memory {
   private readonly nodes: Nodes;
   private readonly buffers: readonly BufferUse[];
   private readonly unitBits: 8 | 32;
-  private readonly wide: boolean;
 
-  /** @param wide 16 bytes may go in one access */
-  constructor(nodes: Nodes, buffers: readonly BufferUse[], unitBits: 8 | 32, wide: boolean) {
-    this.wide = wide;
+  constructor(nodes: Nodes, buffers: readonly BufferUse[], unitBits: 8 | 32) {
     this.nodes = nodes;
     this.buffers = buffers;
     this.unitBits = unitBits;
@@ -103,7 +100,7 @@ export class Memory {
     const { bits } = storage[elem];
     const count = bits === 16 || bits === 32 ? 128 / bits : 0;
     const groups: P[][] = [];
-    if (!this.wide || count === 0) return { groups, rest: [...places] };
+    if (bits < this.unitBits || count === 0) return { groups, rest: [...places] };
     const by = new Map<string, P[]>();
     for (const p of places) {
       const o = n.offset(p.at);

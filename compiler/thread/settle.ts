@@ -1,0 +1,34 @@
+/**
+ * Wide accesses where a language gives a buffer one type in a launch: what goes by 16 bytes in all accesses is a buffer of vectors, and wide
+ * accesses of any other are taken apart again.
+ */
+import { children, type Expr, partsOf, type Stmt, unfolded } from "./ir.ts";
+
+export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stmt[]; readonly vectors: ReadonlySet<string> } {
+  const [wide, single] = [new Set<string>(), new Set<string>()];
+  const look = (e: Expr): void => {
+    if (e.kind === "load") single.add(e.buffer);
+    children(e).forEach(look);
+  };
+  const walk = (list: readonly Stmt[]): void => {
+    for (const s of list) {
+      if (s.kind === "loads" || s.kind === "stores") wide.add(s.buffer);
+      if (s.kind === "store" || s.kind === "merge" || s.kind === "copy") single.add(s.buffer);
+      partsOf(s).forEach(look);
+      if (s.kind === "for") walk(s.body);
+      if (s.kind === "if") walk(s.then);
+    }
+  };
+  walk(body);
+  const vectors = new Set([...wide].filter((b) => !single.has(b)));
+  const settled = (list: readonly Stmt[]): Stmt[] =>
+    list.flatMap((s): Stmt[] => {
+      if (s.kind === "for") return [{ ...s, body: settled(s.body) }];
+      if (s.kind === "if") return [{ ...s, then: settled(s.then) }];
+      if ((s.kind !== "loads" && s.kind !== "stores") || vectors.has(s.buffer)) return [s];
+      if (s.kind === "stores") return unfolded(s);
+      // The place is computed once, under the name that the vector would have had.
+      return [{ kind: "let", name: s.name, value: s.at }, ...unfolded({ ...s, at: { kind: "name", name: s.name, elem: "i32" } })];
+    });
+  return { body: vectors.size === wide.size ? body : settled(body), vectors };
+}
