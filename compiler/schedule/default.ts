@@ -94,13 +94,13 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
   if (axes.length === 0) return make(reduces.length && long ? [[baseName(long.name), 256]] : [], 256);
   if (profile.rowsByThreads || long === undefined) return make(pack(axes, 64), 64);
-  // A row of threads to each result: neighbours read neighbours.
+  // A row of threads to each result: neighbours read neighbours. Eight results of a block fill a sector of memory.
   return make(
     [
-      [axes.at(-1)!.name, 4],
+      [axes.at(-1)!.name, 8],
       [baseName(long.name), profile.warp],
     ],
-    4 * profile.warp,
+    8 * profile.warp,
   );
 }
 /** The axes over which a job's points are independent: blocks and threads take them. */
