@@ -36,12 +36,12 @@ function web(): Section | undefined {
     chart: {
       title: "Time of a peer over Weft's, on a software adapter (1: equal)",
       data: { values },
-      encoding: { y: { field: "op", title: null, axis: { labelLimit: 300 } } },
       layer: [
         {
           mark: { type: "bar" },
           encoding: {
-            x: { field: "ratio", type: "quantitative", title: "ratio", scale: { type: "log", domainMin: 0.5 } },
+            x: { field: "ratio", type: "quantitative", title: "ratio" },
+            y: { field: "op", title: null, axis: { labelLimit: 300 } },
             yOffset: { field: "peer" },
             color: { field: "peer" },
           },
