@@ -2,6 +2,7 @@
  * What a block of a launch asks of each part of a multiprocessor, loop by loop: every statement of a loop once, its addresses computed for all
  * threads, the mean of blocks from all over the grid. Nothing is loaded, so what hangs on data (a segment's bounds) counts as 0.
  */
+import { specialFunctions } from "../../dsl/tensor/ir.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { scalarFn } from "../scalar.ts";
 import { bytesOf, children, contractionOf, type Expr, partsOf, type Stmt, type ThreadKernel } from "../thread/ir.ts";
@@ -10,22 +11,7 @@ import type { MapOp } from "../tile/ir.ts";
 const warp = 32;
 const sector = 32;
 const banks = 32;
-const special = new Set<MapOp>([
-  "exp",
-  "exp2",
-  "expm1",
-  "log",
-  "log2",
-  "log1p",
-  "sqrt",
-  "rsqrt",
-  "tanh",
-  "sigmoid",
-  "sin",
-  "cos",
-  "erf",
-  "pow",
-]);
+const special = new Set<MapOp>([...specialFunctions, "pow"]);
 
 /** Of one turn of a loop, for a block. */
 export interface Region {
@@ -49,7 +35,9 @@ const counts = ["matrixFlops", "instructions", "special", "sharedBytes", "global
 
 export function countBlock(kernel: ThreadKernel, values: Readonly<Record<string, number>>): Region[] {
   const blocks = evaluateSize(kernel.blocks, values);
-  const sample = [...new Set(Array.from({ length: looked }, (_, k) => Math.floor(((k * 0.618034) % 1) * blocks)))];
+  // All where they are few; else spread over the grid, by steps that meet no period of its axes.
+  const spread = (k: number): number => (blocks <= looked ? k : Math.floor(((k * 0.618034) % 1) * blocks));
+  const sample = [...new Set(Array.from({ length: Math.min(looked, blocks) }, (_, k) => spread(k)))];
   const all = sample.map((block) => {
     const counter = new Counter(kernel, values, block);
     counter.walk(kernel.body, counter.region([], 1));

@@ -21,6 +21,14 @@ const gxx = await compilerVersion();
 const schedule = (body: string): string => `schedule f on cuda { ${body} }`;
 const small = schedule("tile i: 32, j: 16, k: 16\n warps 2");
 
+const causal = `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f16[B, N, D], v: f16[B, N, D], x: f32) -> (o: f16[B, M, D], lse: f32[B, M]) where M <= N {
+  let s[b, i, j] where j <= i + (N - M) = x * sum(d) q[b, i, d] * k[b, j, d]
+  let p[b, i, j] = softmax(j) s[b, i, j]
+  o[b, i, d] = sum(j) relax<f16>(p[b, i, j]) * v[b, j, d]
+  lse[b, i] = logsumexp(j) s[b, i, j]
+}
+instance f { D: 16 }
+`;
 /** Name, program, sizes to run, and whether its operands go through shared memory. */
 const programs: readonly [string, string, readonly Record<string, number>[], "staged" | "half" | "direct"][] = [
   [
@@ -98,14 +106,7 @@ ${schedule("tile i: 16, j: 16, d: 16\n warps 1\n stage q, k in shared, buffers: 
   ],
   [
     "causal attention in one pass, and the log-sum-exp of each row",
-    `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f16[B, N, D], v: f16[B, N, D], x: f32) -> (o: f16[B, M, D], lse: f32[B, M]) where M <= N {
-  let s[b, i, j] where j <= i + (N - M) = x * sum(d) q[b, i, d] * k[b, j, d]
-  let p[b, i, j] = softmax(j) s[b, i, j]
-  o[b, i, d] = sum(j) relax<f16>(p[b, i, j]) * v[b, j, d]
-  lse[b, i] = logsumexp(j) s[b, i, j]
-}
-instance f { D: 16 }
-${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
+    `${causal}${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
     [
       { B: 2, M: 33, N: 50 },
       { B: 1, M: 1, N: 1 },
@@ -115,14 +116,7 @@ ${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
   ],
   [
     "causal attention in chunks of keys, and their combine",
-    `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f16[B, N, D], v: f16[B, N, D], x: f32) -> (o: f16[B, M, D], lse: f32[B, M]) where M <= N {
-  let s[b, i, j] where j <= i + (N - M) = x * sum(d) q[b, i, d] * k[b, j, d]
-  let p[b, i, j] = softmax(j) s[b, i, j]
-  o[b, i, d] = sum(j) relax<f16>(p[b, i, j]) * v[b, j, d]
-  lse[b, i] = logsumexp(j) s[b, i, j]
-}
-instance f { D: 16 }
-${schedule("stream j; split j: 3; tile i: 32, j: 16; warps 2")}`,
+    `${causal}${schedule("stream j; split j: 3; tile i: 32, j: 16; warps 2")}`,
     [
       { B: 2, M: 5, N: 90 },
       { B: 1, M: 1, N: 1 },
