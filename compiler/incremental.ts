@@ -1,6 +1,6 @@
 /** Compiling a text again after an edit: an instance that means the same under the same schedule, on the same lines, is not compiled again. */
 import { InternalError } from "../dsl/diagnostics.ts";
-import type { CheckedInstance } from "../dsl/index.ts";
+import type { CheckedInstance, Span } from "../dsl/index.ts";
 import { type Compiled, type CompileOptions, compile } from "./compile.ts";
 
 /** Kept at most: a session of edits makes many that are never asked for again. */
@@ -22,16 +22,15 @@ export class IncrementalCompiler {
     return made.artifact.weft === weft ? made : { ...made, artifact: { ...made.artifact, weft } };
   }
 }
-/** All that a compilation hangs on: the program and the schedule without their places, and the lines that sources refer to. */
+/** All that a compilation hangs on: the program and the schedule, with lines for places, since sources refer to them. */
 function keyOf({ kernel, name, complete, program }: CheckedInstance, weft: string, { target, schedule, exact }: CompileOptions): string {
   const ends = [...weft.matchAll(/\n/g)].map((m) => m.index);
   const line = (at: number): number => {
     const k = ends.findIndex((e) => e >= at);
     return k < 0 ? ends.length : k;
   };
-  const lines = program.statements.map((s) => line(s.span.start));
-  const own = JSON.stringify([kernel, name, complete, program, target, schedule, exact ?? false, lines], (field, v: unknown) => {
-    if (field === "span") return undefined;
+  const own = JSON.stringify([kernel, name, complete, program, target, schedule, exact ?? false], (field, v: unknown) => {
+    if (field === "span") return line((v as Span).start);
     if (v instanceof Map || v instanceof Set)
       throw new InternalError(`a program holds a collection in \`${field}\`, which its text would leave out`);
     return typeof v === "bigint" ? `${v}n` : v;

@@ -197,7 +197,5 @@ class Counter {
     }
   }
 }
-function unitBytes(kernel: ThreadKernel, buffer: string): number {
-  const unit = kernel.buffers.find((b) => b.name === buffer)!.unit;
-  return unit === "f64" ? 8 : unit === "u16" ? 2 : unit === "u8" ? 1 : 4;
-}
+export const bytesOfUnit = { f64: 8, f32: 4, i32: 4, u32: 4, u16: 2, u8: 1 } as const;
+const unitBytes = (kernel: ThreadKernel, buffer: string): number => bytesOfUnit[kernel.buffers.find((b) => b.name === buffer)!.unit];

@@ -2,7 +2,7 @@
 import { evaluateSize } from "../../runtime/abi.ts";
 import type { ThreadKernel } from "../thread/ir.ts";
 import type { Chip } from "./chips.ts";
-import { countBlock, type Region } from "./count.ts";
+import { bytesOfUnit, countBlock, type Region } from "./count.ts";
 
 export const parts = ["matrix unit", "issue", "special functions", "shared memory", "L2"] as const;
 export type Part = (typeof parts)[number];
@@ -26,14 +26,13 @@ export function rooflineOf(kernel: ThreadKernel, values: Readonly<Record<string,
   const loops = countBlock(kernel, values).map((r) => bounded(r, chip));
   const blocks = evaluateSize(kernel.blocks, values);
   const clocks = loops.reduce((n, l) => n + l.turns * l.clocks[l.bound], 0);
-  const bytes = kernel.buffers.reduce((n, b) => n + evaluateSize(b.units, values) * unitBytes[b.unit], 0);
+  const bytes = kernel.buffers.reduce((n, b) => n + evaluateSize(b.units, values) * bytesOfUnit[b.unit], 0);
   return {
     ...{ launch: kernel.name, blocks, threads: kernel.threads, loops },
     computeSeconds: (Math.ceil(blocks / chip.multiprocessors) * clocks) / chip.clockHz,
     memorySeconds: bytes / chip.memoryBytesPerSecond,
   };
 }
-const unitBytes = { f64: 8, f32: 4, i32: 4, u32: 4, u16: 2, u8: 1 } as const;
 
 function bounded(r: Region, chip: Chip): BoundLoop {
   const clocks: Record<Part, number> = {

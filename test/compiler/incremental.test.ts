@@ -40,6 +40,21 @@ test.each(edits)("%s", (_, after, known) => {
   expect(made.remembered.map((c) => c.artifact)).toEqual(made.fresh.map((c) => c.artifact));
   expect(made.remembered.map((c) => c.directives)).toEqual(made.fresh.map((c) => c.directives));
 });
+test("a line within a fold moves what follows it", () => {
+  // Nothing stands after the fold: only what is in it moves.
+  const fold = `kernel f[N, K: static](x: f32[N]) -> (path: f32[K, N]) {
+  fold s: K {
+    state u[i] = x[i]
+    let v[i: N] = exp(u[i])
+    next u[i] = (sum(j) v[j]) * x[i]
+    emit path[s, i] = u[i]
+  }
+}
+instance f { K: 2 }
+`;
+  const made = both(fold, fold.replace("    let v", "    // a comment\n    let v"));
+  expect(made.remembered.map((c) => c.artifact)).toEqual(made.fresh.map((c) => c.artifact));
+});
 const texts = [...Object.values(library).map((f) => fs.readFileSync(f, "utf8")), ...examples().map((e) => e.text)];
 test("nothing of the library or the examples is compiled twice", () => {
   for (const text of texts) {
