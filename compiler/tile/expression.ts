@@ -227,6 +227,11 @@ export class Lowering {
     if (b.constantOf(v) === 0) return v;
     return this.times(b.map("truncdiv", [b.map("max", [v, this.int(0)], "i32"), this.int(width)], "i32"), this.int(width));
   }
+  /** The least multiple of `width` that is not below a natural number. */
+  alignedUp(v: Value, width: number): Value {
+    const b = this.builder;
+    return b.constantOf(v) === 0 ? v : this.alignedDown(b.map("add", [v, this.int(width - 1)], "i32"), width);
+  }
   /** Definitions that have no memory, in place of their reads. */
   expand(e: Expr): Expr {
     const formula = e.kind === "read" && !this.plan.stored.has(e.tensor) ? this.plan.inlined.get(e.tensor) : undefined;

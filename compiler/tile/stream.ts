@@ -4,13 +4,12 @@
  * unit adds them up.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, conjuncts, freeIndices, isTrue, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, conjuncts, freeIndices, isTrue, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr, HeldField } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
-import { boundsOf } from "../plan/bounds.ts";
-import { varies } from "../plan/monotone.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
+import { blockBounds } from "./block-bounds.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import type { Combine, MatrixAxes, Value } from "./ir.ts";
@@ -29,64 +28,70 @@ const conditionsOf = (l: Lowering, e: Reduce): Expr[] => conjuncts(and(rangeCond
 
 export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   const b = l.builder;
-  const { index, tile } = l.shape.stream!;
+  const { index, tile, rows } = l.shape.stream!;
   const axis = e.axes[0]!;
   const held = e.monoid!.held!;
   const streamed = streamAxis(index);
   // The whole tile walks together: what an element does not want it computes and drops.
   const env: Env = { ...outer, guard: undefined };
   const init = identityOf(l, e, e.bodies[0]!.type);
-  const { from, to } = blockBounds(l, e, env);
+  const conditions = conditionsOf(l, e);
   const extent = l.value(axis.extent, env);
   const whole = l.shape.divides(axis.extent, tile);
-  const along = (first: Value, by: string): { raw: Value; real: Value } => {
-    const raw = b.map("add", [first, b.coordinate(by)], "i32");
-    return { raw, real: whole ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32") };
-  };
+  const bounds = blockBounds(l, axis, rows, conditions, env);
   const stages = stagesOf(l, e, env);
-  const start = l.alignedDown(from, tile);
+  const start = l.alignedDown(bounds.from, tile);
   const after = (v: Value, steps: number): Value => b.map("add", [v, l.int(steps * tile)], "i32");
   if (stages.length > 0) {
     for (const s of stages) s.stage.issue(start);
     b.commit();
   }
-  for (const s of stages.filter((x) => !x.moves)) {
-    // One tile for all steps: it is there from the first on.
-    l.staged.set(
-      s.key,
-      once(() => s.stage.read(start)),
-    );
-  }
   const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
-  const out = b.loop(index, start, to, tile, init, carried, (first, acc) => {
-    if (stages.length > 0) {
-      // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
-      b.land(0);
-      for (const s of stages.filter((x) => x.moves)) {
-        s.stage.issue(after(first, 1));
+  /** The steps from `first` on before `last`, where `asked` may drop an element; and what is past the extent, unless the tile is `inside`. */
+  const walk = (state: readonly Value[], first: Value, last: Value, asked: readonly Expr[], inside: boolean): Value[] =>
+    b.loop(index, first, last, tile, state, carried, (at, acc) => {
+      if (stages.length > 0) {
+        // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
+        b.land(0);
+        for (const s of stages.filter((x) => x.moves)) s.stage.issue(after(at, 1));
+        b.commit();
+      }
+      for (const s of stages)
         l.staged.set(
           s.key,
-          once(() => s.stage.read(first)),
+          once(() => s.stage.read(s.moves ? at : start)),
         );
-      }
-      b.commit();
-    }
-    const { raw, real } = along(first, streamed);
-    l.others.set(axis.name, along(first, otherAxis(index)).real);
-    const at: Env = { ...env, values: new Map(env.values).set(axis.name, real), axes: [...env.axes, axis], inLoop: true };
-    const counts = and(...conditionsOf(l, e));
-    const inside = whole ? undefined : b.map("lt", [raw, extent], "bool");
-    const mask = isTrue(counts) ? inside : l.both(inside, l.condition(counts, at));
-    const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
-    const next = [...acc];
-    held.forEach((h, k) => {
-      next[k] =
-        h.kind === "plain"
-          ? plain(l, h, acc[k]!, kept(l.value(e.bodies[k]!, at), init[k]!), streamed)
-          : centred(l, e, k, h, at, acc, next, (v) => kept(v, b.constant(0, b.elem(v))), streamed);
+      const along = (by: string): Value => b.map("add", [at, b.coordinate(by)], "i32");
+      const real = (v: Value): Value => (inside ? v : b.map("min", [v, b.map("sub", [extent, l.int(1)], "i32")], "i32"));
+      const raw = along(streamed);
+      l.others.set(axis.name, real(along(otherAxis(index))));
+      const here: Env = { ...env, values: new Map(env.values).set(axis.name, real(raw)), axes: [...env.axes, axis], inLoop: true };
+      const counts = and(...asked);
+      // What reads nothing may be asked of an index past the extent as well.
+      const reads = some(counts, (x) => x.kind === "read" || x.kind === "segment");
+      const asks: Env = reads ? here : { ...here, values: new Map(env.values).set(axis.name, raw) };
+      const exists = inside ? undefined : b.map("lt", [raw, extent], "bool");
+      const mask = isTrue(counts) ? exists : l.both(exists, l.condition(counts, asks));
+      const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
+      const next = [...acc];
+      held.forEach((h, k) => {
+        next[k] =
+          h.kind === "plain"
+            ? plain(l, h, acc[k]!, kept(l.value(e.bodies[k]!, here), init[k]!), streamed)
+            : centred(l, e, k, h, here, acc, next, (v) => kept(v, b.constant(0, b.elem(v))), streamed);
+      });
+      return next;
     });
-    return next;
-  });
+  const { full, to } = bounds;
+  let out: Value[];
+  if (full === undefined || (whole && full.rest.length === conditions.length)) out = walk(init, start, to, conditions, whole);
+  else {
+    // Tiles that some row has in part, tiles that every row has whole, and again some in part: only the middle ones ask nothing.
+    const [begun, ended] = [l.alignedUp(full.from, tile), l.alignedDown(full.to, tile)];
+    out = begun === start ? init : walk(init, start, b.map("min", [begun, to], "i32"), conditions, whole);
+    out = walk(out, begun, ended, full.rest, true);
+    out = walk(out, b.constantOf(begun) === 0 ? ended : b.map("max", [begun, ended], "i32"), to, conditions, whole);
+  }
   for (const s of stages) l.staged.delete(s.key);
   if (stages.length > 0) b.land(0);
   return out;
@@ -188,43 +193,4 @@ function columnProduct(l: Lowering, body: Expr, form: string | undefined, over: 
   if (product === undefined || body.kind !== "read" || !freeIndices(body).has(product.columns)) return undefined;
   const elem = matrixForm(l.plan.tables.get(body.tensor)?.elem);
   return elem !== undefined && (form === undefined || elem === form) && !freeIndices(body).has(product.rows) ? product : undefined;
-}
-
-/**
- * From where to where any row of the block walks: bounds that only grow or only shrink with a row are taken at the first and the last row that
- * the conditions on rows alone admit.
- */
-function blockBounds(l: Lowering, e: Reduce, env: Env): { from: Value; to: Value } {
-  const b = l.builder;
-  const axis = e.axes[0]!;
-  const { rows } = l.shape.stream!;
-  const least = (list: readonly Value[]): Value => list.reduce((x, y) => b.map("min", [x, y], "i32"));
-  const most = (list: readonly Value[]): Value => list.reduce((x, y) => b.map("max", [x, y], "i32"));
-  const counts = and(...conditionsOf(l, e));
-  const { lower, upper } = boundsOf(counts, axis.name, new Set());
-  const extent = l.value(env.axes.find((a) => a.name === rows)!.extent, env);
-  const begin = b.map("mul", [b.block(rows), l.int(l.shape.tile(rows))], "i32");
-  const end = least([b.map("add", [begin, l.int(l.shape.tile(rows))], "i32"), extent]);
-  // Rows that no condition on them alone rules out.
-  const own = boundsOf(counts, rows, new Set([axis.name]));
-  const scalar = (list: readonly Expr[]): Value[] =>
-    list
-      .filter((x) => varies(x, rows, l.plan) === "constant" && l.readsAnywhere(l.expand(x), env.axes))
-      .flatMap((x) => {
-        const v = l.value(x, { ...env, anywhere: true });
-        return b.axes(v).length === 0 ? [v] : [];
-      });
-  const first = most([begin, ...scalar(own.lower)]);
-  const next = least([end, ...scalar(own.upper)]);
-  const last = b.map("sub", [next, l.int(1)], "i32");
-  const within = (v: Value): Value => least([most([v, begin]), b.map("sub", [end, l.int(1)], "i32")]);
-  const ends = (x: Expr, pick: "min" | "max"): Value[] => {
-    if (varies(x, rows, l.plan) === undefined || !l.readsAnywhere(l.expand(x), env.axes)) return [];
-    const [p, q] = [first, last].map((i) => l.value(x, { ...env, anywhere: true, values: new Map(env.values).set(rows, within(i)) }));
-    return b.axes(p!).length + b.axes(q!).length > 0 ? [] : [p === q ? p! : b.map(pick, [p!, q!], "i32")];
-  };
-  const from = most([l.int(0), ...lower.flatMap((x) => ends(x, "min"))]);
-  const to = least([l.value(axis.extent, env), ...upper.flatMap((x) => ends(x, "max"))]);
-  const none = first === begin && next === end ? undefined : b.map("ge", [first, next], "bool");
-  return { from, to: none === undefined ? to : b.map("select", [none, l.int(0), to], "i32") };
 }

@@ -492,7 +492,15 @@ export const mutants: readonly Mutant[] = [
     'negative: e.op === "sub" ? "a" : undefined',
     'negative: e.op === "sub" ? undefined : undefined',
   ),
-  m("a slot of the step before is read", "compiler/tile/stream.ts", "once(() => s.stage.read(first)),", "once(() => s.stage.read(start)),"),
+  m("tiles count as whole where the first row has begun", "compiler/tile/block-bounds.ts", 'flat(lower, "max")', 'flat(lower, "min")'),
+  m("tiles count as whole where the last row has not ended", "compiler/tile/block-bounds.ts", 'flat(upper, "min")', 'flat(upper, "max")'),
+  m(
+    "a tile that is whole in part asks nothing",
+    "compiler/tile/stream.ts",
+    "l.alignedUp(full.from, tile)",
+    "l.alignedDown(full.from, tile)",
+  ),
+  m("a slot of the step before is read", "compiler/tile/stream.ts", "s.stage.read(s.moves ? at : start)", "s.stage.read(start)"),
   m(
     "a component is carried over its own axes alone",
     "compiler/stream/monoid.ts",

@@ -25,6 +25,7 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
         "test/compiler/verifiers.test.ts",
         "test/compiler/stream.test.ts",
         "test/compiler/matrix.test.ts",
+        "test/compiler/full-tiles.test.ts",
         "test/compiler/rows.test.ts",
         "test/compiler/derive.test.ts",
         "test/compiler/ranges.test.ts",
@@ -63,6 +64,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/schedule/", ["test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"]],
   ["compiler/thread/", ["test/compiler/ranges.test.ts", "test/compiler/wide.test.ts", "test/compiler/contraction.test.ts"]],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
+  ["compiler/tile/stream.ts", ["test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
+  ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   [
     "runtime/",

@@ -1,0 +1,100 @@
+/** Tiles of a streamed index that every row of a block has whole: they are walked without a mask, whatever conditions bound the rows. */
+import { describe, expect, test } from "vitest";
+import { launchesOf } from "../../compiler/tile/ir.ts";
+import { profiles } from "../../dsl/index.ts";
+import { prepare } from "../../runtime/index.ts";
+import { agree, describe as words } from "../../verify/agree.ts";
+import { planBounds, withPlan } from "../../verify/bounds/call.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { threadLevel, tileLevel } from "../../verify/levels.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
+import { scale, seed } from "../support/campaigns.ts";
+import { compiled } from "../support/levels.ts";
+
+const attention = (domain: string, more = "", dims = "", where = ""): string => `kernel f[M, N${dims}](
+  q: f16[M, 16], k: f16[N, 16], v: f16[N, 16]${more}
+) -> (o: f32[M, 16], l: f32[M]) ${where} {
+  let s[i, j]${domain === "" ? "" : ` where ${domain}`} = sum(d) q[i, d] * k[j, d]
+  let p[i, j] = softmax(j) s[i, j]
+  o[i, d] = (sum(j) relax<f16>(p[i, j]) * v[j, d]) else -1.0
+  l[i] = logsumexp(j) s[i, j] else 0.0
+}
+schedule f on cuda { stream j; tile i: 16, j: 16; warps 1 }
+`;
+/** Of each loop over keys, whether an element may be dropped in it. */
+function loops(text: string): boolean[] {
+  const [launch] = launchesOf(compiled(text, "cuda").tiles.steps);
+  return launch!.body.flatMap((o) => (o.kind === "loop" ? [o.body.some((x) => x.kind === "map" && x.op === "select")] : []));
+}
+
+describe("only tiles that some row has in part ask which elements count", () => {
+  test.each([
+    ["no condition: the tail", attention(""), [false, true]],
+    ["no condition, and a size that tiles divide", attention("", "", "", "where N % 16 == 0"), [false]],
+    ["causal: the diagonal", attention("j <= i"), [false, true]],
+    ["from the diagonal on: there and at the tail", attention("j >= i"), [true, false, true]],
+    ["a window: both its ends", attention("j <= i && j + W > i", "", ", W"), [true, false, true]],
+    ["rows that count, and a prefix", attention("i >= 3 && j < 2 * i"), [true, true]],
+    ["what is no bound is asked of every tile", attention("j <= i && (i + j) % 3 != 0"), [true]],
+  ])("%s", (_, text, expected) => expect(loops(text)).toEqual(expected));
+});
+
+/** Conditions on a row i and a key j; with the sizes and tables that they need. */
+const parts: readonly (readonly [string, string, string])[] = [
+  ["j <= i", "", ""],
+  ["j >= i", "", ""],
+  ["j + W > i", "", ", W"],
+  ["j < i + W", "", ", W"],
+  ["i + j < N", "", ""],
+  ["j >= 5", "", ""],
+  ["j <= 2 * i", "", ""],
+  ["j < n[i]", ", n: index<N + 1>[M]", ""],
+  ["i >= 4", "", ""],
+  ["i < W", "", ", W"],
+  ["(i + j) % 3 != 0", "", ""],
+  ["j / 8 == i / 8", "", ""],
+  ["j == i", "", ""],
+  ["j >= off[segment(off, i)]", ", off: offsets<M>[B + 1]", ", B"],
+];
+test("random domains of rows and keys", async () => {
+  const cases = Math.max(12, Math.round(120 * scale));
+  let compared = 0;
+  let split = 0;
+  for (let c = 0; c < cases; c++) {
+    const random = seeded(seed * 6151 + c);
+    const picked = parts.filter((p) => p[0] !== "" && random() < 2.2 / parts.length);
+    const unique = (k: 1 | 2): string => [...new Set(picked.map((p) => p[k]))].join("");
+    const text = attention(picked.map((p) => p[0]).join(" && "), unique(1), unique(2), c % 4 === 0 ? "where N % 16 == 0" : "");
+    if (loops(text).length > 1) split++;
+    for (const exact of [true, false]) {
+      const made = compiled(text, "cuda", exact);
+      for (let run = 0; run < 2; run++) {
+        const drawn = generate(made.artifact, random, {
+          sizes: [0, 1, 7, 16, 17, 31, 32, 48, 65, 80],
+          most: 4000,
+          style: exact ? "bits" : "plain",
+        });
+        if (drawn === undefined) continue;
+        for (const level of [tileLevel("cuda"), threadLevel("cuda")]) {
+          const fresh = () => prepare(made.artifact, structuredClone(drawn.args), { dims: drawn.dims });
+          const call = fresh();
+          const machine = interpreterFor(call, "cuda");
+          const { result, faults } = await level.run(made, call);
+          const title = `${exact ? "exact " : ""}${level.name} ${JSON.stringify(drawn.dims)}\n${text}`;
+          expect(faults, title).toEqual([]);
+          const a = agree(call, result, machine);
+          expect(a.disagreements.map(words), title).toEqual([]);
+          compared += a.compared;
+          if (exact || level.plan === undefined) continue;
+          const own = agree(call, result, withPlan(machine, planBounds(made, fresh(), profiles.cuda!)));
+          expect(own.disagreements.map(words), title).toEqual([]);
+        }
+      }
+    }
+  }
+  console.log(
+    `domains of rows and keys: seed ${seed}, ${cases} programs, ${split} with tiles that ask nothing, ${compared} elements compared`,
+  );
+  expect(split).toBeGreaterThan(cases / 3);
+  expect(compared).toBeGreaterThan(100 * cases);
+}, 600_000);
