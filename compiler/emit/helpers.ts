@@ -232,8 +232,23 @@ export const cudaHelpers: readonly Helper[] = [
     text: "template <class T> static __device__ __forceinline__ T weft_sign(T x) { return T((x > T(0)) - (x < T(0))); }",
   },
   {
+    name: "weft_exp2",
+    text: `// 2^x, to 2 ulp; 0 below 2^-126 (PTX ISA, ex2).
+static __device__ __forceinline__ float weft_exp2(float x) {
+#ifdef WEFT_ON_CPU
+  const float y = exp2f(x);
+  return y < 0x1p-126f ? 0.0f : y;
+#else
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
+#endif
+}`,
+  },
+  { name: "weft_exp", text: "static __device__ __forceinline__ float weft_exp(float x) { return weft_exp2(x * 1.44269502f); }" },
+  {
     name: "weft_sigmoid",
-    text: "static __device__ __forceinline__ float weft_sigmoid(float x) { return 1.0f / (1.0f + expf(-x)); }\nstatic __device__ __forceinline__ double weft_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }",
+    text: "static __device__ __forceinline__ float weft_sigmoid(float x) { return 1.0f / (1.0f + weft_exp(-x)); }\nstatic __device__ __forceinline__ double weft_sigmoid(double x) { return 1.0 / (1.0 + exp(-x)); }",
   },
   { name: "weft_isfinite", text: "static __device__ __forceinline__ bool weft_isfinite(double x) { return x - x == 0.0; }" },
   {

@@ -46,6 +46,17 @@ export function multiplesIn(conditions: readonly Expr[]): Map<string, number> {
   }
   return out;
 }
+/** Whether a number is at least 0 by itself or by a condition on it alone, as in `where scale >= 0`. */
+export function notNegative(e: Expr, conditions: readonly Expr[]): boolean {
+  const natural = (x: Expr | undefined): boolean => x?.kind === "const" && Number(x.value) >= 0;
+  if (e.kind !== "scalar") return natural(e);
+  const own = (x: Expr | undefined): boolean => x?.kind === "scalar" && x.name === e.name;
+  return conditions.flatMap(conjuncts).some((c) => {
+    if (c.kind !== "op") return false;
+    const [a, b] = c.args;
+    return ((c.op === "ge" || c.op === "gt") && own(a) && natural(b)) || ((c.op === "le" || c.op === "lt") && natural(a) && own(b));
+  });
+}
 interface Solved {
   readonly value: Expr;
   /** The comparison turns round. */

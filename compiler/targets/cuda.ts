@@ -22,8 +22,6 @@ const math: Partial<Record<MapOp, string>> = {
   ceil: "ceilf",
   trunc: "truncf",
   round: "rintf",
-  exp: "expf",
-  exp2: "exp2f",
   expm1: "expm1f",
   log: "logf",
   log2: "log2f",
@@ -38,6 +36,8 @@ const math: Partial<Record<MapOp, string>> = {
   min: "fminf",
   max: "fmaxf",
 };
+/** Through the machine's power of two, in f32; f64 keeps the library's. */
+const exponentials: Partial<Record<MapOp, string>> = { exp: "weft_exp", exp2: "weft_exp2" };
 /** Not `int(x)`: in brackets, C++ reads `(int(unsigned(x[n])))` as a type. */
 const cast = (type: string, a: Text): Text => atom(`(${type})${a.level === tight ? a.text : `(${a.text})`}`);
 function literal(value: number | boolean, elem: Elem): string {
@@ -88,6 +88,8 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
     return call(`weft_${name}`, args.length === 2 ? [a, atom("0u"), b] : args);
   if ((name === "min" || name === "max" || name === "abs") && !float) return call(name, args);
   if (name === "bit_length") return infixText("sub", [atom("32"), call("__clz", [a])])!;
+  const power = exponentials[name];
+  if (power) return call(elem === "f64" ? name : power, args);
   const f = math[name];
   if (f) return name === "rsqrt" && elem === "f64" ? call("rsqrt", args) : call(elem === "f64" ? f.slice(0, -1) : f, args);
   return unsupported(name, elem, "cuda");
@@ -100,6 +102,7 @@ export const cuda: Target = {
   profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
   limits: { threads: 1024, sharedBytes: 49152, buffers: 64 },
   infinities: true,
+  powersOfTwo: true,
   zeroedMemory: false,
   types,
   literal,

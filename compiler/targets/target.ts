@@ -37,6 +37,8 @@ export interface Target {
   readonly limits: { readonly threads: number; readonly sharedBytes: number; readonly buffers: number };
   /** True where arithmetic keeps infinities. */
   readonly infinities: boolean;
+  /** An exponential is a power of two, whose error does not grow with the exponent: what multiplies the exponent may take log2 e in. */
+  readonly powersOfTwo: boolean;
   /** True where memory that nobody has written reads as 0, rather than as anything. */
   readonly zeroedMemory: boolean;
   /** Spelling of each element type; a missing one cannot be held. */

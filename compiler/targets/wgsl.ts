@@ -79,6 +79,7 @@ export const wgsl: Target = {
   profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,
+  powersOfTwo: false,
   zeroedMemory: true,
   types,
   literal,

@@ -15,6 +15,7 @@ export class Builder {
   private readonly depths: number[] = [];
   private readonly order: Map<string, number>;
   private readonly constants = new Map<Value, number | boolean>();
+  private readonly maps = new Map<Value, Pick<Extract<Op, { kind: "map" }>, "op" | "args">>();
 
   /** @param axes names of the launch's tile axes, in order */
   constructor(axes: readonly string[]) {
@@ -75,7 +76,13 @@ export class Builder {
     const folded = this.fold(op, args, elem);
     if (folded !== undefined) return folded;
     const axes = args.flatMap((a) => this.axes(a));
-    return this.pure(`${op} ${elem} ${args.join()}`, elem, axes, args, (out) => ({ kind: "map", out, op, args }), name);
+    const out = this.pure(`${op} ${elem} ${args.join()}`, elem, axes, args, (v) => ({ kind: "map", out: v, op, args }), name);
+    this.maps.set(out, { op, args });
+    return out;
+  }
+  /** The operation that a value is, if it is one of elements. */
+  mapOf(v: Value): Pick<Extract<Op, { kind: "map" }>, "op" | "args"> | undefined {
+    return this.maps.get(v);
   }
   /** Integer and bool identities: nothing here changes a float. */
   private fold(op: MapOp, args: readonly Value[], elem: Elem): Value | undefined {

@@ -57,6 +57,7 @@ export class Lowering {
   readonly plan: Plan;
   readonly shape: LaunchShape;
   readonly infinities: boolean;
+  readonly powersOfTwo: boolean;
   private readonly zeroedMemory: boolean;
   /** Buffers written in this launch by statements that are walked in order. */
   readonly ordered = new Set<string>();
@@ -76,12 +77,18 @@ export class Lowering {
   /** Reductions by a monoid already made: its components come from one loop. */
   readonly folds = new Map<string, Fold>();
 
-  constructor(builder: Builder, plan: Plan, shape: LaunchShape, target: Pick<Target, "infinities" | "zeroedMemory" | "limits">) {
+  constructor(
+    builder: Builder,
+    plan: Plan,
+    shape: LaunchShape,
+    target: Pick<Target, "infinities" | "powersOfTwo" | "zeroedMemory" | "limits">,
+  ) {
     this.sharedBytes = target.limits.sharedBytes;
     this.builder = builder;
     this.plan = plan;
     this.shape = shape;
     this.infinities = target.infinities;
+    this.powersOfTwo = target.powersOfTwo;
     this.zeroedMemory = target.zeroedMemory;
   }
   get domains(): ReadonlyMap<string, TensorDomain> {

@@ -1,20 +1,19 @@
 /**
- * A streamed reduction by tiles: all elements of a tile join the state at once. Maxima of the tile move the centres; what was summed about an
- * old centre is moved to the new one; the tile's own elements are taken at the new one, and where they multiply rows by columns a matrix
- * unit adds them up.
+ * A streamed reduction by tiles: which tiles a block walks, what it brings to shared memory ahead of them, and which elements count. How the
+ * elements of one join the state is in stream-fields.ts.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, conjuncts, freeIndices, isTrue, some, visit } from "../../dsl/tensor/expr.ts";
-import type { Axis, Expr, HeldField } from "../../dsl/tensor/ir.ts";
-import { matrixForm } from "../../dsl/tensor/matrix.ts";
+import { and, baseName, conjuncts, isTrue, some, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
 import { blockBounds } from "./block-bounds.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
-import type { Combine, MatrixAxes, Value } from "./ir.ts";
+import type { MatrixAxes, Value } from "./ir.ts";
 import { valuesIn } from "./reduce.ts";
 import { type Stage, type StagedIndex, stageKey, stageOf } from "./stage.ts";
+import { centred, columnProduct, plain } from "./stream-fields.ts";
 
 /** Whether the launch's tile is made for this reduction, and nothing it reads needs a guard. */
 export function streamsByTiles(l: Lowering, e: Reduce, env: Env): boolean {
@@ -77,7 +76,7 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       held.forEach((h, k) => {
         next[k] =
           h.kind === "plain"
-            ? plain(l, h, acc[k]!, kept(l.value(e.bodies[k]!, here), init[k]!), streamed)
+            ? plain(l, e, k, h, here, acc[k]!, (v) => kept(v, init[k]!), streamed)
             : centred(l, e, k, h, here, acc, next, (v) => kept(v, b.constant(0, b.elem(v))), streamed);
       });
       return next;
@@ -149,48 +148,4 @@ function stagesOf(l: Lowering, e: Reduce, env: Env): { readonly key: string; rea
       });
     }
   return out;
-}
-function plain(l: Lowering, h: Extract<HeldField, { kind: "plain" }>, before: Value, element: Value, over: string): Value {
-  const b = l.builder;
-  const by: Combine = { kind: h.op };
-  const [whole] = b.reduce([element], over, by);
-  const op = ({ sum: "add", prod: "mul", max: "max", min: "min", any: "lor", all: "land" } as const)[h.op];
-  return b.map(op, [before, whole!], b.elem(before));
-}
-function centred(
-  l: Lowering,
-  e: Reduce,
-  k: number,
-  h: Extract<HeldField, { kind: "centred" }>,
-  at: Env,
-  acc: readonly Value[],
-  next: readonly Value[],
-  counted: (v: Value) => Value,
-  over: string,
-): Value {
-  const b = l.builder;
-  const to = next[h.centre]!;
-  const scaled = (from: Value): Value => l.value(h.scale, { ...at, values: new Map(at.values).set("from", from).set("to", to) });
-  const elem = b.elem(acc[k]!);
-  const moved = b.map("mul", [acc[k]!, scaled(acc[h.centre]!)], elem);
-  const weight = counted(scaled(l.value(e.bodies[h.centre]!, at)));
-  const body = e.bodies[k]!;
-  const product = h.relax === undefined ? undefined : columnProduct(l, body, h.relax.standsFor ?? h.relax.name, over);
-  if (product) {
-    const form = elem === "i32" ? "exact" : matrixForm(h.relax)!;
-    const own: Env = { ...at, values: new Map(at.values).set(product.columns, l.others.get(product.columns)!) };
-    const staged = l.staged.get(stageKey(product.axes, 1, body));
-    return b.dot(weight, staged ? staged() : l.value(body, own), moved, form, product.axes);
-  }
-  const one = body.kind === "const" && Number(body.value) === 1;
-  const element = one ? weight : b.map("mul", [counted(l.value(body, at)), weight], elem);
-  const [sum] = b.reduce([element], over, { kind: "sum" });
-  return b.map("add", [moved, sum!], elem);
-}
-/** The launch's product of weights and this element, where a matrix unit takes the two. */
-function columnProduct(l: Lowering, body: Expr, form: string | undefined, over: string): (typeof l.shape.products)[number] | undefined {
-  const product = l.shape.products.find((p) => p.axes.over === over);
-  if (product === undefined || body.kind !== "read" || !freeIndices(body).has(product.columns)) return undefined;
-  const elem = matrixForm(l.plan.tables.get(body.tensor)?.elem);
-  return elem !== undefined && (form === undefined || elem === form) && !freeIndices(body).has(product.rows) ? product : undefined;
 }

@@ -59,6 +59,8 @@ const noise = (...sizes: number[]): number => 8 * 2 ** -52 * Math.max(...sizes.m
 const half = 0.5;
 /** + - * give a float as it is. */
 const rounded = (err: Err, z: number, ulps: number): number => (Math.fround(z) === z ? z : err(z, ulps));
+/** 2^(x log2 e), with log2 e as an f32. */
+const cudaExp = (err: Err, x: number): number => err(2 ** rounded(err, x * Math.fround(Math.LOG2E), half), 2.5);
 const cuda: Record<string, Machine> = {
   add: (err, x, y) => rounded(err, x + y, half),
   sub: (err, x, y) => rounded(err, x - y, half),
@@ -66,7 +68,7 @@ const cuda: Record<string, Machine> = {
   div: (err, x, y) => err(x / y, half),
   sqrt: (err, x) => err(Math.sqrt(Math.max(x, 0)), half),
   rsqrt: (err, x) => err(1 / Math.sqrt(x), 2.5),
-  exp: (err, x) => err(Math.exp(x), 2.5),
+  exp: cudaExp,
   exp2: (err, x) => err(2 ** x, 2.5),
   expm1: (err, x) => err(Math.expm1(x), 1.5),
   log: (err, x) => err(Math.log(x), 1.5),
@@ -77,7 +79,7 @@ const cuda: Record<string, Machine> = {
   cos: (err, x) => err(Math.cos(x), 2.5),
   erf: (err, x) => err(erf(x), 2.5),
   pow: (err, x, y) => err(x ** y, 4.5),
-  sigmoid: (err, x) => err(1 / err(1 + err(Math.exp(-x), 2.5), half), half),
+  sigmoid: (err, x) => err(1 / err(1 + cudaExp(err, -x), half), half),
 };
 const exp = (err: Err, x: number): number => err(Math.exp(x), 3 + 2 * Math.abs(x));
 const log2 = (err: Err, x: number): number => (x >= 0.5 && x <= 2 ? err(Math.log2(x), 0, 2 ** -21) : err(Math.log2(x), 3));

@@ -492,6 +492,13 @@ export const mutants: readonly Mutant[] = [
     'negative: e.op === "sub" ? "a" : undefined',
     'negative: e.op === "sub" ? undefined : undefined',
   ),
+  m(
+    "a factor that may be negative is taken out of a maximum",
+    "compiler/plan/bounds.ts",
+    "Number(x.value) >= 0;",
+    "Number(x.value) >= -1;",
+  ),
+  m("a power of two of a centre that is not scaled", "compiler/tile/stream-fields.ts", 'times(centre)], "f32")', 'centre], "f32")'),
   m("tiles count as whole where the first row has begun", "compiler/tile/block-bounds.ts", 'flat(lower, "max")', 'flat(lower, "min")'),
   m("tiles count as whole where the last row has not ended", "compiler/tile/block-bounds.ts", 'flat(upper, "min")', 'flat(upper, "max")'),
   m(

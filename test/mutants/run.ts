@@ -26,6 +26,7 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
         "test/compiler/stream.test.ts",
         "test/compiler/matrix.test.ts",
         "test/compiler/full-tiles.test.ts",
+        "test/compiler/exponent.test.ts",
         "test/compiler/rows.test.ts",
         "test/compiler/derive.test.ts",
         "test/compiler/ranges.test.ts",
@@ -64,7 +65,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/schedule/", ["test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"]],
   ["compiler/thread/", ["test/compiler/ranges.test.ts", "test/compiler/wide.test.ts", "test/compiler/contraction.test.ts"]],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
-  ["compiler/tile/stream.ts", ["test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
+  ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
+  ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   [

@@ -271,9 +271,12 @@ class BoundRun {
         const v = e.kind === "const" ? Number(e.value) : this.values[e.name];
         invariant(v !== undefined, "a uniform has a value");
         const held = e.elem === "f32" ? Math.fround(v) : v;
+        // A scalar is what the call gave; a constant that is no f32 was meant as it is written.
+        const lost = e.kind === "const" ? Math.abs(held - v) : 0;
         return () => {
-          state.error = chain = 0;
-          return held;
+          state.error = lost;
+          chain = 0;
+          return v;
         };
       }
       case "name":
