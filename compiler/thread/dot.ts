@@ -77,21 +77,21 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
     );
     return at & pair ? words.slice(2) : words.slice(0, 2);
   };
-  const out = new Map<number, NodeId>();
-  for (const r of from.instances(axes)) {
-    if (r & (nextColumn | lowerRow)) continue;
-    const places = [r, r | nextColumn, r | lowerRow, r | lowerRow | nextColumn];
-    let acc = places.map((p) => get(op.acc, p));
-    for (const k of steps) {
-      const outs = acc.map((c) => n.variable("dot", n.at(c).elem));
-      n.effect({ kind: "mma", form: op.form, outs, a: leftAt(r, k), b: rightAt(r, k), c: acc });
-      acc = outs;
-    }
-    places.forEach((p, e) => {
-      out.set(p, acc[e]!);
+  // Step by step for all results: products beside each other wait for nothing, and few fragments are held at a time.
+  const results = from
+    .instances(axes)
+    .filter((r) => (r & (nextColumn | lowerRow)) === 0)
+    .map((r) => {
+      const places = [r, r | nextColumn, r | lowerRow, r | lowerRow | nextColumn];
+      return { r, places, acc: places.map((p) => get(op.acc, p)) };
     });
-  }
-  return out;
+  for (const k of steps)
+    for (const one of results) {
+      const outs = one.acc.map((c) => n.variable("dot", n.at(c).elem));
+      n.effect({ kind: "mma", form: op.form, outs, a: leftAt(one.r, k), b: rightAt(one.r, k), c: one.acc });
+      one.acc = outs;
+    }
+  return new Map(results.flatMap(({ places, acc }) => places.map((p, e) => [p, acc[e]!] as const)));
 }
 /** The register bits that move along an axis. */
 const registersOf = (layout: TileLayout, axis: string): number =>

@@ -3,6 +3,7 @@ import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import type { Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
+import { offsetOf } from "./integers.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
 export interface Place {
@@ -46,10 +47,10 @@ export class Memory {
     const per = 32 / bits;
     const rest = [...places];
     while (rest.length > 0) {
-      const { base, by } = n.offset(rest[0]!.at);
+      const { base, by } = offsetOf(n, rest[0]!.at);
       const word = Math.floor(by / per);
       const fields = Array.from({ length: per }, (_, k) =>
-        rest.findIndex((p) => n.offset(p.at).base === base && n.offset(p.at).by === word * per + k),
+        rest.findIndex((p) => offsetOf(n, p.at).base === base && offsetOf(n, p.at).by === word * per + k),
       );
       const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);
       if (!whole) {
@@ -103,13 +104,13 @@ export class Memory {
     if (bits < this.unitBits || count === 0) return { groups, rest: [...places] };
     const by = new Map<string, P[]>();
     for (const p of places) {
-      const o = n.offset(p.at);
+      const o = offsetOf(n, p.at);
       if (n.at(o.base).multiple % count !== 0 || n.at(o.base).kind === "const") continue;
       const key = `${o.base} ${Math.floor(o.by / count)} ${condition(p)}`;
       by.set(key, [...(by.get(key) ?? []), p]);
     }
     for (const list of by.values()) {
-      const sorted = [...new Map(list.map((p) => [n.offset(p.at).by, p])).entries()].sort(([a], [b]) => a - b).map(([, p]) => p);
+      const sorted = [...new Map(list.map((p) => [offsetOf(n, p.at).by, p])).entries()].sort(([a], [b]) => a - b).map(([, p]) => p);
       if (sorted.length === count && sorted.length === list.length) groups.push(sorted);
     }
     const taken = new Set(groups.flat());

@@ -5,6 +5,7 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { gcd } from "../plan/size.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
+import { offsetOf, simplified } from "./integers.ts";
 import type { MmaForm } from "./ir.ts";
 import { anything, natural, type Range, rangeOf } from "./ranges.ts";
 
@@ -209,7 +210,7 @@ export class Nodes {
   }
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (elem === "i32") {
-      const simple = this.integer(op, args);
+      const simple = simplified(this, op, args);
       if (simple !== undefined) return simple;
     }
     if (elem === "u32") {
@@ -262,10 +263,10 @@ export class Nodes {
   private holds(op: MapOp, args: readonly NodeId[]): boolean {
     const range = this.ranges.get(args[0]!);
     if (range === undefined || args.length !== 2 || !(op === "lt" || op === "le" || op === "ge" || op === "gt")) return false;
-    const { base, by } = this.offset(args[1]!);
+    const { base, by } = offsetOf(this, args[1]!);
     const upper = op === "lt" || op === "le";
     return this.operandsOf(upper ? "min" : "max", upper ? range.to : range.from).some((bound) => {
-      const own = this.offset(bound);
+      const own = offsetOf(this, bound);
       if (own.base !== base) return false;
       // index < bound, so index <= bound - 1; index >= bound.
       return upper ? own.by - by <= (op === "le" ? 1 : 0) : by - own.by <= (op === "gt" ? -1 : 0);
@@ -295,112 +296,7 @@ export class Nodes {
     if (op === "mul") return Math.min(2 ** 30, a * b);
     if (op === "add" || op === "sub" || op === "min" || op === "max") return gcd(a, b);
     if (op === "select") return gcd(b, this.list[args[2]!]!.multiple);
+    if (op === "xor") return gcd(gcd(a, b), 2 ** 30);
     return 1;
-  }
-  /** x + c with c outermost, products of constants, quotients of known multiples. */
-  private integer(op: MapOp, args: readonly NodeId[]): NodeId | undefined {
-    const [a, b] = args as [NodeId, NodeId];
-    const x = this.value(a);
-    const y = b === undefined ? undefined : this.value(b);
-    const both = typeof x === "number" && typeof y === "number";
-    if (both) {
-      const v = {
-        add: (x + y) | 0,
-        sub: (x - y) | 0,
-        mul: Math.imul(x, y),
-        min: Math.min(x, y),
-        max: Math.max(x, y),
-        truncdiv: y > 0 ? Math.trunc(x / y) : Number.NaN,
-        truncmod: y > 0 ? x % y : Number.NaN,
-        shl: x << y,
-        and: x & y,
-        shr: x >> y,
-      }[op as "add"];
-      if (v !== undefined && !Number.isNaN(v)) return this.int(v);
-    }
-    switch (op) {
-      case "add": {
-        if (typeof x === "number") return x === 0 ? b : this.op("add", [b, a], "i32");
-        if (y === 0) return a;
-        const left = this.offset(a);
-        const right = this.offset(b);
-        if (typeof y === "number") return left.by === 0 ? undefined : this.op("add", [left.base, this.int((left.by + y) | 0)], "i32");
-        if (left.by !== 0 || right.by !== 0)
-          return this.op("add", [this.op("add", [left.base, right.base], "i32"), this.int((left.by + right.by) | 0)], "i32");
-        return undefined;
-      }
-      case "sub":
-        if (y === 0) return a;
-        if (a === b) return this.int(0);
-        return typeof y === "number" ? this.op("add", [a, this.int(-y | 0)], "i32") : undefined;
-      case "mul": {
-        if (typeof x === "number" && typeof y !== "number") return this.op("mul", [b, a], "i32");
-        if (y === 1) return a;
-        if (y === 0) return b;
-        const left = this.offset(a);
-        if (typeof y === "number" && left.by !== 0)
-          return this.op("add", [this.op("mul", [left.base, b], "i32"), this.int(Math.imul(left.by, y))], "i32");
-        return undefined;
-      }
-      case "truncdiv":
-      case "truncmod": {
-        if (typeof y !== "number" || y <= 0) return undefined;
-        if (y === 1) return op === "truncdiv" ? a : this.int(0);
-        const { base, by } = this.offset(a);
-        const whole = this.list[base]!.multiple % y === 0;
-        // base is a multiple of y: only the constant part decides the remainder.
-        if (whole && by >= 0 && by < y && (by > 0 || base === a)) {
-          if (op === "truncmod") return this.int(by);
-          if (by > 0) return this.op("truncdiv", [base, b], "i32");
-          const n = this.list[base]!;
-          const factor = n.op === "mul" ? this.value(n.args[1]!) : undefined;
-          if (typeof factor === "number" && factor % y === 0) return this.op("mul", [n.args[0]!, this.int(factor / y)], "i32");
-        }
-        return this.parted(op, a, y);
-      }
-      case "min":
-      case "max":
-        return a === b ? a : undefined;
-      default:
-        return undefined;
-    }
-  }
-  /**
-   * A quotient or remainder by y, a power of two, of high + low, where high is a natural multiple of g, g divides y, and low lies within one
-   * piece of g: (high + m g + r) / y = (high + m g) / y, and r is left over.
-   */
-  private parted(op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
-    if ((y & (y - 1)) !== 0) return undefined;
-    const terms = this.termsOf(a);
-    const at = (id: NodeId): Node => this.list[id]!;
-    const pieces = [...new Set(terms.map((t) => gcd(at(t).multiple, y)))].filter((g) => g > 1).sort((p, q) => q - p);
-    for (const g of pieces) {
-      const high = terms.filter((t) => at(t).multiple % g === 0 && at(t).kind !== "const");
-      const low = terms.filter((t) => !high.includes(t));
-      const [from, to] = low.reduce<readonly [number, number]>((s, t) => [s[0] + at(t).range[0], s[1] + at(t).range[1]], [0, 0]);
-      const m = Math.floor(from / g);
-      if (high.length === 0 || high.some((t) => at(t).range[0] < 0) || m < 0 || m !== Math.floor(to / g)) continue;
-      const add = (list: readonly NodeId[], by: number): NodeId => list.reduce((x, t) => this.op("add", [x, t], "i32"), this.int(by));
-      if (g === y) {
-        // high leaves nothing over.
-        if (op === "truncmod") return add(low, -m * g);
-        if (low.length === 0) continue;
-        return this.op("add", [this.op("truncdiv", [add(high, 0), this.int(y)], "i32"), this.int(m)], "i32");
-      }
-      if (low.every((t) => at(t).kind === "const") && from === m * g) continue;
-      const quotient = this.op(op, [add(high, m * g), this.int(y)], "i32");
-      return op === "truncdiv" ? quotient : this.op("add", [quotient, add(low, -m * g)], "i32");
-    }
-    return undefined;
-  }
-  private termsOf(id: NodeId): NodeId[] {
-    const n = this.list[id]!;
-    return n.op === "add" && n.elem === "i32" ? n.args.flatMap((a) => this.termsOf(a)) : [id];
-  }
-  /** x as base + by. */
-  offset(id: NodeId): { base: NodeId; by: number } {
-    const n = this.list[id]!;
-    const by = n.op === "add" && n.elem === "i32" ? this.value(n.args[1]!) : undefined;
-    return typeof by === "number" ? { base: n.args[0]!, by } : { base: id, by: 0 };
   }
 }

@@ -32,6 +32,8 @@ export function rangeOf(op: MapOp, args: readonly Range[]): Range {
       // What has no sign bit takes it from the other.
       if (a[0] >= 0 && b[0] >= 0) return [0, Math.min(a[1], b[1])];
       return a[0] >= 0 ? [0, a[1]] : b[0] >= 0 ? [0, b[1]] : anything;
+    case "xor":
+      return a[0] >= 0 && b[0] >= 0 ? [0, 2 ** (32 - Math.clz32(a[1] | b[1])) - 1] : anything;
     case "shr":
       return a[0] >= 0 && b[0] === b[1] && b[0] >= 0 && b[0] < 32 ? [a[0] >> b[0], a[1] >> b[0]] : anything;
     case "truncdiv":

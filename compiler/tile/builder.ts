@@ -16,6 +16,7 @@ export class Builder {
   private readonly order: Map<string, number>;
   private readonly constants = new Map<Value, number | boolean>();
   private readonly maps = new Map<Value, Pick<Extract<Op, { kind: "map" }>, "op" | "args">>();
+  private readonly products = new Set<Value>();
 
   /** @param axes names of the launch's tile axes, in order */
   constructor(axes: readonly string[]) {
@@ -84,6 +85,10 @@ export class Builder {
   mapOf(v: Value): Pick<Extract<Op, { kind: "map" }>, "op" | "args"> | undefined {
     return this.maps.get(v);
   }
+  /** Whether a value is a matrix product. */
+  isProduct(v: Value): boolean {
+    return this.products.has(v);
+  }
   /** Integer and bool identities: nothing here changes a float. */
   private fold(op: MapOp, args: readonly Value[], elem: Elem): Value | undefined {
     const [a, b, c] = args as [Value, Value, Value];
@@ -113,7 +118,9 @@ export class Builder {
   dot(a: Value, b: Value, acc: Value, form: MatrixForm | "exact", axes: MatrixAxes): Value {
     const key = `dot ${form} ${axes.over} ${a} ${b} ${acc}`;
     const make = (out: Value): Op => ({ kind: "dot", out, a, b, acc, form, axes });
-    return this.pure(key, this.elem(acc), [axes.rows, axes.columns, ...this.axes(acc)], [a, b, acc], make, "dot");
+    const out = this.pure(key, this.elem(acc), [axes.rows, axes.columns, ...this.axes(acc)], [a, b, acc], make, "dot");
+    this.products.add(out);
+    return out;
   }
   /** `ordered`: the buffer is written in this launch, so the load stays where it is. */
   load(buffer: string, elem: Elem, at: Value, guard: Value | undefined, ordered = false): Value {

@@ -7,86 +7,117 @@ import { freeIndices } from "../../dsl/tensor/expr.ts";
 import type { Expr, HeldField } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
 import { notNegative } from "../plan/bounds.ts";
-import type { Env, Lowering, Reduce } from "./expression.ts";
+import { type Env, type Lowering, lowest, type Reduce } from "./expression.ts";
 import type { Combine, Value } from "./ir.ts";
 import { stageKey } from "./stage.ts";
 
-/** @param kept its argument where an element counts, what changes nothing elsewhere */
-export function plain(
-  l: Lowering,
-  e: Reduce,
-  k: number,
-  h: Extract<HeldField, { kind: "plain" }>,
-  at: Env,
-  before: Value,
-  kept: (v: Value) => Value,
-  over: string,
-): Value {
+/** The elements of a tile at a step of the walk. */
+export interface Elements {
+  readonly e: Reduce;
+  readonly at: Env;
+  /** The tile axis that they lie along. */
+  readonly over: string;
+  /** A value where an element counts, another one elsewhere. */
+  readonly kept: (v: Value, otherwise: Value) => Value;
+  /** What changes nothing in field k. */
+  readonly identity: readonly Value[];
+}
+const operations = { sum: "add", prod: "mul", max: "max", min: "min", any: "lor", all: "land" } as const;
+
+export function plain(l: Lowering, k: number, h: Extract<HeldField, { kind: "plain" }>, x: Elements, before: Value): Value {
   const b = l.builder;
-  const value = l.value(e.bodies[k]!, at);
-  const element = kept(value);
+  const { value, counted } = elementOf(l, k, h, x);
   const by: Combine = { kind: h.op };
-  const op = ({ sum: "add", prod: "mul", max: "max", min: "min", any: "lor", all: "land" } as const)[h.op];
-  // The largest of a x, with a >= 0, is a times the largest x: rounding keeps the order. Where elements are dropped, what stands for them is no product.
-  const scaled = h.op === "max" && element === value ? scaledBy(l, value, over) : undefined;
-  const body = l.expand(e.bodies[k]!);
-  if (scaled && body.kind === "op" && body.args.some((x) => notNegative(x, l.plan.program.requires) && l.value(x, at) === scaled.by)) {
-    const [largest] = b.reduce([scaled.of], over, by);
-    return b.map(op, [before, b.map("mul", [scaled.by, largest!], b.elem(before))], b.elem(before));
+  const join = (tile: Value): Value => b.map(operations[h.op], [before, tile], b.elem(before));
+  // The largest of a x, with a >= 0, is a times the largest x: rounding keeps the order. What stands for a dropped element is no product.
+  const scaled = h.op === "max" && counted === value ? scaledBy(l, value, x.over) : undefined;
+  const body = l.expand(x.e.bodies[k]!);
+  const natural = (part: Expr): boolean => notNegative(part, l.plan.program.requires) && l.value(part, x.at) === scaled!.by;
+  if (scaled && body.kind === "op" && body.args.some(natural)) {
+    const [largest] = b.reduce([scaled.of], x.over, by);
+    return join(b.map("mul", [scaled.by, largest!], b.elem(before)));
   }
-  const [whole] = b.reduce([element], over, by);
-  return b.map(op, [before, whole!], b.elem(before));
+  if (b.elem(counted) === "bool" && b.constantOf(counted) !== undefined) return join(counted);
+  const [whole] = b.reduce([counted], x.over, by);
+  return join(whole!);
+}
+/** Field k of the elements: as it is, and with what changes nothing in place of those that do not count. */
+function elementOf(l: Lowering, k: number, h: HeldField, x: Elements): { readonly value: Value; readonly counted: Value } {
+  const b = l.builder;
+  const value = l.value(x.e.bodies[k]!, x.at);
+  const vanishes = l.infinities && h.kind === "plain" && h.op === "max" && b.elem(value) === "f32";
+  return { value, counted: x.kept(value, vanishes ? b.constant(Number.NEGATIVE_INFINITY, "f32") : x.identity[k]!) };
 }
 export function centred(
   l: Lowering,
-  e: Reduce,
   k: number,
   h: Extract<HeldField, { kind: "centred" }>,
-  at: Env,
+  x: Elements,
   acc: readonly Value[],
   next: readonly Value[],
-  counted: (v: Value) => Value,
-  over: string,
 ): Value {
   const b = l.builder;
-  const to = next[h.centre]!;
-  const scaled = (from: Value): Value => l.value(h.scale, { ...at, values: new Map(at.values).set("from", from).set("to", to) });
+  const [from, to] = [acc[h.centre]!, next[h.centre]!];
+  const scaled = (v: Value): Value => l.value(h.scale, { ...x.at, values: new Map(x.at.values).set("from", v).set("to", to) });
   const elem = b.elem(acc[k]!);
-  const moved = b.map("mul", [acc[k]!, scaled(acc[h.centre]!)], elem);
-  const exponent = l.value(e.bodies[h.centre]!, at);
-  const weight = counted(powerOfTwo(l, h.scale, exponent, to, over) ?? scaled(exponent));
-  const body = e.bodies[k]!;
-  const product = h.relax === undefined ? undefined : columnProduct(l, body, h.relax.standsFor ?? h.relax.name, over);
+  const moved = b.map("mul", [acc[k]!, scaled(from)], elem);
+  const none = b.constant(0, elem);
+  const weight = weightOf(l, h, x, to, scaled, none);
+  const body = x.e.bodies[k]!;
+  const product = h.relax === undefined ? undefined : columnProduct(l, body, h.relax.standsFor ?? h.relax.name, x.over);
   if (product) {
     const form = elem === "i32" ? "exact" : matrixForm(h.relax)!;
-    const own: Env = { ...at, values: new Map(at.values).set(product.columns, l.others.get(product.columns)!) };
+    const own: Env = { ...x.at, values: new Map(x.at.values).set(product.columns, l.others.get(product.columns)!) };
     const staged = l.staged.get(stageKey(product.axes, 1, body));
     return b.dot(weight, staged ? staged() : l.value(body, own), moved, form, product.axes);
   }
   const one = body.kind === "const" && Number(body.value) === 1;
-  const element = one ? weight : b.map("mul", [counted(l.value(body, at)), weight], elem);
-  const [sum] = b.reduce([element], over, { kind: "sum" });
+  const element = one ? weight : b.map("mul", [x.kept(l.value(body, x.at), none), weight], elem);
+  const [sum] = b.reduce([element], x.over, { kind: "sum" });
   return b.map("add", [moved, sum!], elem);
 }
-/** A product of floats with one factor that is the same for the whole tile. */
-function scaledBy(l: Lowering, value: Value, over: string): { readonly by: Value; readonly of: Value } | undefined {
+/** The weight of each element about the new centre; 0 where it does not count. */
+function weightOf(
+  l: Lowering,
+  h: Extract<HeldField, { kind: "centred" }>,
+  x: Elements,
+  centre: Value,
+  scaled: (v: Value) => Value,
+  none: Value,
+): Value {
+  const b = l.builder;
+  const { value, counted } = elementOf(l, h.centre, x.e.monoid!.held![h.centre]!, x);
+  const vanishes = counted === value || (l.infinities && h.scale.kind === "op" && h.scale.op === "exp" && b.elem(value) === "f32");
+  if (!vanishes) return x.kept(scaled(value), none);
+  // exp(-infinity) is 0: an element that was dropped from the maximum has no weight.
+  const product = h.scale.kind === "op" && h.scale.op === "exp" ? scaledBy(l, value, x.over) : undefined;
+  if (product === undefined || !l.powersOfTwo) return scaled(counted);
+  return powerOfTwo(l, product, value, counted, centre);
+}
+interface Scaled {
+  readonly by: Value;
+  readonly of: Value;
+}
+/** A product of a matrix product with what is the same for the whole tile. */
+function scaledBy(l: Lowering, value: Value, over: string): Scaled | undefined {
   const b = l.builder;
   const product = b.mapOf(value);
   if (b.elem(value) !== "f32" || product?.op !== "mul") return undefined;
   const [p, q] = product.args as [Value, Value];
   const [by, of] = b.axes(p).length === 0 ? [p, q] : [q, p];
-  return b.axes(by).length === 0 && b.axes(of).includes(over) ? { by, of } : undefined;
+  return b.axes(by).length === 0 && b.axes(of).includes(over) && b.isProduct(of) ? { by, of } : undefined;
 }
 /**
- * exp(a x - centre) as 2^(x (a log2 e) - centre log2 e), where a is the same for the whole tile and the target has the power: one multiply-add
- * an element. As many roundings of the size of the exponent as before; the centre's, which is one for all elements of a tile, in place of x's own.
+ * exp(a x - centre), with x a matrix product, as 2^(x (a log2 e) - centre log2 e): one multiply-add an element. The centre times log2 e is
+ * rounded once more than in the text, by as much as the largest exponent's own rounding, of which the promise has one for each of the two.
  */
-function powerOfTwo(l: Lowering, scale: Expr, exponent: Value, centre: Value, over: string): Value | undefined {
+function powerOfTwo(l: Lowering, product: Scaled, value: Value, counted: Value, centre: Value): Value {
   const b = l.builder;
-  const scaled = scaledBy(l, exponent, over);
-  if (!l.powersOfTwo || scale.kind !== "op" || scale.op !== "exp" || scaled === undefined) return undefined;
   const times = (v: Value): Value => b.map("mul", [v, b.constant(Math.LOG2E, "f32")], "f32");
-  return b.map("exp2", [b.map("sub", [b.map("mul", [scaled.of, times(scaled.by)], "f32"), times(centre)], "f32")], "f32");
+  const power = (v: Value, c: Value): Value => b.map("exp2", [b.map("sub", [v, times(c)], "f32")], "f32");
+  if (counted === value) return power(b.map("mul", [product.of, times(product.by)], "f32"), centre);
+  // Before any element the centre is the lowest number, which must stay one.
+  return power(times(counted), b.map("max", [centre, b.constant(lowest / 2, "f32")], "f32"));
 }
 /** The launch's product of weights and this element, where a matrix unit takes the two. */
 export function columnProduct(

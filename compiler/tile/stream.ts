@@ -13,7 +13,7 @@ import { carriedBy, identityOf } from "./identity.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
 import { valuesIn } from "./reduce.ts";
 import { type Stage, type StagedIndex, stageKey, stageOf } from "./stage.ts";
-import { centred, columnProduct, plain } from "./stream-fields.ts";
+import { centred, columnProduct, type Elements, plain } from "./stream-fields.ts";
 
 /** Whether the launch's tile is made for this reduction, and nothing it reads needs a guard. */
 export function streamsByTiles(l: Lowering, e: Reduce, env: Env): boolean {
@@ -72,12 +72,10 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       const exists = inside ? undefined : b.map("lt", [raw, extent], "bool");
       const mask = isTrue(counts) ? exists : l.both(exists, l.condition(counts, asks));
       const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
+      const elements: Elements = { e, at: here, over: streamed, kept, identity: init };
       const next = [...acc];
       held.forEach((h, k) => {
-        next[k] =
-          h.kind === "plain"
-            ? plain(l, e, k, h, here, acc[k]!, (v) => kept(v, init[k]!), streamed)
-            : centred(l, e, k, h, here, acc, next, (v) => kept(v, b.constant(0, b.elem(v))), streamed);
+        next[k] = h.kind === "plain" ? plain(l, k, h, elements, acc[k]!) : centred(l, k, h, elements, acc, next);
       });
       return next;
     });

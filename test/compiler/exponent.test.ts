@@ -58,7 +58,7 @@ describe("a score that is a product with a factor of its own", () => {
 describe.each([
   ["near 0", 0.5, 0],
   ["far above 0, close together", 0.125, 700],
-  ["far below 0, close together", -0.125, 700],
+  ["far below 0, close together", -1, 700],
   ["far apart", 3, 0],
 ])("scores %s keep the promise and the plan", (_, x, offset) => {
   test.each([

@@ -11,10 +11,10 @@ import { interpreterFor } from "../../verify/reference-device.ts";
 import { scale, seed } from "../support/campaigns.ts";
 import { compiled } from "../support/levels.ts";
 
-const attention = (domain: string, more = "", dims = "", where = ""): string => `kernel f[M, N${dims}](
+const attention = (domain: string, more = "", dims = "", where = "", factor = ""): string => `kernel f[M, N${dims}](
   q: f16[M, 16], k: f16[N, 16], v: f16[N, 16]${more}
 ) -> (o: f32[M, 16], l: f32[M]) ${where} {
-  let s[i, j]${domain === "" ? "" : ` where ${domain}`} = sum(d) q[i, d] * k[j, d]
+  let s[i, j]${domain === "" ? "" : ` where ${domain}`} = ${factor}(sum(d) q[i, d] * k[j, d])
   let p[i, j] = softmax(j) s[i, j]
   o[i, d] = (sum(j) relax<f16>(p[i, j]) * v[j, d]) else -1.0
   l[i] = logsumexp(j) s[i, j] else 0.0
@@ -64,7 +64,8 @@ test("random domains of rows and keys", async () => {
     const random = seeded(seed * 6151 + c);
     const picked = parts.filter((p) => p[0] !== "" && random() < 2.2 / parts.length);
     const unique = (k: 1 | 2): string => [...new Set(picked.map((p) => p[k]))].join("");
-    const text = attention(picked.map((p) => p[0]).join(" && "), unique(1), unique(2), c % 4 === 0 ? "where N % 16 == 0" : "");
+    const [more, factor] = c % 2 === 0 ? [`${unique(1)}, x: f32`, "x * "] : [unique(1), ""];
+    const text = attention(picked.map((p) => p[0]).join(" && "), more, unique(2), c % 4 === 0 ? "where N % 16 == 0" : "", factor);
     if (loops(text).length > 1) split++;
     for (const exact of [true, false]) {
       const made = compiled(text, "cuda", exact);

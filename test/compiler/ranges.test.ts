@@ -7,7 +7,7 @@ import { natural } from "../../compiler/thread/ranges.ts";
 type Tree =
   | { readonly kind: "thread" | "k" | "dim" }
   | { readonly kind: "const"; readonly value: number }
-  | { readonly kind: "add" | "mul" | "and" | "shr" | "truncdiv" | "truncmod" | "min"; readonly args: readonly [Tree, Tree] };
+  | { readonly kind: "add" | "mul" | "and" | "xor" | "shr" | "truncdiv" | "truncmod" | "min"; readonly args: readonly [Tree, Tree] };
 const constant = (values: readonly number[]) => fc.constantFrom(...values).map((value): Tree => ({ kind: "const", value }));
 const { tree } = fc.letrec<{ tree: Tree }>((again) => ({
   tree: fc.oneof(
@@ -15,10 +15,17 @@ const { tree } = fc.letrec<{ tree: Tree }>((again) => ({
     fc.constantFrom<Tree>({ kind: "thread" }, { kind: "k" }, { kind: "dim" }),
     constant([0, 1, 2, 3, 5, 8, 13, 64]),
     fc
-      .tuple(fc.constantFrom("add" as const, "min" as const), again("tree"), again("tree"))
+      .tuple(fc.constantFrom("add" as const, "min" as const, "xor" as const), again("tree"), again("tree"))
       .map(([kind, a, b]): Tree => ({ kind, args: [a, b] })),
     fc.tuple(again("tree"), constant([1, 2, 4, 8, 16, 3])).map(([a, b]): Tree => ({ kind: "mul", args: [a, b] })),
     fc.tuple(again("tree"), constant([1, 3, 7, 31])).map(([a, b]): Tree => ({ kind: "and", args: [a, b] })),
+    // A row of pieces and a piece of it, some bits flipped: how addresses in shared memory are made.
+    fc
+      .tuple(again("tree"), constant([8, 16, 64]), again("tree"), constant([3, 7, 31]), constant([1, 2, 4, 16, 64]))
+      .map(([row, width, piece, mask, flipped]): Tree => {
+        const within: Tree = { kind: "xor", args: [{ kind: "and", args: [piece, mask] }, flipped] };
+        return { kind: "add", args: [{ kind: "mul", args: [row, width] }, within] };
+      }),
     fc.tuple(again("tree"), constant([1, 2, 5])).map(([a, b]): Tree => ({ kind: "shr", args: [a, b] })),
     fc
       .tuple(fc.constantFrom("truncdiv" as const, "truncmod" as const), again("tree"), constant([2, 4, 8, 32, 3, 10]))
@@ -30,6 +37,7 @@ const meaning = {
   min: Math.min,
   mul: (a: number, b: number) => a * b,
   and: (a: number, b: number) => a & b,
+  xor: (a: number, b: number) => a ^ b,
   shr: (a: number, b: number) => a >> b,
   truncdiv: (a: number, b: number) => Math.trunc(a / b),
   truncmod: (a: number, b: number) => a % b,

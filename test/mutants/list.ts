@@ -309,9 +309,9 @@ export const mutants: readonly Mutant[] = [
   ),
   m(
     "a remainder is simplified to 0",
-    "compiler/thread/nodes.ts",
-    `if (op === "truncmod") return this.int(by);`,
-    `if (op === "truncmod") return this.int(0);`,
+    "compiler/thread/integers.ts",
+    `if (op === "truncmod") return n.int(by);`,
+    `if (op === "truncmod") return n.int(0);`,
   ),
   m(
     "a decided choice takes the other side",
@@ -319,7 +319,7 @@ export const mutants: readonly Mutant[] = [
     "if (c !== undefined) return c ? args[1]! : args[2]!;",
     "if (c !== undefined) return c ? args[2]! : args[1]!;",
   ),
-  m("constants are folded without wrapping", "compiler/thread/nodes.ts", "mul: Math.imul(x, y),", "mul: Math.imul(x, y) & 0xffff,"),
+  m("constants are folded without wrapping", "compiler/thread/integers.ts", "mul: Math.imul(x, y),", "mul: Math.imul(x, y) & 0xffff,"),
   m(
     "carried values are assigned one after another",
     "compiler/thread/statements.ts",
@@ -482,7 +482,7 @@ export const mutants: readonly Mutant[] = [
   ),
   m(
     "what is left over of a quotient may be more than the divisor",
-    "compiler/thread/nodes.ts",
+    "compiler/thread/integers.ts",
     "m < 0 || m !== Math.floor(to / g)) continue;",
     "m < 0) continue;",
   ),
@@ -493,12 +493,30 @@ export const mutants: readonly Mutant[] = [
     'negative: e.op === "sub" ? undefined : undefined',
   ),
   m(
+    "bits are flipped in what a sum may carry into",
+    "compiler/thread/integers.ts",
+    "Math.max(limit, 2 ** (32 - Math.clz32(by))) === 0",
+    "8 === 0",
+  ),
+  m(
+    "a sum is taken as flipped bits where it may carry",
+    "compiler/thread/integers.ts",
+    "added.by % limit === 0 ? added",
+    "added.by % 2 === 0 ? added",
+  ),
+  m(
+    "an element that does not count keeps its weight",
+    "compiler/tile/stream-fields.ts",
+    'b.constant(Number.NEGATIVE_INFINITY, "f32") :',
+    'b.constant(-1000, "f32") :',
+  ),
+  m(
     "a factor that may be negative is taken out of a maximum",
     "compiler/plan/bounds.ts",
     "Number(x.value) >= 0;",
     "Number(x.value) >= -1;",
   ),
-  m("a power of two of a centre that is not scaled", "compiler/tile/stream-fields.ts", 'times(centre)], "f32")', 'centre], "f32")'),
+  m("a power of two of a centre that is not scaled", "compiler/tile/stream-fields.ts", 'times(c)], "f32")', 'c], "f32")'),
   m("tiles count as whole where the first row has begun", "compiler/tile/block-bounds.ts", 'flat(lower, "max")', 'flat(lower, "min")'),
   m("tiles count as whole where the last row has not ended", "compiler/tile/block-bounds.ts", 'flat(upper, "min")', 'flat(upper, "max")'),
   m(

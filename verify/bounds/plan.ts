@@ -19,6 +19,7 @@ import { type FloatFormat, formats, roundStochastic, roundTo } from "../../dsl/t
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { type Registers, runFragment, runMultiply } from "./matrix.ts";
+import { spreadRule } from "./spread.ts";
 
 /** A unit of memory: value, bound on the error (of what its fields decode to, where it holds bits), longest chain of additions behind it. */
 export interface Cells {
@@ -47,13 +48,21 @@ export function runBounds(
 }
 
 const open = Number.POSITIVE_INFINITY;
-/** What else is known of the operands of the operation at hand: their largest error, for exact types, and their longest chain. */
-const operands = { error: 0, chain: 0 };
+/**
+ * What else is known of the operands of the operation at hand: their largest error, for exact types, their longest chain, and whether one is
+ * infinite without a doubt, or of either sign.
+ */
+const operands = { error: 0, chain: 0, infinite: false, signless: false };
 /** Longest chain of additions and multiplications behind the value just computed. */
 let chain = 0;
 /** The thread has taken a branch that rounding decided: nothing it writes from then on is bounded. */
 let astray = false;
 
+/**
+ * Operations whose result at an infinite operand is exact, if it is a number, whatever error the other one has: targets that keep infinities
+ * take them for elements that do not count.
+ */
+const infinitely: ReadonlySet<string> = new Set(["add", "sub", "mul", "exp", "exp2"]);
 /** Operations on bits that only move fields: an error of what a field decodes to goes with it. */
 const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
 
@@ -324,6 +333,8 @@ class BoundRun {
           const v = a(f);
           if (chain > operands.chain) operands.chain = chain;
           if (state.error > operands.error) operands.error = state.error;
+          if (state.error === 0 && Math.abs(v) === Number.POSITIVE_INFINITY) operands.infinite = true;
+          else if (state.error > 0 && state.error >= Math.abs(v)) operands.signless = true;
           return v;
         },
     );
@@ -332,10 +343,16 @@ class BoundRun {
     const floats = e.elem === "f32" || e.elem === "f64";
     const settled = e.op === "select" || e.op.startsWith("encode_") || e.op === "land" || e.op === "lor" || e.op === "lnot";
     const moved = moves.has(e.op);
+    const limits = e.elem === "f32" && infinitely.has(e.op);
     return (f) => {
-      const { error, chain: before } = operands;
+      const { error, chain: before, infinite, signless } = operands;
       operands.error = operands.chain = 0;
+      operands.infinite = operands.signless = false;
       const v = rule(f);
+      const sure = operands.infinite && Number.isFinite(operands.error) && !(e.op === "mul" && operands.signless) && !Number.isNaN(v);
+      if (limits && sure) state.error = 0;
+      operands.infinite = infinite;
+      operands.signless = signless;
       if (!floats && !settled) state.error = state.open ? open : operands.error > 0 ? (moved ? operands.error : open) : 0;
       state.open = false;
       chain = operands.chain + longer;
@@ -415,24 +432,4 @@ class BoundRun {
       return how === "encode" ? g(x, 0, 0) : y;
     };
   }
-}
-
-/** Errors as independent: their squares add. Other operations keep their own rule, which is no smaller. */
-function spreadRule(op: string, u: number, [a, b]: readonly Evaluate[]): Evaluate | undefined {
-  const settle = (z: number, ea: number, eb: number): number => {
-    state.error = Math.hypot(ea, eb, Math.fround(z) === z && ea === 0 && eb === 0 ? 0 : u * Math.abs(z));
-    return z;
-  };
-  const rule =
-    (combine: (x: number, ex: number, y: number, ey: number) => number): Evaluate =>
-    (f) => {
-      const x = a!(f);
-      const ex = state.error;
-      const y = b!(f);
-      return combine(x, ex, y, state.error);
-    };
-  if (op === "add" || op === "sub") return rule((x, ex, y, ey) => settle(op === "add" ? x + y : x - y, ex, ey));
-  if (op === "mul") return rule((x, ex, y, ey) => settle(x * y, Math.abs(y) * ex, Math.abs(x) * ey));
-  if (op === "div") return rule((x, ex, y, ey) => settle(x / y, ex / Math.abs(y), Math.abs(x / y / y) * ey));
-  return undefined;
 }

@@ -1,0 +1,174 @@
+/** Simplification of a thread's integers: constants go outermost, and what multiples and ranges tell of quotients, remainders and bits is used. */
+import { gcd } from "../plan/size.ts";
+import type { MapOp } from "../tile/ir.ts";
+import type { Node, NodeId, Nodes } from "./nodes.ts";
+
+/** What an operation on integers is, in other words; undefined where there are none. */
+export function simplified(n: Nodes, op: MapOp, args: readonly NodeId[]): NodeId | undefined {
+  const [a, b] = args as [NodeId, NodeId];
+  const x = constantOf(n, a);
+  const y = b === undefined ? undefined : constantOf(n, b);
+  if (x !== undefined && y !== undefined) {
+    const v = {
+      add: (x + y) | 0,
+      sub: (x - y) | 0,
+      mul: Math.imul(x, y),
+      min: Math.min(x, y),
+      max: Math.max(x, y),
+      truncdiv: y > 0 ? Math.trunc(x / y) : Number.NaN,
+      truncmod: y > 0 ? x % y : Number.NaN,
+      shl: x << y,
+      and: x & y,
+      xor: x ^ y,
+      shr: x >> y,
+    }[op as "add"];
+    if (v !== undefined && !Number.isNaN(v)) return n.int(v);
+  }
+  // A constant stands on the right.
+  if ((op === "add" || op === "mul" || op === "xor") && x !== undefined && y === undefined) return n.op(op, [b, a], "i32");
+  switch (op) {
+    case "add":
+      return sum(n, a, b, y);
+    case "sub":
+      if (y === 0) return a;
+      if (a === b) return n.int(0);
+      return y !== undefined ? n.op("add", [a, n.int(-y | 0)], "i32") : undefined;
+    case "mul":
+      return y === undefined ? undefined : multiple(n, a, y);
+    case "truncdiv":
+    case "truncmod": {
+      if (y === undefined || y <= 0) return undefined;
+      if (y === 1) return op === "truncdiv" ? a : n.int(0);
+      const known = quotient(n, op, a, y);
+      if (known !== undefined || (y & (y - 1)) !== 0 || n.at(a).range[0] < 0) return known;
+      // Of a natural number, its bits.
+      return op === "truncdiv" ? n.op("shr", [a, n.int(Math.log2(y))], "i32") : n.op("and", [a, n.int(y - 1)], "i32");
+    }
+    case "shr":
+      if (y === 0) return a;
+      return y !== undefined && y > 0 && y < 31 && n.at(a).range[0] >= 0 ? quotient(n, "truncdiv", a, 2 ** y) : undefined;
+    case "and": {
+      if (y === undefined || y < 0 || (y & (y + 1)) !== 0 || n.at(a).range[0] < 0) return undefined;
+      return n.at(a).range[1] <= y ? a : y < 2 ** 30 ? quotient(n, "truncmod", a, y + 1) : undefined;
+    }
+    case "xor":
+      return exclusive(n, a, b, y);
+    case "min":
+    case "max":
+      return a === b ? a : undefined;
+    default:
+      return undefined;
+  }
+}
+/** x as base + by. */
+export function offsetOf(n: Nodes, id: NodeId): { base: NodeId; by: number } {
+  return under(n, "add", id);
+}
+function constantOf(n: Nodes, id: NodeId): number | undefined {
+  const { kind, value } = n.at(id);
+  return kind === "const" ? (value as number) : undefined;
+}
+/** What an operation adds to, or flips bits of, by a constant. */
+function under(n: Nodes, op: "add" | "xor", id: NodeId): { base: NodeId; by: number } {
+  const node = n.at(id);
+  const by = node.op === op && node.elem === "i32" ? constantOf(n, node.args[1]!) : undefined;
+  return by === undefined ? { base: id, by: 0 } : { base: node.args[0]!, by };
+}
+/** The least power of two above all numbers that something may be; undefined where it may be negative. */
+const above = (n: Nodes, id: NodeId): number | undefined => {
+  const [from, to] = n.at(id).range;
+  return from < 0 ? undefined : 2 ** (32 - Math.clz32(to));
+};
+function sum(n: Nodes, a: NodeId, b: NodeId, y: number | undefined): NodeId | undefined {
+  if (y === 0) return a;
+  const left = offsetOf(n, a);
+  const right = offsetOf(n, b);
+  if (y !== undefined) return left.by === 0 ? undefined : n.op("add", [left.base, n.int((left.by + y) | 0)], "i32");
+  if (left.by !== 0 || right.by !== 0)
+    return n.op("add", [n.op("add", [left.base, right.base], "i32"), n.int((left.by + right.by) | 0)], "i32");
+  // high + (u ^ c) = (high + u) ^ c, where high has no bit that u or c has.
+  for (const [high, low] of [
+    [a, b],
+    [b, a],
+  ] as const) {
+    const { base, by } = under(n, "xor", low);
+    const limit = above(n, base);
+    if (by > 0 && limit !== undefined && n.at(high).multiple % Math.max(limit, 2 ** (32 - Math.clz32(by))) === 0)
+      return n.op("xor", [n.op("add", [high, base], "i32"), n.int(by)], "i32");
+  }
+  return undefined;
+}
+function multiple(n: Nodes, a: NodeId, y: number): NodeId | undefined {
+  if (y === 1) return a;
+  if (y === 0) return n.int(0);
+  const times = (x: NodeId): NodeId => n.op("mul", [x, n.int(y)], "i32");
+  const left = offsetOf(n, a);
+  if (left.by !== 0) return n.op("add", [times(left.base), n.int(Math.imul(left.by, y))], "i32");
+  const { base, by } = under(n, "xor", a);
+  const fits = y > 0 && (y & (y - 1)) === 0 && by > 0 && by * y < 2 ** 31 && (above(n, base) ?? 2 ** 31) * y <= 2 ** 31;
+  return fits ? n.op("xor", [times(base), n.int(by * y)], "i32") : undefined;
+}
+/** Bits that a constant flips are flipped last. */
+function exclusive(n: Nodes, a: NodeId, b: NodeId, y: number | undefined): NodeId | undefined {
+  if (y === 0) return a;
+  if (a === b) return n.int(0);
+  const [left, right] = [a, b].map((id) => {
+    const flipped = under(n, "xor", id);
+    if (flipped.by !== 0) return flipped;
+    // base + c = base ^ c, where c has no bit that base has.
+    const added = offsetOf(n, id);
+    const limit = above(n, added.base);
+    return limit !== undefined && added.by > 0 && added.by % limit === 0 ? added : { base: id, by: 0 };
+  }) as [{ base: NodeId; by: number }, { base: NodeId; by: number }];
+  if (y !== undefined) return left.by === 0 ? undefined : n.op("xor", [left.base, n.int(left.by ^ y)], "i32");
+  if (left.by === 0 && right.by === 0) return undefined;
+  return n.op("xor", [n.op("xor", [left.base, right.base], "i32"), n.int(left.by ^ right.by)], "i32");
+}
+/** A quotient or remainder by a constant. */
+function quotient(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
+  const { base, by } = offsetOf(n, a);
+  const whole = n.at(base).multiple % y === 0;
+  // base is a multiple of y: only the constant part decides the remainder.
+  if (whole && by >= 0 && by < y && (by > 0 || base === a)) {
+    if (op === "truncmod") return n.int(by);
+    if (by > 0) return n.op("truncdiv", [base, n.int(y)], "i32");
+    const node = n.at(base);
+    const factor = node.op === "mul" ? constantOf(n, node.args[1]!) : undefined;
+    if (factor !== undefined && factor % y === 0) return n.op("mul", [node.args[0]!, n.int(factor / y)], "i32");
+  }
+  return parted(n, op, a, y);
+}
+/**
+ * A quotient or remainder by y, a power of two, of high + low, where high is a natural multiple of g, g divides y, and low lies within one
+ * piece of g: (high + m g + r) / y = (high + m g) / y, and r is left over.
+ */
+function parted(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
+  if ((y & (y - 1)) !== 0) return undefined;
+  const terms = termsOf(n, a);
+  const at = (id: NodeId): Node => n.at(id);
+  const pieces = [...new Set(terms.map((t) => gcd(at(t).multiple, y)))].filter((g) => g > 1).sort((p, q) => q - p);
+  for (const g of pieces) {
+    const high = terms.filter((t) => at(t).multiple % g === 0 && at(t).kind !== "const");
+    const low = terms.filter((t) => !high.includes(t));
+    const [from, to] = low.reduce<readonly [number, number]>((s, t) => [s[0] + at(t).range[0], s[1] + at(t).range[1]], [0, 0]);
+    const m = Math.floor(from / g);
+    // What lies in the first piece is itself the rest.
+    if ((high.length === 0 && m === 0) || high.some((t) => at(t).range[0] < 0) || m < 0 || m !== Math.floor(to / g)) continue;
+    const add = (list: readonly NodeId[], by: number): NodeId => list.reduce((x, t) => n.op("add", [x, t], "i32"), n.int(by));
+    if (g === y) {
+      // high leaves nothing over.
+      if (op === "truncmod") return add(low, -m * g);
+      if (low.length === 0) continue;
+      if (high.length === 0) return n.int(m);
+      return n.op("add", [n.op("truncdiv", [add(high, 0), n.int(y)], "i32"), n.int(m)], "i32");
+    }
+    if (low.every((t) => at(t).kind === "const") && from === m * g) continue;
+    const rest = n.op(op, [add(high, m * g), n.int(y)], "i32");
+    return op === "truncdiv" ? rest : n.op("add", [rest, add(low, -m * g)], "i32");
+  }
+  return undefined;
+}
+function termsOf(n: Nodes, id: NodeId): NodeId[] {
+  const node = n.at(id);
+  return node.op === "add" && node.elem === "i32" ? node.args.flatMap((a) => termsOf(n, a)) : [id];
+}
