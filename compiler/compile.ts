@@ -3,14 +3,15 @@ import { type Directive, softwareFeature } from "../dsl/check/schedules.ts";
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
-import { continueFreshNames, freshNames } from "../dsl/tensor/expr.ts";
-import type { Program } from "../dsl/tensor/ir.ts";
+import { conjuncts, continueFreshNames, freshNames } from "../dsl/tensor/expr.ts";
+import type { Expr, Program } from "../dsl/tensor/ir.ts";
 import { printExpr, printProgram } from "../dsl/tensor/print.ts";
 import { specialize } from "../dsl/tensor/program.ts";
 import { computeOf } from "../dsl/tensor/types.ts";
 import { verifyProgram } from "../dsl/tensor/verify.ts";
 import type { Artifact, LaunchAbi, StepAbi, UniformAbi } from "../runtime/abi.ts";
 import { emitModule } from "./emit/module.ts";
+import { multiplesIn } from "./plan/bounds.ts";
 import type { Plan } from "./plan/jobs.ts";
 import { plan } from "./plan/plan.ts";
 import { sizeCondition } from "./plan/size.ts";
@@ -134,16 +135,20 @@ function spoken(d: JobDirectives, weft: string): string[] {
   const known = [d.name, ...d.tile.keys(), ...d.unroll.keys()].every((n) => names.has(n));
   return printDirectives(d).map((line) => (known || line.startsWith("//") ? line : `// ${line}`));
 }
+/** What the code of a schedule relies on, of what it asks of the dimensions: that they are multiples. */
+const assumedBy = (s: Schedule | undefined): Expr[] => conjuncts(s?.where).filter((c) => multiplesIn([c]).size > 0);
 /** What a schedule asks of device and launch. */
-function placeOf(s: Schedule | undefined): Pick<Artifact, "schedule" | "arch" | "features" | "when"> {
+function placeOf(s: Schedule | undefined): Pick<Artifact, "schedule" | "arch" | "features" | "when" | "assumes"> {
   const when = s?.where && sizeCondition(s.where);
   if (s?.where && when === undefined)
     throw new Refusal("W606", s.where.span, "a schedule is chosen by dimensions alone", "compare dimensions and numbers");
+  const assumed = assumedBy(s);
   return {
     ...(s?.name ? { schedule: s.name } : {}),
     ...(s?.arch ? { arch: s.arch } : {}),
     ...(s?.features.length ? { features: s.features } : {}),
     ...(when ? { when } : {}),
+    ...(assumed.length > 0 ? { assumes: assumed.map((c) => ({ condition: sizeCondition(c)!, text: printExpr(c) })) } : {}),
   };
 }
 
@@ -163,14 +168,15 @@ function front(instance: CheckedInstance, weft: string, target: Target, { schedu
   const both = fronts.get(instance) ?? { float: new Map(), exact: new Map() };
   fronts.set(instance, both);
   const known = exact ? both.exact : both.float;
-  const key = schedule?.directives.length ? schedule : target.profile.streams;
+  const speaks = schedule !== undefined && schedule.directives.length > 0;
+  const key = speaks || assumedBy(schedule).length > 0 ? schedule! : target.profile.streams;
   let made = known.get(key);
   if (made === undefined) {
     continueFreshNames(instance.freshNames);
     const plain = specialize(desugar(instance.program));
     verifyProgram(plain, "desugar", true);
     // After every pass over the mathematics, before anything is placed.
-    const derived = key === true ? derivedDirectives(plain) : [];
+    const derived = !speaks && target.profile.streams ? derivedDirectives(plain) : [];
     const directives = [...(schedule?.directives ?? []), ...derived];
     const { program: streamed, inside } = stream(plain, directives);
     const cut = split(streamed, directives);
@@ -180,7 +186,8 @@ function front(instance: CheckedInstance, weft: string, target: Target, { schedu
     const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
     const fuse = new Set([...named("fuse"), ...inside]);
-    const planned = plan(program, { materialize: named("materialize"), fuse, lineOf });
+    const launched = { ...program, requires: [...program.requires, ...assumedBy(schedule)] };
+    const planned = plan(launched, { materialize: named("materialize"), fuse, lineOf });
     made = { plain, program, planned, derived, freshNames: freshNames() };
     known.set(key, made);
   }

@@ -127,6 +127,8 @@ export interface Artifact {
   readonly arch?: string;
   readonly features?: readonly string[];
   readonly when?: Condition;
+  /** What of `when` the code relies on: it is wrong for other dimensions. */
+  readonly assumes?: readonly { readonly condition: Condition; readonly text: string }[];
   readonly dims: readonly { readonly name: string; readonly value?: number }[];
   readonly params: readonly Param[];
   /** Preconditions on dimensions and scalars, with the text that states them. */

@@ -68,11 +68,10 @@ export async function call(
     const instances = [...new Set(own.map((a) => a.instance || "(one form)"))];
     throw new WeftError("R206", `${name} has no instance for ${given.join(", ")}; there are ${instances.join("; ")}`);
   }
-  const calls = fitting.map((a) => () => prepare(a, args, options));
-  const first = calls[0]!();
-  const chosen = fitting.findIndex((a) => a.when === undefined || holds(a.when, first.values));
-  if (chosen < 0) throw new WeftError("R206", `${name}: no schedule was built for these dimensions`);
-  return device.run(chosen === 0 ? first : calls[chosen]!(), options);
+  const { values } = bind(fitting[0]!, args, options);
+  const chosen = fitting.find((a) => a.when === undefined || holds(a.when, values));
+  if (chosen === undefined) throw new WeftError("R206", `${name}: no schedule was built for these dimensions`);
+  return device.run(prepare(chosen, args, options), options);
 }
 /** Whether the device has what the schedule asks; the reference interpreter runs the text, whatever the schedule. */
 function suits(a: Artifact, device: Device): boolean {
@@ -115,11 +114,12 @@ function fits(a: Artifact, args: Arguments): boolean {
     );
   });
 }
-/**
- * Checks arguments and sizes outputs.
- * @throws WeftError R101 to R107, naming the argument and what was expected of it
- */
-export function prepare(artifact: Artifact, args: Arguments, options: CallOptions = {}): PreparedCall {
+/** Dimensions and scalars of a call, and its inputs; their shapes are checked. */
+function bind(
+  artifact: Artifact,
+  args: Arguments,
+  options: CallOptions,
+): { readonly values: Record<string, number>; readonly tensors: Map<string, HostTensor> } {
   const { kernel } = artifact;
   const inputs = artifact.params.filter((p) => p.kind === "scalar" || p.role !== "out");
   for (const p of inputs)
@@ -165,7 +165,16 @@ export function prepare(artifact: Artifact, args: Arguments, options: CallOption
     if (values[d.name] === undefined)
       throw new WeftError("R105", `${kernel}: no argument determines dimension ${d.name}; pass it in \`dims\``);
   for (const [name, t] of tensors) checkShape(artifact, name, t, values);
-  for (const r of artifact.requires)
+  return { values, tensors };
+}
+/**
+ * Checks arguments and sizes outputs.
+ * @throws WeftError R101 to R107, naming the argument and what was expected of it
+ */
+export function prepare(artifact: Artifact, args: Arguments, options: CallOptions = {}): PreparedCall {
+  const { kernel } = artifact;
+  const { values, tensors } = bind(artifact, args, options);
+  for (const r of [...artifact.requires, ...(artifact.assumes ?? [])])
     if (!holds(r.condition, values))
       throw new WeftError("R104", `${kernel}: \`where ${r.text}\` does not hold for ${valuesText(r.condition, values)}`);
   for (const p of artifact.params) {

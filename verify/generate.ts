@@ -51,7 +51,7 @@ export function generate(
       values[d.name] = d.value ?? options.dims?.[d.name] ?? (empty[k] ? 0 : pick(options.sizes ?? edges));
     });
     for (const p of artifact.params) if (p.kind === "scalar") values[p.name] = options.scalars?.[p.name] ?? scalar(p.elem, random);
-    if (!artifact.requires.every((r) => holds(r.condition, values))) continue;
+    if (![...artifact.requires, ...(artifact.assumes ?? [])].every((r) => holds(r.condition, values))) continue;
     const tensors = artifact.params.filter((p): p is TensorParam => p.kind === "tensor");
     const shapes = tensors.map((p) => p.shape.map((e) => evaluateSize(e, values)));
     const most = options.most ?? 60_000;

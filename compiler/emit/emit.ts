@@ -69,7 +69,8 @@ class Emitter {
         return this.line(depth, t.store(s.buffer, b.unit, this.expr(s.at), this.expr(s.value), b.atomic));
       }
       case "loads": {
-        this.line(depth, t.wide.load(s.name, this.buffer(s.buffer).unit, s.buffer, this.expr(s.at)));
+        const guard = s.guard && this.expr(s.guard);
+        for (const text of t.wide.load(s.name, this.buffer(s.buffer).unit, s.buffer, this.expr(s.at), guard)) this.line(depth, text);
         s.outs.forEach((name, k) => {
           if (name === undefined) return;
           // Two narrow ones lie in a word, the first in its low half.

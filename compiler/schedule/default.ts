@@ -6,7 +6,7 @@ import type { Directive } from "../../dsl/check/schedules.ts";
 import { baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
-import type { Job, Plan } from "../plan/jobs.ts";
+import type { Job, MapJob, Plan } from "../plan/jobs.ts";
 import type { Profile } from "../targets/target.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
@@ -45,7 +45,9 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   if (job.kind === "map" && job.row) return make(pack(axes, 64), 64);
   if (job.kind === "row" || reduces.length === 0) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
-    return make(pack(axes, threads), threads);
+    const last = axes.at(-1);
+    const side = job.kind === "map" && last ? sideBySide(job, last, plan) : 1;
+    return make(pack(axes, threads, side), threads);
   }
   const stream = profile.matrix && job.kind === "map" ? streamTilingOf(job, plan) : undefined;
   if (stream) {
@@ -116,10 +118,10 @@ export function axesOf(job: Job): readonly Axis[] {
   return s.outer;
 }
 
-/** Threads for the last axis, and for those before it where the last is known to be short. */
-function pack(axes: readonly Axis[], threads: number): [string, number][] {
+/** Threads for the last axis, and for those before it where the last is known to be short; `side` elements of the last to a thread. */
+function pack(axes: readonly Axis[], threads: number, side = 1): [string, number][] {
   const out: [string, number][] = [];
-  let left = threads;
+  let left = threads * side;
   for (const a of [...axes].reverse()) {
     if (left <= 1) break;
     const size = Math.min(left, powerUp(constant(a.extent) ?? left));
@@ -127,6 +129,30 @@ function pack(axes: readonly Axis[], threads: number): [string, number][] {
     left /= size;
   }
   return out;
+}
+/** How many neighbours along its last axis a thread takes where each is computed for itself: those of 16 bytes, if they lie there in everything it touches. */
+function sideBySide(job: MapJob, axis: Axis, plan: Plan): number {
+  let bits = 32;
+  let apart = false;
+  const touch = (tensor: string, subscripts: readonly Expr[]): void => {
+    const t = plan.stored.get(tensor);
+    if (t === undefined) return;
+    const last = subscripts.at(-1);
+    const moves = subscripts.filter((s) => freeIndices(s).has(axis.name));
+    if (moves.length === 0) return;
+    if (t.layout || moves.length > 1 || moves[0] !== last || last?.kind !== "index") apart = true;
+    if (storage[t.elem].bits === 16) bits = 16;
+    if (storage[t.elem].bits < 16 || storage[t.elem].bits > 32) apart = true;
+  };
+  for (const s of job.stores) {
+    touch(s.buffer, s.subscripts);
+    for (const e of [s.expanded, s.where])
+      visit(e, (x) => {
+        if (x.kind === "read") touch(x.tensor, x.subscripts);
+      });
+  }
+  const side = 128 / bits;
+  return !apart && multipleOf(axis.extent, plan.multiples) % side === 0 ? side : 1;
 }
 /** Reductions that stand outside any other. */
 function reductionsOf(list: readonly Expr[]): Reduce[] {

@@ -114,6 +114,10 @@ export class LaunchShape {
     const a = this.tiling.axes.find((x) => x.index === index);
     return a ? a.threads * a.registers : 1;
   }
+  /** Neighbours along an index that one thread takes, the first of which is a multiple of their number. */
+  sideBySide(index: string): number {
+    return this.products.length > 0 ? 1 : (this.tiling.axes.find((x) => x.index === index)?.registers ?? 1);
+  }
   spread(index: string): { axis: string; extent: number } | undefined {
     const s = this.tiling.spread.find((x) => x.index === baseName(index));
     return s && s.threads > 1 ? { axis: `${s.index}.threads`, extent: s.threads } : undefined;

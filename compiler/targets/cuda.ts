@@ -109,8 +109,11 @@ export const cuda: Target = {
   op,
   wide: {
     alone: false,
-    load: (name, unit, buffer, at) =>
-      `const ${vectorOf(unit)} ${name} = *reinterpret_cast<const ${vectorOf(unit)}*>(&${buffer}[${at.text}]);`,
+    load: (name, unit, buffer, at, guard) => {
+      const value = `*reinterpret_cast<const ${vectorOf(unit)}*>(&${buffer}[${at.text}])`;
+      if (guard === undefined) return [`const ${vectorOf(unit)} ${name} = ${value};`];
+      return [`${vectorOf(unit)} ${name} = {};`, `if (${guard.text}) ${name} = ${value};`];
+    },
     store: (unit, buffer, at, words) =>
       `*reinterpret_cast<${vectorOf(unit)}*>(&${buffer}[${at.text}]) = make_${vectorOf(unit)}(${words.join(", ")});`,
   },

@@ -28,7 +28,7 @@ export interface WideAccess {
   /** A buffer has one type in a launch: all its accesses are wide, or none. */
   readonly alone: boolean;
   /** The declaration of a vector that is read. */
-  readonly load: (name: string, unit: Unit, buffer: string, at: Text) => string;
+  readonly load: (name: string, unit: Unit, buffer: string, at: Text, guard: Text | undefined) => readonly string[];
   readonly store: (unit: Unit, buffer: string, at: Text, words: readonly string[]) => string;
 }
 export interface Target {

@@ -98,7 +98,11 @@ export const wgsl: Target = {
   shuffles: false,
   wide: {
     alone: true,
-    load: (name, _unit, buffer, at) => `let ${name} = ${buffer}[${quarter(at).text}];`,
+    load: (name, unit, buffer, at, guard) => {
+      const value = `${buffer}[${quarter(at).text}]`;
+      if (guard === undefined) return [`let ${name} = ${value};`];
+      return [`var ${name} = vec4<${unit}>();`, `if (${guard.text}) { ${name} = ${value}; }`];
+    },
     store: (unit, buffer, at, words) => `${buffer}[${quarter(at).text}] = vec4<${unit}>(${words.join(", ")});`,
   },
   barrier: "workgroupBarrier();",

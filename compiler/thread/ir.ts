@@ -44,6 +44,8 @@ export type Stmt =
       readonly outs: readonly (string | undefined)[];
       readonly buffer: string;
       readonly at: Expr;
+      /** Zeros where it does not hold, and then memory is not touched. */
+      readonly guard?: Expr;
       readonly elem: Elem;
     }
   | { readonly kind: "stores"; readonly buffer: string; readonly at: Expr; readonly values: readonly Expr[] }
@@ -170,7 +172,7 @@ export function partsOf(s: Stmt): readonly Expr[] {
     case "share":
       return [s.at, s.value];
     case "loads":
-      return [s.at];
+      return s.guard ? [s.at, s.guard] : [s.at];
     case "stores":
       return [s.at, ...s.values];
     case "merge":
@@ -192,6 +194,8 @@ export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" }>): Stmt[]
   const at = (k: number): Expr => ({ kind: "op", op: "add", args: [s.at, { kind: "const", value: k, elem: "i32" }], elem: "i32" });
   if (s.kind === "stores") return s.values.map((value, k): Stmt => ({ kind: "store", buffer: s.buffer, at: at(k), value }));
   return s.outs.flatMap((name, k): Stmt[] =>
-    name === undefined ? [] : [{ kind: "let", name, value: { kind: "load", buffer: s.buffer, at: at(k), elem: s.elem } }],
+    name === undefined
+      ? []
+      : [{ kind: "let", name, value: { kind: "load", buffer: s.buffer, at: at(k), elem: s.elem, ...(s.guard ? { guard: s.guard } : {}) } }],
   );
 }

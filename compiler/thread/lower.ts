@@ -69,8 +69,9 @@ function knownUniforms(launch: Launch): (name: string) => Known {
   for (const g of launch.grid) factors(g.blocks);
   return (name) => {
     if (scalars.has(name)) return {};
-    const range: Range = positive.has(name) ? [1, natural[1]] : dims.has(name) ? natural : anything;
-    return { range, multiple: launch.multiples.get(name) ?? 1 };
+    const multiple = launch.multiples.get(name) ?? 1;
+    const range: Range = positive.has(name) ? [multiple, natural[1]] : dims.has(name) ? natural : anything;
+    return { range, multiple };
   };
 }
 /** Register instances of a value: bit b of the key is register bit b, others 0. */

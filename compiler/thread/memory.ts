@@ -124,15 +124,14 @@ export class Memory {
     pinned: boolean,
   ): NodeId[] {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
-    const open = pinned ? [] : places.filter((p) => p.guard === undefined);
-    const { groups } = this.grouped(elem, open, () => "");
-    const made = new Map<NodeId, NodeId>();
+    const { groups } = this.grouped(elem, places, (p) => p.guard);
+    const made = new Map<(typeof places)[number], NodeId>();
     for (const g of groups) {
       const narrow = storage[elem].bits < 32;
-      const units = this.nodes.loads(buffer, narrow ? "u32" : type, g[0]!.at, g.length, buffer);
-      g.forEach((p, k) => made.set(p.at, narrow ? this.decode(units[k]!, elem) : units[k]!));
+      const units = this.nodes.loads(buffer, narrow ? "u32" : type, g[0]!.at, g.length, g[0]!.guard, pinned, buffer);
+      g.forEach((p, k) => made.set(p, narrow ? this.decode(units[k]!, elem) : units[k]!));
     }
-    return places.map((p) => (p.guard === undefined ? made.get(p.at) : undefined) ?? this.load(buffer, type, p.at, p.guard, pinned));
+    return places.map((p) => made.get(p) ?? this.load(buffer, type, p.at, p.guard, pinned));
   }
   private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
     const n = this.nodes;

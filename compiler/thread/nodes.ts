@@ -33,7 +33,14 @@ export interface Node {
 export type Effect =
   | { readonly kind: "node"; readonly node: NodeId }
   | { readonly kind: "store"; readonly buffer: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
-  | { readonly kind: "loads"; readonly outs: readonly NodeId[]; readonly buffer: string; readonly at: NodeId; readonly elem: Elem }
+  | {
+      readonly kind: "loads";
+      readonly outs: readonly NodeId[];
+      readonly buffer: string;
+      readonly at: NodeId;
+      readonly elem: Elem;
+      readonly guard?: NodeId;
+    }
   | { readonly kind: "stores"; readonly buffer: string; readonly at: NodeId; readonly values: readonly NodeId[]; readonly guard?: NodeId }
   | {
       readonly kind: "merge";
@@ -177,20 +184,21 @@ export class Nodes {
       pinned ? undefined : `l ${buffer} ${args.join()}`,
     );
   }
-  /** Units of a buffer from `at` on, in one access, as far out as `at` allows. */
-  loads(buffer: string, elem: Elem, at: NodeId, count: number, hint: string): NodeId[] {
-    const { depth } = this.list[at]!;
+  /** Units of a buffer from `at` on, in one access, as far out as place and condition allow; or here, where it is pinned. */
+  loads(buffer: string, elem: Elem, at: NodeId, count: number, guard: NodeId | undefined, pinned: boolean, hint: string): NodeId[] {
+    const args = guard === undefined ? [at] : [at, guard];
+    const depth = pinned ? this.depth : this.depthOf(args);
     const scope = this.scopes[depth]!;
-    const key = `w ${buffer} ${at}`;
-    let first = scope.known.get(key);
+    const key = `w ${buffer} ${args.join()}`;
+    let first = pinned ? undefined : scope.known.get(key);
     if (first === undefined) {
       first = this.list.length;
-      scope.known.set(key, first);
+      if (!pinned) scope.known.set(key, first);
       // Each asks for the place: where none is used, neither is that.
       for (let k = 0; k < count; k++)
-        this.list.push({ kind: "variable", elem, args: [at], name: hint, depth, multiple: 1, range: anything, hint });
+        this.list.push({ kind: "variable", elem, args, name: hint, depth, multiple: 1, range: anything, hint });
       const outs = Array.from({ length: count }, (_, k) => first! + k);
-      scope.effects.push({ kind: "loads", outs, buffer, at, elem });
+      scope.effects.push({ kind: "loads", outs, buffer, at, elem, ...(guard === undefined ? {} : { guard }) });
     }
     return Array.from({ length: count }, (_, k) => first! + k);
   }

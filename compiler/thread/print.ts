@@ -24,7 +24,9 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
       case "store":
         return [`${indent}${s.buffer}[${printExpr(s.at)}] = ${printExpr(s.value)}`];
       case "loads":
-        return [`${indent}let ${s.outs.map((o) => o ?? "_").join(", ")}: ${s.elem} = ${s.buffer}[${printExpr(s.at)} ..]`];
+        return [
+          `${indent}let ${s.outs.map((o) => o ?? "_").join(", ")}: ${s.elem} = ${s.buffer}[${printExpr(s.at)} ..]${s.guard ? ` where ${printExpr(s.guard)}` : ""}`,
+        ];
       case "stores":
         return [`${indent}${s.buffer}[${printExpr(s.at)} ..] = ${s.values.map(printExpr).join(", ")}`];
       case "merge":

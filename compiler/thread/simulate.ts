@@ -236,7 +236,12 @@ class Simulator {
     const count = 16 / data.BYTES_PER_ELEMENT;
     const outs = s.kind === "loads" ? s.outs.map((name) => (name === undefined ? undefined : this.slot(name))) : [];
     const values = s.kind === "stores" ? s.values.map((v) => this.expr(v)) : [];
+    const guard = s.kind === "loads" && s.guard ? this.expr(s.guard) : undefined;
     return (t) => {
+      if (guard && !guard(t)) {
+        for (const out of outs) if (out !== undefined) t.values[out] = 0;
+        return;
+      }
       const first = at(t);
       const made = values.map((v) => v(t));
       if (first % count !== 0) this.fault("out-of-bounds", `${s.buffer}[${first}]: 16 bytes that are not aligned`);

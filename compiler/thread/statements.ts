@@ -42,6 +42,7 @@ class Writer {
       if (e.kind === "store") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "stores") for (const id of [e.at, ...e.values, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "merge") for (const id of [e.at, e.mask, e.bits, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
+      if (e.kind === "loads" && e.guard !== undefined && e.outs.some((o) => this.uses.has(o))) this.count(e.guard, depth);
       if (e.kind === "share") for (const id of [e.at, e.value]) this.count(id, depth);
       if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "fragment") this.count(e.at, depth);
@@ -158,7 +159,10 @@ class Writer {
         case "loads": {
           const used = e.outs.map((o) => (this.uses.has(o) ? this.nameOf(o) : undefined));
           if (used.some((o) => o !== undefined))
-            out.push({ kind: "loads", name: this.fresh("wide"), outs: used, buffer: e.buffer, at: this.expr(e.at), elem: e.elem });
+            out.push({
+              ...{ kind: "loads", name: this.fresh("wide"), outs: used, buffer: e.buffer, at: this.expr(e.at), elem: e.elem },
+              ...(e.guard === undefined ? {} : { guard: this.expr(e.guard) }),
+            });
           break;
         }
         case "stores": {

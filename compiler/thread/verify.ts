@@ -79,7 +79,7 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           invariant(arrays.has(s.array) && buffers.has(s.buffer), `${where}: a copy from ${s.buffer} to ${s.array}`);
           break;
         case "loads":
-          expr(s.at, known);
+          for (const e of s.guard ? [s.at, s.guard] : [s.at]) expr(e, known);
           for (const o of s.outs) if (o !== undefined) declare(o);
           invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
           break;

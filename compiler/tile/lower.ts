@@ -158,8 +158,14 @@ function enter(
     let real = raw;
     if (tile > 1 && !shape.divides(a.extent, tile)) {
       const extent = lowering.value(a.extent, env);
-      real = b.map("min", [raw, b.map("sub", [extent, b.constant(1, "i32")], "i32")], "i32");
-      inside = lowering.both(inside, b.map("lt", [raw, extent], "bool"));
+      // Neighbours that one thread takes are inside together, where the extent is a multiple of their number: they are clamped as one.
+      const side = shape.sideBySide(a.name);
+      const together = side > 1 && shape.divides(a.extent, side);
+      const within = b.map("truncmod", [b.coordinate(a.name), b.constant(side, "i32")], "i32");
+      const first = together ? b.map("sub", [raw, within], "i32") : raw;
+      const clamped = b.map("min", [first, b.map("sub", [extent, b.constant(together ? side : 1, "i32")], "i32")], "i32");
+      real = together ? b.map("add", [clamped, within], "i32") : clamped;
+      inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));
     }
     values.set(a.name, real);
     const product = shape.products.find((p) => p.columns === a.name);

@@ -136,6 +136,22 @@ schedule f on wgsl { split j: 2 }
 `;
     expect(await agreesOnLevels(text, 8, 9)).toBeGreaterThan(50);
   });
+  test("a field varies with what it is made from, through other fields too", async () => {
+    // Sums over i < j < k of u v w: `c` reads `b`, which reads `v`, and only `v` has columns.
+    const text = `monoid ordered(a: i32, v: i32, w: i32, b: i32, d: i32, c: i32) {
+  identity (0, 0, 0, 0, 0, 0)
+  combine(x, y) = (x.a + y.a, x.v + y.v, x.w + y.w, x.b + y.b + x.a * y.v, x.d + y.d + x.v * y.w, x.c + y.c + x.b * y.w + x.a * y.d)
+}
+kernel f[M, N, K](u: i32[M, N], v: i32[N, K], w: i32[M, N]) -> (
+  a: i32[M, K], e: i32[M, K], g: i32[M, K], b: i32[M, K], d: i32[M, K], c: i32[M, K]
+) {
+  (a[i, k], e[i, k], g[i, k], b[i, k], d[i, k], c[i, k]) = monoid ordered(j) (u[i, j], v[j, k], w[i, j], i32(0), i32(0), i32(0))
+}
+schedule f on cuda { tile i: 8, k: 8; warps 1 }
+schedule f on wgsl { tile i: 8, k: 8 }
+`;
+    expect(await agreesOnLevels(text, 8, 9)).toBeGreaterThan(50);
+  });
   test("a large score overflows nowhere: the exponent is never above 0", () => {
     const text = attention("");
     const c = compiled(text, "cuda");

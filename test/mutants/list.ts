@@ -228,13 +228,13 @@ export const mutants: readonly Mutant[] = [
   m(
     "the tail of a tile is one too long",
     "compiler/tile/lower.ts",
-    `inside = lowering.both(inside, b.map("lt", [raw, extent], "bool"));`,
-    `inside = lowering.both(inside, b.map("le", [raw, extent], "bool"));`,
+    `inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));`,
+    `inside = lowering.both(inside, b.map("le", [first, extent], "bool"));`,
   ),
   m(
     "indices past the end are not clamped",
     "compiler/tile/lower.ts",
-    `real = b.map("min", [raw, b.map("sub", [extent, b.constant(1, "i32")], "i32")], "i32");`,
+    `real = together ? b.map("add", [clamped, within], "i32") : clamped;`,
     "real = raw;",
   ),
   m("stores lose the tail guard", "compiler/tile/lower.ts", "guard: lowering.both(inside, where),", "guard: where,"),
@@ -510,6 +510,19 @@ export const mutants: readonly Mutant[] = [
     'b.constant(Number.NEGATIVE_INFINITY, "f32") :',
     'b.constant(-1000, "f32") :',
   ),
+  m(
+    "neighbours are clamped together where they may end apart",
+    "compiler/tile/lower.ts",
+    "side > 1 && shape.divides(a.extent, side)",
+    "side > 1",
+  ),
+  m(
+    "code that relies on multiples runs on any size",
+    "runtime/call.ts",
+    "[...artifact.requires, ...(artifact.assumes ?? [])])",
+    "[...artifact.requires])",
+  ),
+  m("a wide load forgets its condition", "compiler/thread/memory.ts", "g.length, g[0]!.guard, pinned", "g.length, undefined, pinned"),
   m(
     "a factor that may be negative is taken out of a maximum",
     "compiler/plan/bounds.ts",

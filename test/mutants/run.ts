@@ -27,6 +27,7 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
         "test/compiler/matrix.test.ts",
         "test/compiler/full-tiles.test.ts",
         "test/compiler/exponent.test.ts",
+        "test/compiler/assumed.test.ts",
         "test/compiler/rows.test.ts",
         "test/compiler/derive.test.ts",
         "test/compiler/ranges.test.ts",
@@ -39,6 +40,7 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
         "test/runtime/call.test.ts",
         "test/runtime/layout.test.ts",
         "test/runtime/grid.test.ts",
+        "test/kernels",
       ],
       ...["test/runtime/variants.test.ts", "test/verify/laws.test.ts", "test/verify/special.test.ts", "test/verify/bounds/bite.test.ts"],
       ...["test/verify/cuda-cpu", "test/verify/ptx.test.ts"],
@@ -63,17 +65,27 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
   ["compiler/schedule/", ["test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"]],
-  ["compiler/thread/", ["test/compiler/ranges.test.ts", "test/compiler/wide.test.ts", "test/compiler/contraction.test.ts"]],
+  [
+    "compiler/thread/",
+    ["test/compiler/ranges.test.ts", "test/compiler/wide.test.ts", "test/compiler/assumed.test.ts", "test/compiler/contraction.test.ts"],
+  ],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
+  ["compiler/tile/lower.ts", ["test/compiler/assumed.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   [
     "runtime/",
-    ["test/runtime/call.test.ts", "test/runtime/layout.test.ts", "test/runtime/variants.test.ts", "test/runtime/library.test.ts"],
+    [
+      "test/compiler/assumed.test.ts",
+      "test/runtime/call.test.ts",
+      "test/runtime/layout.test.ts",
+      "test/runtime/variants.test.ts",
+      "test/runtime/library.test.ts",
+    ],
   ],
-  ["kernels/", ["test/dsl/meaning.test.ts"]],
+  ["kernels/", ["test/dsl/meaning.test.ts", "test/kernels"]],
 ];
 const own = (file: string): (typeof stages)[number][] => {
   const tests = nearest.find(([start]) => file.startsWith(start))?.[1];

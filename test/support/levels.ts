@@ -29,6 +29,7 @@ export async function agreesOnLevels(
   runs: number,
   from: number,
   targets: readonly TargetName[] = ["cuda", "wgsl"],
+  sizes: readonly number[] = [0, 1, 2, 3, 5, 9, 17, 33],
 ): Promise<number> {
   let compared = 0;
   for (const exact of [true, false])
@@ -37,7 +38,7 @@ export async function agreesOnLevels(
       const random = seeded(from);
       for (let run = 0; run < runs; run++) {
         const drawn = generate(made.artifact, random, {
-          sizes: [0, 1, 2, 3, 5, 9, 17, 33],
+          sizes,
           most: 4000,
           style: exact ? "bits" : "plain",
         });
