@@ -20,6 +20,8 @@ export function seeded(seed: number): () => number {
 export interface GenerateOptions {
   /** Extents to draw from; around tile edges by default. */
   readonly sizes?: readonly number[];
+  /** Axes that are drawn have elements: for samples, rather than for tests. */
+  readonly filled?: boolean;
   readonly dims?: Readonly<Record<string, number>>;
   readonly scalars?: Readonly<Record<string, number>>;
   /** Data by parameter, where the type says too little. */
@@ -45,7 +47,7 @@ export function generate(
   let empty: readonly boolean[] = [];
   for (let attempt = 0; attempt < 500; attempt++) {
     // Which axes are empty stays for a while: else those draws that are too large would leave mostly empty ones.
-    if (attempt % 100 === 0) empty = artifact.dims.map(() => random() < emptyShare);
+    if (attempt % 100 === 0) empty = artifact.dims.map(() => random() < emptyShare && !options.filled);
     const values: Record<string, number> = {};
     artifact.dims.forEach((d, k) => {
       values[d.name] = d.value ?? options.dims?.[d.name] ?? (empty[k] ? 0 : pick(options.sizes ?? edges));

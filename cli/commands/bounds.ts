@@ -24,7 +24,7 @@ export function explainBounds(found: Found, target: TargetName, options: BoundsO
   ownDims(instance, dims);
   const compiled = compile(instance, found.text, { target, schedule: scheduleFor(found, target, options.schedule) });
   const random = seeded(1);
-  const made = generate(compiled.artifact, random, { dims, sizes: [3, 17, 33], most: 200_000 });
+  const made = generate(compiled.artifact, random, { dims, sizes: [3, 17, 33], filled: true, most: 200_000 });
   if (made === undefined) throw new UserError(`no data for ${found.kernel} with ${options.shape ?? "any sizes"} meets its preconditions`);
   const call = prepare(compiled.artifact, made.args, { dims: made.dims });
   const profile = target === "wgsl" ? "wgsl rne" : target;

@@ -35,7 +35,7 @@ export async function run(name: string, options: RunOptions): Promise<void> {
   const emitted = target === "wgsl" ? "wgsl" : "cuda";
   const { artifact } = compile(instance, found.text, { target: emitted, schedule: scheduleFor(found, emitted, options.schedule) });
   const random = seeded(seed);
-  const made = generate(artifact, random, { dims, most: 2 ** 28 });
+  const made = generate(artifact, random, { dims, filled: true, most: 2 ** 28 });
   if (made === undefined)
     throw new UserError(
       `no data for ${found.kernel} with ${options.shape ?? "any sizes"} meets its preconditions: ${artifact.requires.map((r) => r.text).join(", ")}`,

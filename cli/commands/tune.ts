@@ -144,7 +144,7 @@ async function measured(
   });
   const [first] = made;
   if (first === undefined) return [];
-  const drawn = generate(first.artifact, seeded(1), { dims: values, most: 2 ** 28 });
+  const drawn = generate(first.artifact, seeded(1), { dims: values, filled: true, most: 2 ** 28 });
   if (drawn === undefined)
     throw new UserError(`no data for ${found.kernel} with these sizes meets its preconditions: give others by --shape`);
   // The first round compiles pipelines and is not counted.

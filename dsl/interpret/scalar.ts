@@ -32,11 +32,15 @@ export function erf(x: number): number {
 const wrap = (type: Compute, v: number): number => (type === "i32" ? v | 0 : type === "u32" ? v >>> 0 : v);
 const floorDiv = (a: number, b: number): number => (b === 0 ? 0 : Math.floor(a / b));
 
+/** By how much b^x grows up to x + e; where b^x has vanished, e may be beyond measure. */
+const growth = (power: (x: number) => number, x: number, e: number, log: number): number =>
+  power(x) === 0 ? power(x + e) : power(x) * Math.expm1(log * e);
+const exp2 = (x: number): number => 2 ** x;
 /** f(x) for functions of one float: value, and the largest slope on [x - e, x + e] times e. */
 const unary: Partial<Record<Op, { readonly f: (x: number) => number; readonly inherited: (x: number, e: number) => number }>> = {
-  exp: { f: Math.exp, inherited: (x, e) => Math.exp(x) * Math.expm1(e) },
-  exp2: { f: (x) => 2 ** x, inherited: (x, e) => 2 ** x * Math.expm1(Math.LN2 * e) },
-  expm1: { f: Math.expm1, inherited: (x, e) => Math.exp(x) * Math.expm1(e) },
+  exp: { f: Math.exp, inherited: (x, e) => growth(Math.exp, x, e, 1) },
+  exp2: { f: exp2, inherited: (x, e) => growth(exp2, x, e, Math.LN2) },
+  expm1: { f: Math.expm1, inherited: (x, e) => growth(Math.exp, x, e, 1) },
   log: { f: Math.log, inherited: (x, e) => (e >= x && e > 0 ? Number.POSITIVE_INFINITY : -Math.log1p(-e / x)) },
   log2: { f: Math.log2, inherited: (x, e) => (e >= x && e > 0 ? Number.POSITIVE_INFINITY : -Math.log1p(-e / x) / Math.LN2) },
   log1p: { f: Math.log1p, inherited: (x, e) => (e >= 1 + x && e > 0 ? Number.POSITIVE_INFINITY : -Math.log1p(-e / (1 + x))) },

@@ -94,6 +94,7 @@ describe.each([
       if (level.plan === undefined) continue;
       const own = agree(call, result, withPlan(machine, planBounds(made, fresh(), profiles.cuda!)));
       expect(own.disagreements.map(words)).toEqual([]);
+      expect(own.void).toBeLessThanOrEqual(a.void);
     }
   });
 });

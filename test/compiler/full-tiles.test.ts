@@ -89,6 +89,7 @@ test("random domains of rows and keys", async () => {
           if (exact || level.plan === undefined) continue;
           const own = agree(call, result, withPlan(machine, planBounds(made, fresh(), profiles.cuda!)));
           expect(own.disagreements.map(words), title).toEqual([]);
+          expect(own.void, title).toBeLessThanOrEqual(a.void);
         }
       }
     }

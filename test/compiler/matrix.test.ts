@@ -183,6 +183,7 @@ function agrees(fresh: () => PreparedCall, result: CallResult, m: Compiled, plan
   if (!planned) return a.compared;
   const own = agree(call, result, withPlan(machine, planBounds(m, fresh(), profiles.cuda!)));
   expect(own.disagreements.map(text), title).toEqual([]);
+  expect(own.void, title).toBeLessThanOrEqual(a.void);
   return a.compared;
 }
 

@@ -567,7 +567,7 @@ export const mutants: readonly Mutant[] = [
   m(
     "exp inherits nothing",
     "dsl/interpret/scalar.ts",
-    "inherited: (x, e) => Math.exp(x) * Math.expm1(e) },\n  exp2",
+    "inherited: (x, e) => growth(Math.exp, x, e, 1) },\n  exp2",
     "inherited: () => 0 },\n  exp2",
   ),
   m(

@@ -50,9 +50,11 @@ export function runBounds(
 const open = Number.POSITIVE_INFINITY;
 /**
  * What else is known of the operands of the operation at hand: their largest error, for exact types, their longest chain, and whether one is
- * infinite without a doubt, or of either sign.
+ * infinite without a doubt, of either sign, or so far below 0 that it may have left the range.
  */
-const operands = { error: 0, chain: 0, infinite: false, signless: false };
+const operands = { error: 0, chain: 0, infinite: false, signless: false, sunk: false };
+/** The sum just computed may have left the range below: a number near the lowest, or minus infinity. */
+let sunk = false;
 /** Longest chain of additions and multiplications behind the value just computed. */
 let chain = 0;
 /** The thread has taken a branch that rounding decided: nothing it writes from then on is bounded. */
@@ -63,6 +65,8 @@ let astray = false;
  * take them for elements that do not count.
  */
 const infinitely: ReadonlySet<string> = new Set(["add", "sub", "mul", "exp", "exp2"]);
+const exponentials: ReadonlySet<string> = new Set(["exp", "exp2"]);
+const sums: ReadonlySet<string> = new Set(["add", "sub"]);
 /** Operations on bits that only move fields: an error of what a field decodes to goes with it. */
 const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
 
@@ -281,7 +285,7 @@ class BoundRun {
         invariant(v !== undefined, "a uniform has a value");
         const held = e.elem === "f32" ? Math.fround(v) : v;
         // A scalar is what the call gave; a constant that is no f32 was meant as it is written.
-        const lost = e.kind === "const" ? Math.abs(held - v) : 0;
+        const lost = e.kind === "const" && held !== v ? Math.abs(held - v) : 0;
         return () => {
           state.error = lost;
           chain = 0;
@@ -330,7 +334,9 @@ class BoundRun {
     const args = own.map(
       (a): Evaluate =>
         (f) => {
+          sunk = false;
           const v = a(f);
+          if (sunk) operands.sunk = true;
           if (chain > operands.chain) operands.chain = chain;
           if (state.error > operands.error) operands.error = state.error;
           if (state.error === 0 && Math.abs(v) === Number.POSITIVE_INFINITY) operands.infinite = true;
@@ -345,14 +351,18 @@ class BoundRun {
     const moved = moves.has(e.op);
     const limits = e.elem === "f32" && infinitely.has(e.op);
     return (f) => {
-      const { error, chain: before, infinite, signless } = operands;
+      const { error, chain: before, infinite, signless, sunk: below } = operands;
       operands.error = operands.chain = 0;
-      operands.infinite = operands.signless = false;
+      operands.infinite = operands.signless = operands.sunk = false;
       const v = rule(f);
       const sure = operands.infinite && Number.isFinite(operands.error) && !(e.op === "mul" && operands.signless) && !Number.isNaN(v);
       if (limits && sure) state.error = 0;
       operands.infinite = infinite;
       operands.signless = signless;
+      // Of either the exponential is 0.
+      if (exponentials.has(e.op) && operands.sunk) state.error = 0;
+      sunk = sums.has(e.op) && floats && state.error === open && v < -(2 ** 127) && operands.error < -v / 4;
+      operands.sunk = below;
       if (!floats && !settled) state.error = state.open ? open : operands.error > 0 ? (moved ? operands.error : open) : 0;
       state.open = false;
       chain = operands.chain + longer;
