@@ -276,11 +276,13 @@ static __device__ __forceinline__ unsigned weft_random(unsigned seed, unsigned s
 
 /** The helpers that `text` calls, those that they call first. */
 export function neededHelpers(text: string, all: readonly Helper[]): Helper[] {
+  const known = new Map(all.map((h) => [h.name, h]));
   const need = new Set<string>();
   const look = (t: string): void => {
-    for (const h of all) {
-      if (need.has(h.name) || !t.includes(h.name) || !new RegExp(`\\b${h.name}\\b`).test(t)) continue;
-      need.add(h.name);
+    for (const [name] of t.matchAll(/\bweft_\w+|\bWEFT_\w+/g)) {
+      const h = known.get(name);
+      if (h === undefined || need.has(name)) continue;
+      need.add(name);
       look(h.text);
     }
   };

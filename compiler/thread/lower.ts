@@ -1,5 +1,5 @@
 /** Tile IR -> thread IR: each tile becomes the scalars that a thread holds of it, reductions become folds and exchanges through shared memory. */
-import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { InternalError } from "../../dsl/diagnostics.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
@@ -87,6 +87,8 @@ class ThreadLowering {
   private readonly slots = new Map<Value, HeldSlot>();
   private readonly memory: Memory;
   private readonly masks = new Map<string, number>();
+  /** Of a tile value's own axes. */
+  private readonly valueMasks: (number | undefined)[] = [];
   private readonly shuffles: boolean;
   private exchanges = 0;
 
@@ -121,9 +123,11 @@ class ThreadLowering {
   }
   private get(v: Value, register: number): NodeId {
     const own = this.values.get(v);
-    invariant(own, `tile value ${v} is used before it is made`);
-    const id = own.get(register & this.mask(this.launch.tiles[v]!.axes));
-    invariant(id !== undefined, `tile value ${v} lacks register instance ${register}`);
+    if (own === undefined) throw new InternalError(`tile value ${v} is used before it is made`);
+    let mask = this.valueMasks[v];
+    if (mask === undefined) this.valueMasks[v] = mask = this.mask(this.launch.tiles[v]!.axes);
+    const id = own.get(register & mask);
+    if (id === undefined) throw new InternalError(`tile value ${v} lacks register instance ${register}`);
     return id;
   }
   private set(v: Value, make: (register: number) => NodeId): void {

@@ -105,6 +105,7 @@ interface Scope {
 const comparisons: ReadonlySet<MapOp> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
 const operandLimit = 2 ** 20;
 
+const none = -1;
 export class Nodes {
   readonly list: Node[] = [];
   private readonly scopes: Scope[] = [{ effects: [], known: new Map() }];
@@ -216,10 +217,17 @@ export class Nodes {
     const n = this.list[id]!;
     return n.kind === "const" ? n.value : undefined;
   }
+  /** What operations on integers are in other words, or `none`. */
+  private readonly simple = new Map<string | number, NodeId>();
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (elem === "i32") {
-      const simple = simplified(this, op, args);
-      if (simple !== undefined) return simple;
+      const asked = this.keyOf(op, args, elem);
+      let simple = this.simple.get(asked);
+      if (simple === undefined) {
+        simple = simplified(this, op, args) ?? none;
+        this.simple.set(asked, simple);
+      }
+      if (simple !== none) return simple;
     }
     if (elem === "u32") {
       const [x, y] = args.map((a) => this.value(a));
@@ -286,17 +294,23 @@ export class Nodes {
     return n.kind === "op" && n.op === op ? n.args.flatMap((a) => this.operandsOf(op, a)) : [id];
   }
   /** Numbers of the operations that occurred. */
-  private readonly codes = new Map<string, number>();
+  private readonly codes: Record<Elem, Map<MapOp, number>> = {
+    f32: new Map(),
+    f64: new Map(),
+    i32: new Map(),
+    u32: new Map(),
+    bool: new Map(),
+  };
+  private occurred = 0;
   private keyOf(op: MapOp, args: readonly NodeId[], elem: Elem): string | number {
-    const name = `${op}${elem}`;
-    let code = this.codes.get(name);
+    let code = this.codes[elem].get(op);
     if (code === undefined) {
-      code = this.codes.size;
-      this.codes.set(name, code);
+      code = this.occurred++;
+      this.codes[elem].set(op, code);
     }
     const [a, b, c] = args as [NodeId, NodeId?, NodeId?];
     // Two operands of up to 20 bits and the code fill less than the 53 bits of an exact number.
-    if (c !== undefined || a >= operandLimit || (b ?? 0) + 1 >= operandLimit) return `${name} ${args.join(" ")}`;
+    if (c !== undefined || a >= operandLimit || (b ?? 0) + 1 >= operandLimit) return `${code} ${args.join(" ")}`;
     return (code * operandLimit + a) * operandLimit + (b === undefined ? 0 : b + 1);
   }
   private multipleOf(op: MapOp, args: readonly NodeId[]): number {

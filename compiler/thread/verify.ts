@@ -6,7 +6,7 @@
  * 3. stores go to buffers that the kernel writes, shared accesses to declared arrays;
  * 4. shared memory and threads are within the target's limits; buffers too, on the smallest device that the target admits.
  */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
 import { children, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 
@@ -22,9 +22,11 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
   const arrays = new Set(k.shared.map((s) => s.name));
   const all = new Set<string>();
   const expr = (e: Expr, known: ReadonlySet<string>): void => {
-    if (e.kind === "name") invariant(known.has(e.name), `${where}: ${e.name} is used before it is declared or outside its block`);
-    if (e.kind === "load") invariant(buffers.has(e.buffer), `${where}: no buffer ${e.buffer}`);
-    if (e.kind === "shared") invariant(arrays.has(e.array), `${where}: no shared array ${e.array}`);
+    // There are thousands: what is said of one is made up where it is wrong.
+    if (e.kind === "name" && !known.has(e.name))
+      throw new InternalError(`${where}: ${e.name} is used before it is declared or outside its block`);
+    if (e.kind === "load" && !buffers.has(e.buffer)) throw new InternalError(`${where}: no buffer ${e.buffer}`);
+    if (e.kind === "shared" && !arrays.has(e.array)) throw new InternalError(`${where}: no shared array ${e.array}`);
     for (const c of children(e)) expr(c, known);
   };
   /** Conditions around the statement at hand. */
@@ -33,7 +35,7 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
     const known = new Set(outer);
     const own = new Set(vars);
     const declare = (name: string): void => {
-      invariant(!all.has(name), `${where}: ${name} is declared twice`);
+      if (all.has(name)) throw new InternalError(`${where}: ${name} is declared twice`);
       all.add(name);
       known.add(name);
     };
