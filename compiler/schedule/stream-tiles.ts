@@ -6,7 +6,9 @@ import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { matrixForm } from "../../dsl/tensor/matrix.ts";
+import { boundsOf } from "../plan/bounds.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
+import { varies } from "../plan/monotone.ts";
 import { productOf } from "./matrix.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -21,6 +23,8 @@ export interface StreamTiling {
   readonly columns?: { readonly index: string; readonly extent: number };
   readonly warps: number;
   readonly rowsTile: number;
+  /** Later rows walk further: their blocks come first, so that short ones fill the chip at the end. */
+  readonly laterFirst: boolean;
 }
 const constant = (a: Axis | undefined): number | undefined => (a?.extent.kind === "const" ? Number(a.extent.value) : undefined);
 const whole = (n: number | undefined, least: number): n is number =>
@@ -72,7 +76,22 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
     ...(columns ? { columns } : {}),
     warps: wide ? 2 : 4,
     rowsTile: wide ? 64 : 128,
+    laterFirst: walksFurther(baseName(axis.name), rows, job, plan),
   };
+}
+/** Whether the end of a walk over an index grows with a row and its beginning does not, in the definitions as they are written. */
+function walksFurther(index: string, rows: string, job: MapJob, plan: Plan): boolean {
+  const written = [...job.stores.map((s) => s.value), ...[...plan.inlined.values()].map((f) => f.value)];
+  return written.some((value) =>
+    some(value, (x) => {
+      if (x.kind !== "reduce" || x.monoid?.held === undefined || baseName(x.axes[0]!.name) !== index) return false;
+      const conditions = and(rangeCondition(x.axes, plan.domains), member(x, plan.domains));
+      const row = [...freeIndices(conditions)].find((n) => baseName(n) === baseName(rows));
+      const { lower, upper } = boundsOf(conditions, x.axes[0]!.name, new Set());
+      const grow = (list: readonly Expr[]): boolean => list.some((b) => row !== undefined && varies(b, row, plan) === "grows");
+      return grow(upper) && !grow(lower);
+    }),
+  );
 }
 /** The element that field k weighs, where the unit can take it and its weight. */
 function columnFactor(e: Reduce, k: number, plan: Plan): Expr | undefined {

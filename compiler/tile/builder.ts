@@ -17,6 +17,7 @@ export class Builder {
   private readonly constants = new Map<Value, number | boolean>();
   private readonly maps = new Map<Value, Pick<Extract<Op, { kind: "map" }>, "op" | "args">>();
   private readonly products = new Set<Value>();
+  private readonly reversed = new Map<string, Value>();
 
   /** @param axes names of the launch's tile axes, in order */
   constructor(axes: readonly string[]) {
@@ -67,8 +68,15 @@ export class Builder {
   leaf(kind: "dim" | "scalar" | "step", name: string, elem: Elem): Value {
     return this.pure(`${kind} ${name}`, elem, [], [], (out) => ({ kind, out, name }), name);
   }
+  /** From now on blocks take the tiles of an axis from its end, of which `blocks` is the number. */
+  reverse(axis: string, blocks: Value): void {
+    const last = this.map("sub", [blocks, this.constant(1, "i32")], "i32");
+    this.reversed.set(axis, this.map("sub", [last, this.block(axis)], "i32"));
+  }
+  /** Which tile of an axis the block has. */
   block(axis: string): Value {
-    return this.pure(`block ${axis}`, "i32", [], [], (out) => ({ kind: "block", out, axis }), `${axis}_block`);
+    const known = this.reversed.get(axis);
+    return known ?? this.pure(`block ${axis}`, "i32", [], [], (out) => ({ kind: "block", out, axis }), `${axis}_block`);
   }
   coordinate(axis: string): Value {
     return this.pure(`coordinate ${axis}`, "i32", [axis], [], (out) => ({ kind: "coordinate", out, axis }));

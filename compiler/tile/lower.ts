@@ -103,6 +103,8 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
   const builder = new Builder(shape.axes.map((a) => a.name));
   const lowering = new Lowering(builder, plan, shape, target);
   const axes = axesOf(job);
+  const rows = shape.stream?.laterFirst ? axes.find((a) => a.name === shape.stream!.rows) : undefined;
+  if (rows) builder.reverse(rows.name, blocksAlong(rows, lowering, shape));
   const { env, inside } = enter(axes, lowering, shape, folds);
   lowering.inside = inside;
   lowering.written = new Set(job.kind === "map" ? [...job.stores, ...(job.row?.kept ?? [])].map((s) => s.buffer) : []);
@@ -120,6 +122,12 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
     tiles: builder.tiles,
     body,
   };
+}
+/** The number of blocks along an axis. */
+function blocksAlong(a: Axis, lowering: Lowering, shape: LaunchShape): Value {
+  const b = lowering.builder;
+  const [extent, tile] = [lowering.value(a.extent, nowhereYet), shape.tile(a.name)];
+  return b.map("truncdiv", [b.map("add", [extent, lowering.int(tile - 1)], "i32"), lowering.int(tile)], "i32");
 }
 /** Blocks along each axis; `grid` directives say which come first. */
 function gridOf(axes: readonly Axis[], shape: LaunchShape, directives: readonly Directive[]): GridAxis[] {
@@ -139,6 +147,8 @@ function gridOf(axes: readonly Axis[], shape: LaunchShape, directives: readonly 
       };
     });
 }
+/** No index has a value. */
+const nowhereYet: Env = { values: new Map(), axes: [], guard: undefined, inLoop: false };
 /** The launch's indices: real ones for reading, and whether the raw ones lie inside. */
 function enter(
   axes: readonly Axis[],
@@ -148,7 +158,7 @@ function enter(
 ): { env: Env; inside: Value | undefined } {
   const b = lowering.builder;
   const values = new Map<string, Value>();
-  let env: Env = { values, axes: [...folds.values()], guard: undefined, inLoop: false };
+  let env: Env = { ...nowhereYet, values, axes: [...folds.values()] };
   let inside: Value | undefined;
   for (const f of folds.keys()) values.set(f, b.leaf("step", f, "i32"));
   for (const a of axes) {

@@ -6,7 +6,7 @@ import { prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { planBounds, withPlan } from "../../verify/bounds/call.ts";
 import { generate, seeded } from "../../verify/generate.ts";
-import { threadLevel, tileLevel } from "../../verify/levels.ts";
+import { runTiles, threadLevel, tileLevel } from "../../verify/levels.ts";
 import { interpreterFor } from "../../verify/reference-device.ts";
 import { scale, seed } from "../support/campaigns.ts";
 import { compiled } from "../support/levels.ts";
@@ -37,6 +37,27 @@ describe("only tiles that some row has in part ask which elements count", () => 
     ["rows that count, and a prefix", attention("i >= 3 && j < 2 * i"), [true, true]],
     ["what is no bound is asked of every tile", attention("j <= i && (i + j) % 3 != 0"), [true]],
   ])("%s", (_, text, expected) => expect(loops(text)).toEqual(expected));
+});
+
+describe("blocks that walk furthest come first", () => {
+  test.each([
+    ["causal", attention("j <= i"), [5, 4, 3, 2, 1]],
+    ["all alike", attention(""), [5, 5, 5, 5, 5]],
+    ["a window: none walks further", attention("j <= i && j + 20 > i"), [1, 2, 3, 3, 3]],
+    ["what shrinks with a row is in order already", attention("j >= i"), [5, 4, 3, 2, 1]],
+  ])("%s", (_, text, expected) => {
+    const made = compiled(text, "cuda");
+    const drawn = generate(made.artifact, seeded(1), { dims: { M: 80, N: 80 } })!;
+    const turns: number[] = [];
+    // A block's loops over keys follow each other: those of the next one begin where as many have been told of as the kernel has.
+    runTiles(made, prepare(made.artifact, drawn.args, { dims: drawn.dims }), (index, n) => {
+      if (index?.startsWith("j")) turns.push(n);
+    });
+    const parts = loops(text).length;
+    const blocks = expected.map((_n, k) => turns.slice(k * parts, (k + 1) * parts).reduce((x, y) => x + y, 0));
+    expect(turns.length).toBe(parts * expected.length);
+    expect(blocks).toEqual(expected);
+  });
 });
 
 /** Conditions on a row i and a key j; with the sizes and tables that they need. */

@@ -524,6 +524,12 @@ export const mutants: readonly Mutant[] = [
   ),
   m("a wide load forgets its condition", "compiler/thread/memory.ts", "g.length, g[0]!.guard, pinned", "g.length, undefined, pinned"),
   m(
+    "reversed blocks leave one out",
+    "compiler/tile/builder.ts",
+    'const last = this.map("sub", [blocks, this.constant(1, "i32")], "i32");',
+    "const last = blocks;",
+  ),
+  m(
     "a factor that may be negative is taken out of a maximum",
     "compiler/plan/bounds.ts",
     "Number(x.value) >= 0;",

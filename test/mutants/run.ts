@@ -74,6 +74,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/lower.ts", ["test/compiler/assumed.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
+  ["compiler/tile/builder.ts", ["test/compiler/full-tiles.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   [
     "runtime/",
