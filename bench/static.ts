@@ -10,6 +10,7 @@ import { promisify } from "node:util";
 import { type Compiled, compile, variantsOf } from "../compiler/index.ts";
 import { check } from "../dsl/index.ts";
 import { library } from "../kernels/index.ts";
+import { holds } from "../runtime/abi.ts";
 import { prepare } from "../runtime/call.ts";
 import { generate, seeded } from "../verify/generate.ts";
 import { runThreads } from "../verify/levels.ts";
@@ -43,6 +44,7 @@ const sizes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   tables: { R: 8, C: 512 },
   w4a16: { M: 64, N: 128, NG: 2 },
   dense: { M: 128, N: 128, K: 128 },
+  adamw: { N: 1024 },
 };
 const files = [...Object.values(library), path.join(import.meta.dirname, "kernels", "dense.weft")];
 
@@ -53,8 +55,9 @@ export async function* staticRows(only: string | undefined): AsyncGenerator<Stat
     for (const instance of checked.instances)
       for (const target of ["cuda", "wgsl"] as const) {
         if (only !== undefined && instance.kernel !== only) continue;
-        const [variant] = variantsOf(checked, instance.kernel, target);
-        const made = compile(instance, text, { target, schedule: variant!.schedule });
+        const made = variantsOf(checked, instance.kernel, target)
+          .map(({ schedule }) => compile(instance, text, { target, schedule }))
+          .find(({ artifact: a }) => a.when === undefined || holds(a.when, sizes[a.kernel] ?? {}))!;
         const moved = traffic(made, sizes[instance.kernel]);
         const ptx = target === "cuda" ? await ptxas(made.artifact.source) : undefined;
         yield {

@@ -2,7 +2,7 @@
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { type MatrixForm, matrixFactors, matrixForm } from "../../dsl/tensor/matrix.ts";
+import { type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
 import type { MatrixTiling } from "./shape.ts";
 
@@ -69,19 +69,12 @@ const extentOf = (axes: readonly Axis[], name: string): number | undefined => {
   return e.kind === "const" ? Number(e.value) : undefined;
 };
 const within = (n: number, low: number, high: number): number => Math.min(high, Math.max(low, 2 ** Math.ceil(Math.log2(Math.max(1, n)))));
-/** Whether a factor lies in memory as it is multiplied. */
-const lies = (f: Expr, plan: Plan): boolean => f.kind === "read" && matrixForm(plan.tables.get(f.tensor)?.elem) !== undefined;
 /** Tile sizes for a product that no schedule speaks of, and the warps for them. */
-export function matrixDefaults(
-  m: MatrixProduct,
-  axes: readonly Axis[],
-  plan: Plan,
-): { rows: number; columns: number; depth: number; warps: number } {
-  const rows = within(extentOf(axes, m.rows) ?? 64, least.rows, 64);
-  const columns = within(extentOf(axes, m.columns) ?? 64, least.columns, 64);
-  // What a thread computes of its operands stays in registers for a whole step; what is read from shared memory does not.
-  const depth = m.factors.every((f) => lies(f, plan)) ? 32 : 16;
-  return { rows, columns, depth, warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
+export function matrixDefaults(m: MatrixProduct, axes: readonly Axis[]): { rows: number; columns: number; depth: number; warps: number } {
+  // A warp's 64 x 64 sums fill half of its registers; smaller tiles read operands more often than the caches give them.
+  const rows = within(extentOf(axes, m.rows) ?? 128, least.rows, 128);
+  const columns = within(extentOf(axes, m.columns) ?? 128, least.columns, 128);
+  return { rows, columns, depth: 32, warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
 }
 /** As many slots as shared memory has room for, of those wanted; one alone would be no pipeline. */
 function slotsWithin(wanted: number, bytes: number, room: number): number {
