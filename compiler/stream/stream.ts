@@ -165,6 +165,8 @@ class Pass {
             `\`${own.name}\` has a domain or a type of its own between two reductions`,
             `compute \`${own.name}\` in an earlier kernel, or without its domain`,
           );
+        if (some(own.value, (x) => x.kind === "sweep"))
+          this.refuse(`\`${own.name}\` sweeps over an index between two reductions`, `compute \`${own.name}\` in an earlier kernel`);
         return this.inline(atSubscripts(own.value, own.axes, e.subscripts));
       }
     }
