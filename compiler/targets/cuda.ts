@@ -100,6 +100,7 @@ const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "
 export const cuda: Target = {
   name: "cuda",
   profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
+  // 99 KB of shared memory: what a block may ask for on the least of the chips since sm_80 (CUDA C++ Programming Guide, Compute Capabilities).
   limits: { threads: 1024, sharedBytes: 101376, buffers: 64 },
   infinities: true,
   powersOfTwo: true,
