@@ -15,8 +15,9 @@ export function saveResults(
   name: string,
   rows: readonly unknown[],
   device = `no GPU; ${os.cpus().length} cores, ${os.cpus()[0]?.model}`,
+  command = name,
 ): void {
-  const head: Head = { date: new Date().toISOString().slice(0, 10), device, command: `npm run -s bench -- ${name}` };
+  const head: Head = { date: new Date().toISOString().slice(0, 10), device, command: `npm run -s bench -- ${command}` };
   fs.writeFileSync(fileOf(name), `${[head, ...rows].map((r) => JSON.stringify(r)).join("\n")}\n`);
 }
 export function readResults<T>(name: string): { readonly head: Head; readonly rows: readonly T[] } | undefined {

@@ -83,7 +83,7 @@ function suits(a: Artifact, device: Device): boolean {
 }
 const archNumber = (arch: string): number => Number(/\d+/.exec(arch)?.[0] ?? 0);
 /** Newest architecture first, then most features, then conditions; first in text among equals. */
-function mostSpecific(list: readonly Artifact[]): Artifact[] {
+export function mostSpecific(list: readonly Artifact[]): Artifact[] {
   const rank = (a: Artifact): number[] => [
     archNumber(a.arch ?? ""),
     a.arch?.endsWith("a") ? 1 : 0,

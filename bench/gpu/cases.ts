@@ -1,0 +1,94 @@
+/** What is measured on a GPU: a kernel at a size, what it must do at least, and the peers that do the same. */
+import path from "node:path";
+import { library } from "../../kernels/index.ts";
+
+export interface GpuCase {
+  readonly name: string;
+  readonly file: string;
+  readonly kernel: string;
+  /** As `T=f16, D=64`; empty where the kernel has one form. */
+  readonly instance: string;
+  readonly dims: Readonly<Record<string, number>>;
+  readonly scalars: Readonly<Record<string, number>>;
+  /** Names in peers.py. */
+  readonly peers: readonly string[];
+  /** Which reference of reference.py the output is held against. */
+  readonly reference: string;
+  /** Operations that the mathematics asks for (a multiply-add is two), and bytes that it moves at least. */
+  readonly flops: number;
+  readonly bytes: number;
+}
+const own = (name: string): string => path.join(import.meta.dirname, "..", "kernels", `${name}.weft`);
+
+function attention(causal: boolean, B: number, KV: number, G: number, M: number, N: number, D: number): GpuCase {
+  const peers = [
+    ...(M > 16 ? ["sdpa flash", "sdpa cudnn"] : ["sdpa flash", "sdpa math"]),
+    ...(causal && M > 16 && D === 128 ? ["flex_attention"] : []),
+    ...(M > 16 ? [] : ["device copy"]),
+  ];
+  const pairs = causal ? M * N - (M * (M - 1)) / 2 : M * N;
+  return {
+    name: `attention ${causal ? "causal" : "full"} B=${B} heads=${KV * G}/${KV} M=${M} N=${N} D=${D}`,
+    file: causal ? library.attention : own("full"),
+    kernel: causal ? "attention" : "full",
+    instance: `D=${D}, T=f16`,
+    dims: { B, KV, G, M, N, D },
+    scalars: { scale: 1 / Math.sqrt(D) },
+    peers,
+    reference: "attention",
+    flops: 4 * B * KV * G * pairs * D,
+    bytes: 2 * B * KV * D * (2 * G * M + 2 * N),
+  };
+}
+const dense = (n: number): GpuCase => ({
+  name: `dense ${n} x ${n} x ${n}`,
+  file: own("dense"),
+  kernel: "dense",
+  instance: "",
+  dims: { M: n, N: n, K: n },
+  scalars: {},
+  peers: ["cublas"],
+  reference: "dense",
+  flops: 2 * n ** 3,
+  bytes: 6 * n ** 2,
+});
+const w4a16 = (M: number, N: number, GS = 128): GpuCase => ({
+  name: `w4a16 M=${M} N=K=${N} groups of ${GS}`,
+  file: library.gemm,
+  kernel: "w4a16",
+  instance: `GS=${GS}, v1=false`,
+  dims: { M, N, NG: N / GS, GS },
+  scalars: {},
+  peers: ["cublas", "int4pack", ...(M <= 16 ? ["device copy"] : [])],
+  reference: "w4a16",
+  flops: 2 * M * N * N,
+  bytes: N * N * (0.5 + 2.5 / GS) + 4 * M * N,
+});
+const adamw = (N: number): GpuCase => ({
+  name: `adamw N=${N}`,
+  file: library.adamw,
+  kernel: "adamw",
+  instance: "",
+  dims: { N },
+  scalars: { lr: 1e-3, b1: 0.9, b2: 0.999, eps: 1e-8, decay: 0.01, c1: 0.1, c2: 0.001 },
+  peers: ["fused adamw", "device copy"],
+  reference: "adamw",
+  flops: 16 * N,
+  bytes: 28 * N,
+});
+
+export const gpuCases: readonly GpuCase[] = [
+  attention(true, 4, 16, 1, 4096, 4096, 64),
+  attention(true, 4, 16, 1, 4096, 4096, 128),
+  attention(true, 1, 8, 8, 8192, 8192, 128),
+  attention(true, 1, 16, 1, 16384, 16384, 128),
+  attention(false, 4, 16, 1, 4096, 4096, 64),
+  attention(false, 4, 16, 1, 4096, 4096, 128),
+  attention(true, 64, 8, 8, 1, 8192, 128),
+  attention(true, 1, 8, 8, 1, 32768, 128),
+  dense(4096),
+  dense(8192),
+  ...[1, 16].map((m) => w4a16(m, 20480)),
+  ...[1, 16, 64, 128, 2048].map((m) => w4a16(m, 8192)),
+  adamw(10 ** 9),
+];

@@ -1,0 +1,106 @@
+"""Peers: what others offer for the same mathematics. Each takes a case and the sets of tensors, and gives what one call of set `i` runs,
+and the outputs that it leaves (None where they cannot be compared, with the reason)."""
+
+import torch
+import torch.nn.functional as F
+from torch.nn.attention import SDPBackend, sdpa_kernel
+
+
+class Peer:
+    def __init__(self, call, outputs=None, note=None, graph=True):
+        self.call, self.outputs, self.note, self.graph = call, outputs, note, graph
+
+
+def sdpa(backend):
+    def make(case, sets):
+        d = case["dims"]
+        causal = case["kernel"] == "attention" and d["M"] > 1
+        if causal and d["M"] != d["N"]:
+            raise ValueError("is_causal of SDPA starts at the first key")
+        kept = {}
+
+        def call(i):
+            t = sets[i]
+            with sdpa_kernel(backend):
+                kept["out"] = F.scaled_dot_product_attention(
+                    t["q"], t["k"], t["v"], is_causal=causal, scale=case["scalars"]["scale"], enable_gqa=d["G"] > 1
+                )
+
+        return Peer(call, lambda: kept)
+
+    return make
+
+
+def flex(case, sets):
+    from torch.nn.attention.flex_attention import create_block_mask, flex_attention
+
+    d = case["dims"]
+    mask = create_block_mask(lambda b, h, q, k: q >= k, None, None, d["M"], d["N"], device="cuda")
+    compiled = torch.compile(flex_attention, dynamic=False)
+    kept = {}
+
+    def call(i):
+        t = sets[i]
+        kept["out"] = compiled(
+            t["q"], t["k"], t["v"], block_mask=mask, scale=case["scalars"]["scale"], enable_gqa=d["G"] > 1
+        )
+
+    return Peer(call, lambda: kept)
+
+
+def cublas(case, sets):
+    if case["kernel"] == "dense":
+        out = torch.empty_like(sets[0]["c"])
+        return Peer(lambda i: torch.mm(sets[i]["a"], sets[i]["b"], out=out), lambda: {"c": out})
+    d = case["dims"]
+    out = torch.empty_like(sets[0]["y"])
+    count = max(1, min(len(sets), (4 << 30) // (2 * d["N"] * d["NG"] * d["GS"])))
+    w = [torch.randn(d["NG"] * d["GS"], d["N"], device="cuda", dtype=torch.float16) for _ in range(count)]
+    return Peer(lambda i: torch.mm(sets[i]["x"], w[i % count], out=out), note="f16 weights of its own")
+
+
+def int4pack(case, sets):
+    d = case["dims"]
+    k = d["NG"] * d["GS"]
+    x = torch.randn(d["M"], k, device="cuda", dtype=torch.bfloat16)
+    packed = [
+        torch.ops.aten._convert_weight_to_int4pack(torch.randint(0, 256, (d["N"], k // 2), device="cuda", dtype=torch.uint8), 8)
+        for _ in sets
+    ]
+    scales = torch.randn(d["NG"], d["N"], 2, device="cuda", dtype=torch.bfloat16)
+    return Peer(
+        lambda i: torch.ops.aten._weight_int4pack_mm(x, packed[i], d["GS"], scales), note="bf16, weights of its own layout"
+    )
+
+
+def fused_adamw(case, sets):
+    n, s = case["dims"]["N"], case["scalars"]
+    p = torch.nn.Parameter(torch.randn(n, device="cuda"))
+    p.grad = torch.randn(n, device="cuda")
+    optimizer = torch.optim.AdamW([p], lr=s["lr"], betas=(s["b1"], s["b2"]), eps=s["eps"], weight_decay=s["decay"], fused=True)
+    return Peer(lambda i: optimizer.step(), note="f32 parameters and gradients, 28 bytes each as well", graph=False)
+
+
+def device_copy(case, sets):
+    """As many bytes, half read and half written."""
+    half = max(1 << 20, int(case["bytes"]) // 2)
+    count = max(1, min(4, (4 << 30) // half))
+    pairs = [(torch.randint(0, 255, (half,), dtype=torch.uint8, device="cuda"), torch.empty(half, dtype=torch.uint8, device="cuda")) for _ in range(count)]
+
+    def call(i):
+        a, b = pairs[i % count]
+        b.copy_(a)
+
+    return Peer(call, note="a limit: the bytes of the mathematics")
+
+
+peers = {
+    "sdpa flash": sdpa(SDPBackend.FLASH_ATTENTION),
+    "sdpa cudnn": sdpa(SDPBackend.CUDNN_ATTENTION),
+    "sdpa math": sdpa(SDPBackend.MATH),
+    "flex_attention": flex,
+    "cublas": cublas,
+    "int4pack": int4pack,
+    "fused adamw": fused_adamw,
+    "device copy": device_copy,
+}

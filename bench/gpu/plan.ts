@@ -1,0 +1,99 @@
+/** Cases as plain data for the process that measures: sources, launches with their sizes worked out, tensors and peers. */
+import fs from "node:fs";
+import { compile, variantsOf } from "../../compiler/index.ts";
+import { type CheckedInstance, check, type Schedule } from "../../dsl/index.ts";
+import { type Artifact, elementBits, evaluateSize, holds, unroll } from "../../runtime/abi.ts";
+import { mostSpecific } from "../../runtime/call.ts";
+import { unitsOf } from "../../runtime/layout.ts";
+import type { GpuCase } from "./cases.ts";
+
+interface PlannedLaunch {
+  readonly entry: string;
+  readonly blocks: number;
+  readonly threads: number;
+  readonly sharedBytes: number;
+  readonly buffers: readonly string[];
+  readonly uniforms: readonly { readonly type: string; readonly value: number }[];
+}
+export interface Contender {
+  readonly label: string;
+  readonly source: string;
+  readonly launches: readonly PlannedLaunch[];
+  readonly temps: readonly { readonly name: string; readonly bytes: number }[];
+}
+export interface PlannedCase extends Omit<GpuCase, "file"> {
+  readonly tensors: readonly {
+    readonly name: string;
+    readonly role: string;
+    readonly elem: string;
+    readonly shape: readonly number[];
+    readonly bytes: number;
+    /** No element is less. */
+    readonly least?: number;
+  }[];
+  readonly ours: readonly Contender[];
+}
+/** @param schedules texts to measure beside each other, instead of the variant that a call would take */
+export function planCase(c: GpuCase, schedules?: readonly string[]): PlannedCase {
+  const base = fs.readFileSync(c.file, "utf8");
+  const values = { ...c.dims, ...c.scalars };
+  const made = schedules
+    ? schedules.map((s) => ({ label: `weft: ${s}`, artifact: alone(c, `${base.replace(/^schedule[^{]*\{[^}]*\}\n?/gm, "")}\n${s}\n`) }))
+    : [{ label: "weft", artifact: usual(c, base, values) }];
+  const { artifact } = made[0]!;
+  const unmet = [...artifact.requires, ...(artifact.assumes ?? [])].find((r) => !holds(r.condition, values));
+  if (unmet) throw new Error(`${c.name}: \`where ${unmet.text}\` does not hold`);
+  const { file: _, ...rest } = c;
+  return {
+    ...rest,
+    tensors: artifact.params.flatMap((p) =>
+      p.kind === "scalar"
+        ? []
+        : {
+            ...{
+              name: p.name,
+              role: p.role,
+              elem: p.elem,
+              shape: p.shape.map((e) => evaluateSize(e, values)),
+              bytes: unitsOf(p, values) * (elementBits[p.elem] < 8 ? 4 : elementBits[p.elem] / 8),
+            },
+            ...(p.least === undefined ? {} : { least: p.least }),
+          },
+    ),
+    ours: made.map((m) => contender(m.label, m.artifact, values)),
+  };
+}
+function instanceOf(c: GpuCase, text: string): { instance: CheckedInstance; schedules: readonly Schedule[] } {
+  const checked = check(text);
+  const wrong = checked.diagnostics.find((d) => d.severity === "error");
+  if (wrong) throw new Error(`${c.name}: ${wrong.code} ${wrong.message}`);
+  const parts = (name: string): string => name.split(", ").sort().join();
+  const instance = checked.instances.find((i) => i.kernel === c.kernel && parts(i.name) === parts(c.instance));
+  if (instance === undefined) throw new Error(`${c.kernel} has no instance ${c.instance}`);
+  return { instance, schedules: checked.schedules };
+}
+function alone(c: GpuCase, text: string): Artifact {
+  const { instance, schedules } = instanceOf(c, text);
+  return compile(instance, text, { target: "cuda", schedule: schedules.find((s) => s.kernel === c.kernel) }).artifact;
+}
+function usual(c: GpuCase, text: string, values: Readonly<Record<string, number>>): Artifact {
+  const { instance, schedules } = instanceOf(c, text);
+  const all = variantsOf({ schedules }, c.kernel, "cuda").map(({ schedule }) => compile(instance, text, { target: "cuda", schedule }));
+  return mostSpecific(all.map((x) => x.artifact)).find((a) => a.when === undefined || holds(a.when, values))!;
+}
+function contender(label: string, a: Artifact, values: Readonly<Record<string, number>>): Contender {
+  return {
+    label,
+    source: a.source,
+    launches: unroll(a.steps, values).flatMap(({ launch, steps }) => {
+      const blocks = evaluateSize(launch.grid, { ...values, ...steps });
+      if (blocks <= 0) return [];
+      return {
+        ...{ entry: launch.entry, blocks, threads: launch.threads, sharedBytes: launch.sharedBytes },
+        buffers: launch.buffers.map((b) => b.name),
+        uniforms: a.uniforms.map((u) => ({ type: u.type, value: u.kind === "step" ? (steps[u.name] ?? 0) : values[u.name]! })),
+      };
+    }),
+    temps: a.temps.map((t) => ({ name: t.name, bytes: evaluateSize(t.count, values) * (t.elem === "f64" ? 8 : 4) })),
+  };
+}

@@ -1,0 +1,64 @@
+"""What the outputs should be, in f32 or f64 by torch, at rows that are looked at: relative errors of what a contender gave."""
+
+import torch
+
+rows_looked_at = 256
+
+
+def relative(got, want):
+    want = want.double()
+    return ((got.double() - want).norm() / want.norm()).item()
+
+
+def rows_of(count):
+    return torch.randperm(count, device="cuda")[:rows_looked_at]
+
+
+def attention(case, inputs):
+    """The last query head of the last batch."""
+    d = case["dims"]
+    q, k, v = inputs["q"][-1, -1], inputs["k"][-1, -1].float(), inputs["v"][-1, -1].float()
+    rows = rows_of(d["M"])
+    s = case["scalars"]["scale"] * (q[rows].float() @ k.T)
+    if case["kernel"] == "attention":
+        last = rows[:, None] + (d["N"] - d["M"])
+        s = s.masked_fill(torch.arange(d["N"], device="cuda")[None, :] > last, float("-inf"))
+    want = torch.softmax(s, -1) @ v
+    return lambda out: relative(out["out"][-1, -1][rows].float(), want)
+
+
+def dense(case, inputs):
+    rows = rows_of(case["dims"]["M"])
+    want = inputs["a"][rows].float() @ inputs["b"].float()
+    return lambda out: relative(out["c"][rows], want)
+
+
+def unpacked(case, inputs):
+    """The weights of w4a16 as [K, N] floats."""
+    d = case["dims"]
+    nibble = torch.arange(8, device="cuda", dtype=torch.int32) * 4
+    w = inputs["w"].view(torch.int32).view(-1, d["N"])
+    z = inputs["z"].view(torch.int32)
+    codes = ((w[:, None, :] >> nibble[None, :, None]) & 15).reshape(-1, d["N"])
+    zero = ((z[:, None] >> nibble[None, :]) & 15).reshape(d["NG"], d["N"])
+    whole = (codes.view(d["NG"], d["GS"], d["N"]) - zero[:, None]).float()
+    return (whole * inputs["s"].float()[:, None]).view(-1, d["N"])
+
+
+def w4a16(case, inputs):
+    rows = rows_of(case["dims"]["M"])
+    want = inputs["x"][rows].float() @ unpacked(case, inputs)
+    return lambda out: relative(out["y"][rows], want)
+
+
+def adamw(case, inputs):
+    """The first million parameters."""
+    s = case["scalars"]
+    w, m, v, g = (inputs[n][: 1 << 20].double() for n in "wmvg")
+    m1 = s["b1"] * m + (1 - s["b1"]) * g
+    v1 = s["b2"] * v + (1 - s["b2"]) * g * g
+    want = w - s["lr"] * ((m1 / s["c1"]) / ((v1 / s["c2"]).sqrt() + s["eps"]) + s["decay"] * w)
+    return lambda out: relative(out["w"][: 1 << 20], want)
+
+
+references = {"attention": attention, "dense": dense, "w4a16": w4a16, "adamw": adamw}
