@@ -10,6 +10,7 @@ import type { Job, MapJob, Plan } from "../plan/jobs.ts";
 import type { Profile } from "../targets/target.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
+import { countsChunks } from "./split.ts";
 import { type StreamTiling, streamTiling, streamTilingOf } from "./stream-tiles.ts";
 
 type Sized = Extract<Directive, { size: number }>;
@@ -216,10 +217,16 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
   });
 }
 
+const combinesChunks = (job: MapJob): boolean => {
+  const reduces = reductionsOf(job.stores.map((s) => s.expanded));
+  return reduces.length > 0 && reduces.every((r) => r.axes.every((a) => countsChunks(a.name)));
+};
 /** The directives of a schedule that concern a job, over its defaults. */
 export function applyDirectives(defaults: JobDirectives, directives: readonly Directive[], job: Job): JobDirectives {
   const names = new Set(job.kind === "map" ? job.stores.map((s) => s.buffer) : [job.name]);
-  const own = directives.filter((d) => !("definition" in d) || d.definition === undefined || names.has(d.definition));
+  // What combines chunks is a launch of another kind than what made them: only directives that name it are about it.
+  const combines = job.kind === "map" && combinesChunks(job);
+  const own = directives.filter((d) => ("definition" in d && d.definition !== undefined ? names.has(d.definition) : !combines));
   const known = new Set([
     ...axesOf(job).map((a) => a.name),
     ...(job.kind === "map" ? reductionsOf(job.stores.map((s) => s.expanded)).flatMap((r) => r.axes.map((a) => baseName(a.name))) : []),

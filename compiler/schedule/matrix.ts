@@ -17,7 +17,7 @@ export interface MatrixProduct {
   readonly bytes: number;
   /** The factor that varies with the rows, and the one that varies with the columns. */
   readonly factors: readonly [Expr, Expr];
-  /** Which points count, as a condition on each factor. */
+  /** Which points count, as a condition on each factor; the range of the last index, which is the same for a whole tile, is not among them. */
   readonly where: readonly [Expr[], Expr[]];
 }
 /** The smallest tile of an instruction. */
@@ -32,7 +32,7 @@ export function productOf(
 ): MatrixProduct | undefined {
   const found = matrixFactors(e, (tensor) => ({ elem: plan.tables.get(tensor)?.elem }));
   const last = e.axes.at(-1)!;
-  if (found === undefined || last.range !== undefined) return undefined;
+  if (found === undefined) return undefined;
   const [p, q] = found.factors;
   const [inP, inQ] = [freeIndices(p), freeIndices(q)];
   if (!inP.has(last.name) || !inQ.has(last.name)) return undefined;
@@ -42,8 +42,9 @@ export function productOf(
   if (ofP === undefined || ofQ === undefined) return undefined;
   const swapped = axes.indexOf(ofP) > axes.indexOf(ofQ);
   const [rows, columns] = swapped ? [ofQ, ofP] : [ofP, ofQ];
+  if (last.range && [last.range.from, last.range.to].some((x) => freeIndices(x).has(rows) || freeIndices(x).has(columns))) return undefined;
   const where: [Expr[], Expr[]] = [[], []];
-  for (const c of conjuncts(and(rangeCondition(e.axes, plan.domains), counts))) {
+  for (const c of conjuncts(and(rangeCondition(e.axes.slice(0, -1), plan.domains), counts))) {
     const names = freeIndices(c);
     // Membership that hangs on row and column at once would have to be asked of every product.
     if (names.has(rows) && names.has(columns)) return undefined;

@@ -135,6 +135,12 @@ export class LaunchShape {
   }
 }
 
+/** The largest power of two that divides a number, up to `most`. */
+export function powerIn(n: number, most: number): number {
+  let p = 1;
+  while (2 * p <= most && n % (2 * p) === 0) p *= 2;
+  return p;
+}
 /** A number that divides the value of an extent, for all dimensions that are admitted. */
 export function multipleOf(e: Expr, multiples: Multiples): number {
   if (e.kind === "const") return Math.abs(Number(e.value)) || 2 ** 30;

@@ -1,6 +1,7 @@
 /**
  * `split j: n` cuts a reduction over j into n chunks that run in different blocks, and combines their results:
- * `x[i] = sum(j) e`  ->  `x_part[i, c: n] = sum(j in c * L..(c + 1) * L) e;  x[i] = sum(c) x_part[i, c]`, L = ceil(extent / n).
+ * `x[i] = sum(j) e`  ->  `x_part[c: n, i] = sum(j in c * L..(c + 1) * L) e;  x[i] = sum(c) x_part[c, i]`, L = ceil(extent / n), or more: where
+ * the extent is known to be a multiple of a power of two, so is L, and tiles and wide accesses within a chunk start where they may.
  * Requires an operation that may be reassociated. A chunk without elements is undefined for max and min, and so takes no part. Of a reduction
  * by a monoid, a streamed one too, every field of a chunk's state is stored, and the states are combined in order (flash decoding; Dao, Haziza, Massa
  * and Sizov 2023).
@@ -10,9 +11,12 @@ import { add, and, baseName, freeIndices, indexVar, isTrue, mapChildren, mul, nu
 import type { Axis, Define, Expr, HeldField, Program, Statement } from "../../dsl/tensor/ir.ts";
 import { printAlike } from "../../dsl/tensor/print.ts";
 import { namesIn, unused } from "../../dsl/tensor/program.ts";
+import { multiplesIn } from "../plan/bounds.ts";
 import { Refusal } from "../refusal.ts";
 import { fieldsBehind, onlyFields } from "../stream/monoid.ts";
 import { definitionsOf, mayBeUndefined } from "../stream/partial.ts";
+
+import { type Multiples, multipleOf, powerIn } from "./shape.ts";
 
 type Split = Extract<Directive, { size: number }>;
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -22,6 +26,8 @@ interface Parts {
   readonly made: Map<string, string>;
   /** Whether an expression may be undefined somewhere. */
   readonly isOpen: (e: Expr) => boolean;
+  /** Numbers that divide dimensions. */
+  readonly multiples: Multiples;
 }
 const reassociates = new Set(["sum", "prod", "max", "min", "all", "any"]);
 
@@ -34,7 +40,8 @@ export function split(program: Program, directives: readonly Directive[]): Progr
   const made = new Map<string, string>();
   const definitions = definitionsOf(program);
   const isOpen = (e: Expr): boolean => mayBeUndefined(e, program, definitions);
-  const statements = program.statements.flatMap((s) => cut(s, splits, done, { taken, made, isOpen }));
+  const multiples = multiplesIn(program.requires);
+  const statements = program.statements.flatMap((s) => cut(s, splits, done, { taken, made, isOpen, multiples }));
   for (const d of splits)
     if (!done.has(d))
       throw new Refusal(
@@ -77,10 +84,19 @@ function cut(s: Statement, splits: readonly Split[], done: Set<Split>, known: Pa
   const where = s.where && rewrite(s.where, false);
   return [...parts, { ...s, value, ...(where ? { where } : {}) }];
 }
+/** Chunks are multiples of at most this: the deepest tile that is usual. */
+const mostAligned = 128;
+const ofChunks = "_chunk";
+/** Whether an index counts chunks: what reduces over it combines what others computed. */
+export const countsChunks = (index: string): boolean => baseName(index).endsWith(ofChunks);
+
 /** Chunk c of n of a reduction's axis. */
-function chunkOf(axis: Axis, n: number): { readonly chunk: Axis; readonly within: Axis } {
-  const chunk: Axis = { name: `${baseName(axis.name)}_chunk`, extent: num(n) };
-  const length = op("div", [add(axis.extent, num(n - 1)), num(n)], "int");
+function chunkOf(axis: Axis, n: number, multiples: Multiples): { readonly chunk: Axis; readonly within: Axis } {
+  const chunk: Axis = { name: `${baseName(axis.name)}${ofChunks}`, extent: num(n) };
+  const divided = (e: Expr, by: number): Expr => op("div", [add(e, num(by - 1)), num(by)], "int");
+  const least = axis.extent.kind === "const" ? Number(axis.extent.value) / n : mostAligned;
+  const unit = powerIn(multipleOf(axis.extent, multiples), Math.min(mostAligned, least));
+  const length = unit === 1 ? divided(axis.extent, n) : mul(divided(axis.extent, n * unit), num(unit));
   const c = indexVar(chunk.name);
   const low = mul(c, length);
   const high = add(low, length);
@@ -93,17 +109,17 @@ const readAt = (tensor: string, axes: readonly Axis[], type: Expr["type"], span:
   ...{ kind: "read", tensor, type, span },
   subscripts: axes.map((a) => indexVar(a.name)),
 });
-function pieces(e: Reduce, s: Define, n: number, parts: Define[], { taken }: Parts): Expr {
-  const { chunk, within } = chunkOf(e.axes[0]!, n);
+function pieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, multiples }: Parts): Expr {
+  const { chunk, within } = chunkOf(e.axes[0]!, n, multiples);
   const own = freeIndices(e);
-  const axes = [...s.axes.filter((a) => own.has(a.name)), chunk];
+  const axes = [chunk, ...s.axes.filter((a) => own.has(a.name))];
   const name = unused(`${s.name}_part`, taken);
   parts.push({ kind: "define", name, axes, value: { ...e, axes: [within] }, output: false, span: s.span });
   const bodies = [readAt(name, axes, e.bodies[0]!.type, e.span)];
   return { kind: "reduce", op: e.op, axes: [chunk], bodies, component: 0, type: e.type, span: e.span };
 }
-function statePieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, made, isOpen }: Parts): Expr {
-  const { chunk, within } = chunkOf(e.axes[0]!, n);
+function statePieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, made, isOpen, multiples }: Parts): Expr {
+  const { chunk, within } = chunkOf(e.axes[0]!, n, multiples);
   const index = e.axes[0]!.name;
   const { held, ...monoid } = e.monoid!;
   // An element takes part where all that it reads is defined.
@@ -113,7 +129,7 @@ function statePieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, 
   // A field varies with what it is made from, and with nothing else that the state holds.
   const own = behind.map((from) => {
     const names = new Set([...domain, ...from.map((f) => e.bodies[f]!)].flatMap((x) => [...freeIndices(x)]));
-    return [...s.axes.filter((a) => names.has(a.name)), chunk];
+    return [chunk, ...s.axes.filter((a) => names.has(a.name))];
   });
   // One that is the same for all elements, whether there was any, goes with the least of the others rather than in a walk of its own.
   const varying = own.filter((_, k) => e.bodies[k]!.kind !== "const");

@@ -62,19 +62,23 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
     const alone: Env = { ...at, values: new Map(at.values).set(axis.name, b.coordinate(axes.over)), axes: [...at.axes, axis] };
     // The whole sum is one step.
     if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside);
-    const start = width > 1 ? l.alignedDown(from, width) : from;
+    // A chunk may begin and end anywhere: steps that are its own alone need no mask.
+    const own = last ? axis.range : undefined;
+    const begins = own === undefined || l.shape.divides(own.from, width);
+    const ends = last && (own === undefined || l.shape.divides(own.to, width)) && l.shape.divides(axis.extent, width);
+    const start = width > 1 && !begins ? l.alignedDown(from, width) : from;
     const stages = new Map<string, Stage>();
     if (last && l.shape.slots > 0)
       for (const n of [0, 1] as const) {
-        const own = env.axes.find((a) => a.name === (n === 0 ? p.rows : p.columns))!;
+        const side = env.axes.find((a) => a.name === (n === 0 ? p.rows : p.columns))!;
         const indices: [StagedIndex, StagedIndex] = [
           {
-            axis: own,
+            axis: side,
             tileAxis: n === 0 ? axes.rows : axes.other,
-            extent: l.shape.tile(own.name),
-            first: b.map("mul", [b.block(own.name), l.int(l.shape.tile(own.name))], "i32"),
+            extent: l.shape.tile(side.name),
+            first: b.map("mul", [b.block(side.name), l.int(l.shape.tile(side.name))], "i32"),
           },
-          { axis, tileAxis: axes.over, extent: width, first: undefined },
+          { axis, tileAxis: axes.over, extent: width, first: undefined, within: { from: begins ? undefined : from, to } },
         ];
         // Points that do not count would have to be taken out again.
         const made = p.where[n].length > 0 ? undefined : stageOf(l, p.factors[n], indices, { ...at, axes: outerAxes }, l.shape.slots);
@@ -100,9 +104,10 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
       () => carried,
       (index, [held]) => {
         const raw = last ? b.map("add", [index, b.coordinate(axes.over)], "i32") : index;
-        const exact = !last || l.shape.divides(axis.extent, width);
-        const clamped = exact ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32");
-        const within = exact ? inside : l.both(inside, b.map("lt", [raw, extent], "bool"));
+        const clamped = !last || ends ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32");
+        const below = last && !ends ? b.map("lt", [raw, to], "bool") : undefined;
+        const above = last && !begins ? b.map("ge", [raw, from], "bool") : undefined;
+        const within = [above, below].reduce((x, y) => l.both(x, y), inside);
         const next: Env = { ...at, values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], inLoop: true };
         if (!last) return [go(k + 1, next, held!, within)];
         if (staged.length > 0) {

@@ -24,6 +24,8 @@ export interface StagedIndex {
   readonly extent: number;
   /** Where the tile begins; undefined for the index whose steps the ring follows. */
   readonly first: Value | undefined;
+  /** Of that index: what the steps walk, where it is less than the axis; no `from` where they start there. */
+  readonly within?: { readonly from: Value | undefined; readonly to: Value };
 }
 const log2 = (n: number): number => Math.round(Math.log2(n));
 
@@ -50,6 +52,9 @@ export function stageOf(
   const aligned = (extent: Expr): boolean =>
     multipleOf(extent, l.plan.multiples) % width === 0 || l.proves(compare("eq", op("mod", [extent, num(width)], "int"), num(0)));
   if (!aligned(t.axes.at(-1)!.extent) || !aligned(fast.axis.extent) || fast.extent < width) return undefined;
+  // A piece is inside as a whole, or not at all.
+  const { range } = fast.axis;
+  if (range && ![range.from, range.to].every(aligned)) return undefined;
   const known = [...env.axes.filter((a) => indices.every((x) => x.axis.name !== a.name)), ...indices.map((x) => x.axis)];
   const bytes = (slots * slow.extent * fast.extent * storage[t.elem].bits) / 8;
   if (!l.readsInRange(read, known) || l.shape.ringBytes + bytes > l.sharedBytes) return undefined;
@@ -82,7 +87,9 @@ export function stageOf(
         const at = b.map("add", [x.first ?? start, along], "i32");
         // A step may begin past the end: it is issued all the same, so that groups stay in step.
         const whole = x.first !== undefined && l.shape.divides(x.axis.extent, x.extent);
-        return { at, inside: whole ? undefined : b.map("lt", [at, l.value(x.axis.extent, env)], "bool") };
+        if (whole) return { at, inside: undefined };
+        const below = b.map("lt", [at, x.within?.to ?? l.value(x.axis.extent, env)], "bool");
+        return { at, inside: x.within?.from ? b.map("land", [b.map("ge", [at, x.within.from], "bool"), below], "bool") : below };
       };
       const [row, piece] = [copied(slow), copied(fast)];
       const values = new Map(env.values).set(slow.axis.name, row.at).set(fast.axis.name, piece.at);
