@@ -118,7 +118,7 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   }
   if (op === "to_i32") return from === "f32" || from === "f64" ? (x) => saturate(x, -(2 ** 31), 2 ** 31 - 1) : (x) => x | 0;
   if (op === "to_u32") return from === "f32" || from === "f64" ? (x) => saturate(x, 0, 2 ** 32 - 1) : (x) => x >>> 0;
-  if (op === "to_f32") return (x) => Math.fround(x);
+  if (op === "to_f32" || op === "small_to_f32") return (x) => Math.fround(x);
   if (op === "to_f64") return (x) => x;
   if (elem === "f32" || elem === "f64") {
     const f = real[op];

@@ -85,6 +85,8 @@ class Emitter {
         const halves = values.length === 8;
         const words = halves
           ? [0, 2, 4, 6].map((k) => {
+              const pair = this.pairOf(s.values[k]!, s.values[k + 1]!);
+              if (pair) return pair.text;
               const high = t.op("shl", "u32", [values[k + 1]!, atom("16")], "u32");
               return t.op("or", "u32", [values[k]!, high], "u32").text;
             })
@@ -149,6 +151,12 @@ class Emitter {
     const t = this.expr(e);
     return t.level >= 9 ? t.text : `(${t.text})`;
   }
+  /** Two codes of a narrow float that one instruction makes. */
+  private pairOf(low: Expr, high: Expr): Text | undefined {
+    if (low.kind !== "op" || high.kind !== "op" || low.op !== high.op) return undefined;
+    const format = /^encode_(f16|bf16)$/.exec(low.op)?.[1] as "f16" | "bf16" | undefined;
+    return format && this.target.pair?.(format, this.expr(low.args[0]!), this.expr(high.args[0]!));
+  }
   private expr(e: Expr): Text {
     const t = this.target;
     switch (e.kind) {
@@ -165,6 +173,11 @@ class Emitter {
       case "block":
         return atom(t.blockIndex);
       case "op": {
+        if (e.op === "or" && e.args[1]!.kind === "op" && e.args[1]!.op === "shl") {
+          const [high, by] = e.args[1]!.args as [Expr, Expr];
+          const pair = by.kind === "const" && by.value === 16 ? this.pairOf(e.args[0]!, high) : undefined;
+          if (pair) return pair;
+        }
         const one = t.fma && contractionOf(e);
         if (one) return this.contracted(one, e.elem);
         return t.op(

@@ -215,6 +215,23 @@ export const cudaHelpers: readonly Helper[] = [
         ? `\n#ifdef WEFT_ON_CPU\n  ${body}\n#else\n  unsigned short h;\n  asm("cvt.rn.${format}.f32 %0, %1;" : "=h"(h) : "f"(x));\n  return h;\n#endif\n`
         : body,
   ),
+  ...(["f16", "bf16"] as const).map((format) => ({
+    name: `weft_pair_${format}`,
+    text: `static __device__ __forceinline__ unsigned weft_pair_${format}(float low, float high) {
+#ifdef WEFT_ON_CPU
+  return weft_encode_${format}(low) | (weft_encode_${format}(high) << 16);
+#else
+  unsigned h;
+  asm("cvt.rn.${format}x2.f32 %0, %1, %2;" : "=r"(h) : "f"(high), "f"(low));
+  return h;
+#endif
+}`,
+  })),
+  {
+    name: "weft_small_to_float",
+    text: `// float(x) for |x| < 2^22, without the slow instruction: the sum is exact.
+static __device__ __forceinline__ float weft_small_to_float(int x) { return __int_as_float(x + 0x4b400000) - 12582912.0f; }`,
+  },
   {
     name: "weft_floordiv",
     text: "static __device__ __forceinline__ int weft_floordiv(int a, int b) { const int q = a / b; return (a % b != 0 && (a < 0) != (b < 0)) ? q - 1 : q; }",

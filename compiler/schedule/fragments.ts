@@ -14,6 +14,8 @@ interface RoleAxis {
   readonly role: "pairs" | "rows";
   /** Which warp bits step along it. */
   readonly warps: readonly number[];
+  /** Columns that a lane holds beside each other (MatrixAxes). */
+  readonly beside?: number;
 }
 /** A product: the indices whose points its rows and columns are, and the axes of its tiles. */
 export interface Product {
@@ -33,18 +35,18 @@ export function fragmentAxes(
   tile: (index: string) => number,
 ): { readonly axes: RoleAxis[]; readonly warps: number; readonly products: Product[] } | undefined {
   if (tiling.matrix) {
-    const { rows, columns, over, depth, warps } = tiling.matrix;
+    const { rows, columns, over, depth, warps, beside } = tiling.matrix;
     const [along, across] = warps.map(log2) as [number, number];
     const extent = tile(columns);
     return {
       axes: [
         { name: rows, extent: tile(rows), role: "rows", warps: range(0, along) },
-        { name: columns, extent, role: "pairs", warps: range(along, across) },
-        { name: otherAxis(columns), extent, role: "rows", warps: range(along, across) },
+        { name: columns, extent, role: "pairs", warps: range(along, across), beside },
+        { name: otherAxis(columns), extent, role: "rows", warps: range(along, across), beside },
         { name: overAxis(over), extent: depth, role: "pairs", warps: [] },
       ],
       warps: along + across,
-      products: [{ rows, columns, axes: { rows, columns, over: overAxis(over), other: otherAxis(columns) } }],
+      products: [{ rows, columns, axes: { rows, columns, over: overAxis(over), other: otherAxis(columns), beside } }],
     };
   }
   if (tiling.stream === undefined) return undefined;
@@ -59,7 +61,7 @@ export function fragmentAxes(
   const products: Product[] = inner.map((i) => ({
     rows,
     columns: index,
-    axes: { rows, columns: streamed, over: overAxis(i.index), other: otherAxis(index) },
+    axes: { rows, columns: streamed, over: overAxis(i.index), other: otherAxis(index), beside: 1 },
   }));
   if (columns) {
     axes.push({ name: columns.index, extent: columns.extent, role: "pairs", warps: [] });
@@ -67,7 +69,7 @@ export function fragmentAxes(
     products.push({
       rows,
       columns: columns.index,
-      axes: { rows, columns: columns.index, over: streamed, other: otherAxis(columns.index) },
+      axes: { rows, columns: columns.index, over: streamed, other: otherAxis(columns.index), beside: 1 },
     });
   }
   return { axes, warps: log2(warps), products };
@@ -80,8 +82,11 @@ export function fragmentLayout(axes: readonly RoleAxis[], warpBits: number): Til
     const bits = log2(a.extent);
     const own = bits - a.warps.length;
     const inRegisters = a.role === "pairs" ? [0, ...range(3, Math.max(0, own - 3))] : range(3, Math.max(0, own - 3));
-    const register = [...new Array<number>(first).fill(0), ...inRegisters.map((b) => 1 << b)];
-    const lane = a.role === "pairs" ? [2, 4, 0, 0, 0] : [0, 0, 1, 2, 4];
+    // Bits 0 to 2 are those of an instruction's columns; with columns beside each other, they move up.
+    const up = log2(a.beside ?? 1);
+    const step = (b: number): number => 1 << (b < 3 ? b + up : b < 3 + up ? b - 3 : b);
+    const register = [...new Array<number>(first).fill(0), ...inRegisters.map(step)];
+    const lane = a.role === "pairs" ? [step(1), step(2), 0, 0, 0] : [0, 0, step(0), step(1), step(2)];
     const warp = range(0, warpBits).map((w) => (a.warps.includes(w) ? 1 << (own + a.warps.indexOf(w)) : 0));
     const layout = new Layout(
       new Map([

@@ -3,6 +3,7 @@ import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
+import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
 import type { MatrixTiling } from "./shape.ts";
 
@@ -15,6 +16,8 @@ export interface MatrixProduct {
   readonly form: MatrixForm;
   /** Bytes of an element as it is multiplied: over the exact algebra, a whole integer. */
   readonly bytes: number;
+  /** The second factor is computed from what lies in memory, rather than read as it is multiplied. */
+  readonly computed: boolean;
   /** The factor that varies with the rows, and the one that varies with the columns. */
   readonly factors: readonly [Expr, Expr];
   /** Which points count, as a condition on each factor; the range of the last index, which is the same for a whole tile, is not among them. */
@@ -27,7 +30,7 @@ const least = { rows: 16, columns: 8, depth: 16 } as const;
 export function productOf(
   e: Reduce,
   axes: readonly string[],
-  plan: Pick<Plan, "tables" | "domains">,
+  plan: Pick<Plan, "tables" | "domains" | "stored">,
   counts: Expr = member(e, plan.domains),
 ): MatrixProduct | undefined {
   const found = matrixFactors(e, (tensor) => ({ elem: plan.tables.get(tensor)?.elem }));
@@ -51,7 +54,16 @@ export function productOf(
     if (!names.has(columns)) where[0].push(c);
     if (!names.has(rows)) where[1].push(c);
   }
-  return { rows, columns, over: last.name, form: found.form, bytes: e.type === "i32" ? 4 : 2, factors: swapped ? [q, p] : [p, q], where };
+  const factors: readonly [Expr, Expr] = swapped ? [q, p] : [p, q];
+  const computed = tensorOf(factors[1], plan) === undefined;
+  return { rows, columns, over: last.name, form: found.form, bytes: e.type === "i32" ? 4 : 2, computed, factors, where };
+}
+/** A read and nothing else, of a tensor whose elements lie in memory as they are multiplied: what shared memory may hold of a factor. */
+export function tensorOf(factor: Expr, plan: Pick<Plan, "stored">): Extract<Expr, { kind: "read" }> | undefined {
+  const read = factor.kind === "relax" ? factor.arg : factor;
+  const t = read.kind === "read" ? plan.stored.get(read.tensor) : undefined;
+  const lies = t !== undefined && t.layout === undefined && (storage[t.elem].bits === 16 || t.elem === "i32");
+  return lies ? (read as Extract<Expr, { kind: "read" }>) : undefined;
 }
 /** The first product of a job, if it has one. */
 export function matrixOf(job: MapJob, plan: Plan): MatrixProduct | undefined {
@@ -84,7 +96,7 @@ function slotsWithin(wanted: number, bytes: number, room: number): number {
 }
 /** How a tile of these sizes is computed, with `room` bytes of shared memory; undefined where it is smaller than an instruction. */
 export function matrixTiling(
-  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "bytes">,
+  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "bytes" | "computed">,
   size: (index: string) => number,
   threads: number,
   slots: number,
@@ -108,6 +120,8 @@ export function matrixTiling(
       depth,
       warps: best,
       slots: slotsWithin(slots, (rows + columns) * depth * m.bytes, room),
+      // Words that lie beside each other are read together, 16 bytes at a time.
+      beside: m.computed ? Math.min(4, columns / best[1] / least.columns) : 1,
     }
   );
 }

@@ -37,6 +37,8 @@ export interface MatrixTiling {
   readonly warps: readonly [number, number];
   /** Steps whose operands shared memory holds at once; 0 where they are read from global memory. */
   readonly slots: number;
+  /** As in MatrixAxes. */
+  readonly beside: number;
 }
 
 export type Multiples = ReadonlyMap<string, number>;
@@ -116,7 +118,11 @@ export class LaunchShape {
   }
   /** Neighbours along an index that one thread takes, the first of which is a multiple of their number. */
   sideBySide(index: string): number {
-    return this.products.length > 0 ? 1 : (this.tiling.axes.find((x) => x.index === index)?.registers ?? 1);
+    if (this.products.length === 0) return this.tiling.axes.find((x) => x.index === index)?.registers ?? 1;
+    const steps = this.layout.over([index]).columns.get("register") ?? [];
+    let side = 1;
+    while (steps.includes(side)) side *= 2;
+    return side;
   }
   spread(index: string): { axis: string; extent: number } | undefined {
     const s = this.tiling.spread.find((x) => x.index === baseName(index));

@@ -79,6 +79,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
       : from === "f64"
         ? call(name === "to_i32" ? "__double2int_rz" : "__double2uint_rz", [a])
         : cast(types[elem]!, a);
+  if (name === "small_to_f32") return call("weft_small_to_float", [a]);
   if (name === "to_f32" || name === "to_f64") return cast(types[elem]!, a);
   if (name === "clamp") return float ? op("min", elem, [op("max", elem, [a, b], elem), c], elem) : call("min", [call("max", [a, b]), c]);
   if (name === "sign") return call("weft_sign", [a]);
@@ -118,6 +119,7 @@ export const cuda: Target = {
     store: (unit, buffer, at, words) =>
       `*reinterpret_cast<${vectorOf(unit)}*>(&${buffer}[${at.text}]) = make_${vectorOf(unit)}(${words.join(", ")});`,
   },
+  pair: (format, low, high) => call(`weft_pair_${format}`, [low, high]),
   fma: (elem, a, b, c) => call(elem === "f64" ? "fma" : "fmaf", [a, b, c]),
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
   loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],

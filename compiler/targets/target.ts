@@ -49,6 +49,8 @@ export interface Target {
   readonly wide: WideAccess;
   /** a b + c with one rounding, where the language has it; what is written with a product and a sum is then contracted. */
   readonly fma?: (elem: Elem, a: Text, b: Text, c: Text) => Text;
+  /** Two values as narrow floats in one word, the low one first, where one instruction does both. */
+  readonly pair?: (format: "f16" | "bf16", low: Text, high: Text) => Text;
   /** The declaration of a value that never changes, and of one that does. */
   readonly declare: (name: string, elem: Elem, value: string, mutable: boolean) => string;
   /** The head of a loop, its first lines included; `turn` is a name for the number of the iteration. */

@@ -48,6 +48,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
   if (common) return common;
   if (name === "select") return call("select", [c, b, a]);
   if (name === "bitcast") return call(`bitcast<${types[elem]}>`, [a]);
+  if (name === "small_to_f32") return call("f32", [a]);
   if (name === "to_f32" || name === "to_i32" || name === "to_u32") return call(types[elem]!, [a]);
   if (name === "bit_length") return infixText("sub", [atom("32"), call("countLeadingZeros", [a])])!;
   if (name === "isfinite" || functions[name])

@@ -33,13 +33,13 @@ function bitsOf(n: Nodes, value: NodeId, form: MatrixForm): NodeId {
 export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: readonly string[], from: Registers): Map<number, NodeId> {
   const { rows, columns, over, other } = op.axes;
   const { layout, get } = from;
-  const nextColumn = bitOf(layout, columns, 1);
+  const nextColumn = bitOf(layout, columns, op.axes.beside);
   const lowerRow = bitOf(layout, rows, 8);
   const [nextK, upperK] = [bitOf(layout, over, 1), bitOf(layout, over, 8)];
   const inPairs = layout.over([columns]).columns.get("register") ?? [];
   /** The same columns where the second factor holds them. */
   const elsewhere = (register: number): number =>
-    inPairs.reduce((out, by, bit) => (by >= 8 && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out), 0);
+    inPairs.reduce((out, by, bit) => (by > 0 && 1 << bit !== nextColumn && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out), 0);
   const steps = from.instances([over]).filter((k) => (k & (nextK | upperK)) === 0);
   const pack = (element: (e: number) => NodeId, count: number): NodeId[] => {
     const list = Array.from({ length: count }, (_, e) => element(e));

@@ -124,6 +124,7 @@ export class Memory {
     pinned: boolean,
   ): NodeId[] {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
+    if (storage[elem].bits < this.unitBits) return this.loadFields(buffer, elem, places, pinned);
     const { groups } = this.grouped(elem, places, (p) => p.guard);
     const made = new Map<(typeof places)[number], NodeId>();
     for (const g of groups) {
@@ -133,19 +134,32 @@ export class Memory {
     }
     return places.map((p) => made.get(p) ?? this.load(buffer, type, p.at, p.guard, pinned));
   }
-  private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
+  /** Fields of words, each word once: several beside each other in one access. */
+  private loadFields(
+    buffer: string,
+    elem: Storage,
+    places: readonly { readonly at: NodeId; readonly guard: NodeId | undefined }[],
+    pinned: boolean,
+  ): NodeId[] {
     const n = this.nodes;
-    const { elem } = this.buffers.find((b) => b.name === buffer)!;
-    const info = storage[elem];
-    if (info.bits >= 32) return n.load(buffer, type, at, guard, pinned, buffer);
-    let raw: NodeId;
-    if (info.bits >= this.unitBits) raw = n.load(buffer, "u32", at, guard, pinned, buffer);
-    else {
-      const { word, shift } = this.field(at, info.bits);
-      const whole = n.load(buffer, "u32", word, guard, pinned, `${buffer}_word`);
-      raw = n.op("and", [n.op("shr", [whole, shift], "u32"), n.constant(2 ** info.bits - 1, "u32")], "u32");
+    const { bits } = storage[elem];
+    const fields = places.map((p) => ({ ...this.field(p.at, bits), guard: p.guard }));
+    const key = (f: { readonly word: NodeId; readonly guard: NodeId | undefined }): string => `${f.word} ${f.guard}`;
+    const words = [...new Map(fields.map((f) => [key(f), { at: f.word, word: f.word, guard: f.guard }])).values()];
+    const made = new Map<string, NodeId>();
+    for (const g of this.grouped("u32", words, (p) => p.guard).groups) {
+      const units = n.loads(buffer, "u32", g[0]!.at, g.length, g[0]!.guard, pinned, `${buffer}_word`);
+      g.forEach((p, k) => made.set(key(p), units[k]!));
     }
-    return this.decode(raw, elem);
+    return fields.map((f) => {
+      const whole = made.get(key(f)) ?? n.load(buffer, "u32", f.word, f.guard, pinned, `${buffer}_word`);
+      return this.decode(n.op("and", [n.op("shr", [whole, f.shift], "u32"), n.constant(2 ** bits - 1, "u32")], "u32"), elem);
+    });
+  }
+  private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
+    const { elem } = this.buffers.find((b) => b.name === buffer)!;
+    if (storage[elem].bits >= 32) return this.nodes.load(buffer, type, at, guard, pinned, buffer);
+    return this.decode(this.nodes.load(buffer, "u32", at, guard, pinned, buffer), elem);
   }
   decode(raw: NodeId, elem: Storage): NodeId {
     const n = this.nodes;

@@ -105,6 +105,9 @@ interface Scope {
 const comparisons: ReadonlySet<MapOp> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
 const operandLimit = 2 ** 20;
 
+/** Below this, an integer added to 3 * 2^22 as a float is in its last bits. */
+const smallIntegers = 2 ** 22;
+
 const none = -1;
 export class Nodes {
   readonly list: Node[] = [];
@@ -256,19 +259,34 @@ export class Nodes {
       if (typeof x === "number" && typeof y === "number")
         return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
     }
+    if (op === "to_f32" && this.list[args[0]!]!.elem === "i32") {
+      const [from, to] = this.list[args[0]!]!.range;
+      if (from >= -smallIntegers && to < smallIntegers) return this.op("small_to_f32", args, elem, hint);
+    }
     if (this.holds(op, args)) return this.constant(true, "bool");
     const key = this.keyOf(op, args, elem);
     const old = this.scopes[this.depthOf(args)]!.known.get(key);
     if (old !== undefined) return old;
     const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
     const ints = elem === "i32" && args.every((a, k) => this.list[a]!.elem === "i32" || (op === "select" && k === 0));
-    const range = ints
-      ? rangeOf(
-          op,
-          args.map((a) => this.list[a]!.range),
-        )
-      : anything;
+    const field = op === "to_i32" ? this.mostOf(args[0]!) : undefined;
+    const range =
+      field !== undefined
+        ? ([0, field] as const)
+        : ints
+          ? rangeOf(
+              op,
+              args.map((a) => this.list[a]!.range),
+            )
+          : anything;
     return this.node({ kind: "op", elem, args, op, multiple, range, ...(hint ? { hint } : {}) }, key);
+  }
+  /** The largest value of some bits of a word. */
+  private mostOf(id: NodeId): number | undefined {
+    const n = this.list[id]!;
+    if (n.elem !== "u32" || n.op !== "and") return undefined;
+    const mask = this.value(n.args[1]!);
+    return typeof mask === "number" && mask < 2 ** 31 ? mask : undefined;
   }
   /** A loop's index, which runs from one node to below another. */
   bounded(index: NodeId, from: NodeId, to: NodeId): void {

@@ -37,7 +37,9 @@ export type MapOp =
   | `${"round" | "chop" | "stochastic" | "encode" | "decode"}_${NarrowFloat}`
   | "truncdiv"
   | "truncmod"
-  | "bit_length";
+  | "bit_length"
+  /** `to_f32` of an integer of at most 22 bits and a sign, which threads convert by an addition (thread/nodes.ts). */
+  | "small_to_f32";
 
 /** How values combine in a reduction: a tuple with a tuple. */
 export type Combine =
@@ -60,6 +62,8 @@ export interface MatrixAxes {
   readonly columns: string;
   readonly over: string;
   readonly other: string;
+  /** Columns beside each other that a lane holds of the second factor, instead of columns 8 apart: 1, or a power of two. */
+  readonly beside: number;
 }
 
 export type Op =

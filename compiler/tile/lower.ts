@@ -168,13 +168,8 @@ function enter(
     let real = raw;
     if (tile > 1 && !shape.divides(a.extent, tile)) {
       const extent = lowering.value(a.extent, env);
-      // Neighbours that one thread takes are inside together, where the extent is a multiple of their number: they are clamped as one.
-      const side = shape.sideBySide(a.name);
-      const together = side > 1 && shape.divides(a.extent, side);
-      const within = b.map("truncmod", [b.coordinate(a.name), b.constant(side, "i32")], "i32");
-      const first = together ? b.map("sub", [raw, within], "i32") : raw;
-      const clamped = b.map("min", [first, b.map("sub", [extent, b.constant(together ? side : 1, "i32")], "i32")], "i32");
-      real = together ? b.map("add", [clamped, within], "i32") : clamped;
+      const { first, clamped } = clampedTo(extent, raw, b.coordinate(a.name), sideOf(a, a.name, shape), lowering);
+      real = clamped;
       inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));
     }
     values.set(a.name, real);
@@ -190,7 +185,21 @@ function otherColumns(a: Axis, m: MatrixAxes, lowering: Lowering, shape: LaunchS
   const tile = shape.tile(a.name);
   const raw = b.map("add", [b.map("mul", [b.block(a.name), lowering.int(tile)], "i32"), b.coordinate(m.other)], "i32");
   if (shape.divides(a.extent, tile)) return raw;
-  return b.map("min", [raw, b.map("sub", [lowering.value(a.extent, env), lowering.int(1)], "i32")], "i32");
+  return clampedTo(lowering.value(a.extent, env), raw, b.coordinate(m.other), sideOf(a, m.other, shape), lowering).clamped;
+}
+/** Neighbours that one thread takes along an axis of the tile, where the extent is a multiple of their number; 1 otherwise. */
+function sideOf(a: Axis, tileAxis: string, shape: LaunchShape): number {
+  const side = shape.sideBySide(tileAxis);
+  return side > 1 && shape.divides(a.extent, side) ? side : 1;
+}
+/** Places of a tile within an extent. Neighbours that a thread takes are inside together: they are clamped as one, by the first of them. */
+function clampedTo(extent: Value, raw: Value, coordinate: Value, side: number, l: Lowering): { first: Value; clamped: Value } {
+  const b = l.builder;
+  const last = b.map("sub", [extent, l.int(side)], "i32");
+  if (side === 1) return { first: raw, clamped: b.map("min", [raw, last], "i32") };
+  const within = b.map("truncmod", [coordinate, l.int(side)], "i32");
+  const first = b.map("sub", [raw, within], "i32");
+  return { first, clamped: b.map("add", [b.map("min", [first, last], "i32"), within], "i32") };
 }
 function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
   if (job.row) return lowerWholeRows(job, job.row, lowering, env, inside);

@@ -6,6 +6,7 @@ import { compare, freeIndices, num, op } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { Layout } from "../layout/layout.ts";
+import { tensorOf } from "../schedule/matrix.ts";
 import { multipleOf } from "../schedule/shape.ts";
 import { type Env, elemOf, type Lowering } from "./expression.ts";
 import type { MatrixAxes, Ring, Value } from "./ir.ts";
@@ -38,10 +39,9 @@ export function stageOf(
   slots: number,
 ): Stage | undefined {
   const b = l.builder;
-  const read = bare(factor);
+  const read = tensorOf(factor, l.plan);
   if (read === undefined || l.written.has(read.tensor)) return undefined;
-  const t = l.plan.stored.get(read.tensor);
-  if (t === undefined || t.layout !== undefined || (storage[t.elem].bits !== 16 && t.elem !== "i32")) return undefined;
+  const t = l.plan.stored.get(read.tensor)!;
   const last = read.subscripts.at(-1)!;
   const rest = read.subscripts.slice(0, -1);
   const fast = indices.find((x) => last.kind === "index" && x.axis.name === last.name);
@@ -101,11 +101,8 @@ export function stageOf(
 }
 /** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */
 export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string =>
-  `${axes.over} ${axes.other} ${factor} ${bare(e)?.tensor ?? ""}`;
-/** A read and nothing else: what may be held in a narrow type is already. */
-function bare(e: Expr): Extract<Expr, { kind: "read" }> | undefined {
-  return e.kind === "read" ? e : e.kind === "relax" && e.arg.kind === "read" ? e.arg : undefined;
-}
+  `${axes.over} ${axes.other} ${factor} ${readOf(e)}`;
+const readOf = (e: Expr): string => (e.kind === "relax" ? readOf(e.arg) : e.kind === "read" ? e.tensor : "");
 /** Threads go along a row, then to the rows below; what is left each takes in turn. */
 function copyLayout(r: Ring, threads: number): Layout {
   const { slow, piece } = r.copy;

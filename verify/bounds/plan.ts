@@ -412,7 +412,12 @@ class BoundRun {
       const z = spreadRule(e.op, this.accuracy.unit, args);
       if (z) return z;
     }
-    const typed = { kind: "op", op: e.op as Op, type: e.elem, args: e.args.map((x) => ({ type: x.elem })) };
+    const typed = {
+      kind: "op",
+      op: (e.op === "small_to_f32" ? "to_f32" : e.op) as Op,
+      type: e.elem,
+      args: e.args.map((x) => ({ type: x.elem })),
+    };
     return compileOp(typed as unknown as Parameters<typeof compileOp>[0], args, this.accuracy, () => ({ signs: [], terms: [] }));
   }
   /** Between an f32 and a narrow format. The error of bits is that of what they decode to. */

@@ -221,6 +221,17 @@ export const probes: readonly Probe[] = [
       `for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_encode_${format}(__uint_as_float(x[thread * 8 + k]));`,
     ]),
   ),
+  ...(["f16", "bf16"] as const).map((format) =>
+    probe(`pair_${format}`, floatBits(roundable(lanes * 8)), 4, [
+      `for (int k = 0; k < 4; k++) y[thread * 4 + k] = weft_pair_${format}(__uint_as_float(x[thread * 8 + 2 * k]), __uint_as_float(x[thread * 8 + 2 * k + 1]));`,
+    ]),
+  ),
+  probe(
+    "small_to_float",
+    words(Array.from({ length: lanes * 8 }, (_, k) => (k % 2 ? 4194303 - k * 16_411 : k * 16_411 - 4194303) >>> 0)),
+    8,
+    ["for (int k = 0; k < 8; k++) y[thread * 8 + k] = __float_as_uint(weft_small_to_float((int)x[thread * 8 + k]));"],
+  ),
   probe("bit_length", randomWords(lanes, 6), 1, ["y[thread] = 32 - __clz((int)(x[thread] >> (thread % 32)));"]),
   probe(
     "saturating",

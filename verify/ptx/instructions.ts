@@ -26,6 +26,7 @@ export function compute(op: readonly string[], x: readonly Bits[]): Bits | undef
   const type = op.at(-1)!;
   const [name] = op;
   if (name === "mov" || name === "cvta") return x[0];
+  if (name === "cvt" && op.some((p) => p.endsWith("f16x2"))) return convertPair(op, x);
   if (name === "cvt") return convert(op, x[0]!);
   if (name === "setp") return compare(op, x);
   if (name === "selp") return x[2] === 1n ? x[0] : x[1];
@@ -181,6 +182,12 @@ function compare(op: readonly string[], x: readonly Bits[]): Bits | undefined {
   // setp.lt.and.f32 p, a, b, q
   const joined = op.find((p) => p === "and" || p === "or");
   return truth(joined === "and" ? r && x[2] === 1n : joined === "or" ? r || x[2] === 1n : r);
+}
+/** Two f32 as a word of two narrow ones; the first operand goes to the upper half. */
+function convertPair(op: readonly string[], [high, low]: readonly Bits[]): Bits {
+  const to = op.at(-2)!.slice(0, -2);
+  const code = (b: Bits | undefined): Bits => convert([...op.slice(0, -2), to, "f32"], b!)!;
+  return (code(high) << 16n) | code(low);
 }
 function convert(op: readonly string[], x: Bits): Bits | undefined {
   const [to, from] = op.slice(-2) as [string, string];
