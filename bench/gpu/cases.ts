@@ -21,11 +21,7 @@ export interface GpuCase {
 const own = (name: string): string => path.join(import.meta.dirname, "..", "kernels", `${name}.weft`);
 
 function attention(causal: boolean, B: number, KV: number, G: number, M: number, N: number, D: number): GpuCase {
-  const peers = [
-    ...(M > 16 ? ["sdpa flash", "sdpa cudnn"] : ["sdpa flash", "sdpa math"]),
-    ...(causal && M > 16 && D === 128 ? ["flex_attention"] : []),
-    ...(M > 16 ? [] : ["device copy"]),
-  ];
+  const peers = ["sdpa flash", "sdpa cudnn", ...(causal && D === 128 ? ["flex_attention"] : [])];
   const pairs = causal ? M * N - (M * (M - 1)) / 2 : M * N;
   return {
     name: `attention ${causal ? "causal" : "full"} B=${B} heads=${KV * G}/${KV} M=${M} N=${N} D=${D}`,
@@ -40,6 +36,18 @@ function attention(causal: boolean, B: number, KV: number, G: number, M: number,
     bytes: 2 * B * KV * D * (2 * G * M + 2 * N),
   };
 }
+const decode = (B: number, KV: number, G: number, N: number, D: number): GpuCase => ({
+  name: `decode B=${B} heads=${KV * G}/${KV} N=${N} D=${D}`,
+  file: library.attention,
+  kernel: "decode",
+  instance: `D=${D}, T=f16`,
+  dims: { B, KV, G, N, D },
+  scalars: { scale: 1 / Math.sqrt(D) },
+  peers: ["sdpa flash", "device copy"],
+  reference: "decode",
+  flops: 4 * B * KV * G * N * D,
+  bytes: 4 * B * KV * D * (N + G),
+});
 const dense = (n: number): GpuCase => ({
   name: `dense ${n} x ${n} x ${n}`,
   file: own("dense"),
@@ -84,8 +92,8 @@ export const gpuCases: readonly GpuCase[] = [
   attention(true, 1, 16, 1, 16384, 16384, 128),
   attention(false, 4, 16, 1, 4096, 4096, 64),
   attention(false, 4, 16, 1, 4096, 4096, 128),
-  attention(true, 64, 8, 8, 1, 8192, 128),
-  attention(true, 1, 8, 8, 1, 32768, 128),
+  decode(64, 8, 8, 8192, 128),
+  decode(1, 8, 8, 32768, 128),
   dense(4096),
   dense(8192),
   ...[1, 16].map((m) => w4a16(m, 20480)),

@@ -6,6 +6,7 @@ usage: measure.py PLAN.json [--rounds N]     one JSON line a contender on standa
 import argparse
 import json
 import math
+import os
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -18,13 +19,17 @@ from reference import references
 
 dtypes = {
     "f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "u32": torch.int32,
-    "i8": torch.int8, "u8": torch.uint8,
+    "i8": torch.int8, "u8": torch.uint8, "index": torch.int32,
 }
+running = []  # contenders in the order in which they ran
 rotated = 180 << 20  # three times an L2 of 60 MB
 graph_ms = 3.0
 
 
 def draw(t):
+    """Random data; an index is the last that may be: a sequence is as long as its cache."""
+    if "bound" in t:
+        return torch.full(t["shape"], t["bound"] - 1, device="cuda", dtype=torch.int32)
     if t["elem"] not in dtypes:
         return torch.randint(-(2**31), 2**31 - 1, (t["bytes"] // 4,), device="cuda", dtype=torch.int32)
     x = torch.randn(*t["shape"], device="cuda", dtype=torch.float32).to(dtypes[t["elem"]])
@@ -60,7 +65,18 @@ def capture(call, sets):
     return graph.replay, calls
 
 
-def measure(case, cubins, rounds, seed):
+class Lost(Exception):
+    """An error that the process cannot go on from: the context is gone."""
+
+
+def settled():
+    try:
+        torch.cuda.synchronize()
+    except Exception as e:
+        raise Lost(str(e)) from e
+
+
+def measure(case, cubins, rounds, seed, skipped):
     torch.manual_seed(seed)
     moved = sum(t["bytes"] for t in case["tensors"])
     count = max(1, min(32, math.ceil(rotated / moved))) if moved < rotated else 1
@@ -69,8 +85,12 @@ def measure(case, cubins, rounds, seed):
     head = {"case": case["name"], "kernel": case["kernel"], "instance": case["instance"], "dims": case["dims"], "sets": count}
     contenders, rows = [], []
 
-    def add(label, ours, call, outputs, note, graph, close):
+    def add(label, ours, call, outputs, note, graph):
         row = {**head, "contender": label, "ours": ours, **({"note": note} if note else {})}
+        if label in skipped:
+            rows.append({**row, "error": skipped[label]})
+            return
+        running.append(label)
         try:
             if outputs is not None:
                 row["relativeError"] = outputs()
@@ -79,8 +99,8 @@ def measure(case, cubins, rounds, seed):
             torch.cuda.synchronize()
             contenders.append((row, replay, calls, []))
         except Exception as e:  # a contender that cannot run is a row that says so
+            settled()
             rows.append({**row, "error": f"{type(e).__name__}: {e}".splitlines()[0][:300]})
-            torch.cuda.synchronize()
 
     kept = []
     for c in case["ours"]:
@@ -105,11 +125,13 @@ def measure(case, cubins, rounds, seed):
                 in_place[n][: t.shape[0]].copy_(t)
             return error
 
-        add(c["label"], True, lambda i, kernel=kernel: kernel.call(sets[i]), check, None, True, kernel.close)
+        add(c["label"], True, lambda i, kernel=kernel: kernel.call(sets[i]), check, None, True)
     for name in case["peers"]:
         try:
+            running.append(name)
             peer = peers[name](case, sets)
         except Exception as e:
+            settled()
             rows.append({**head, "contender": name, "ours": False, "error": f"{type(e).__name__}: {e}".splitlines()[0][:300]})
             continue
 
@@ -118,11 +140,12 @@ def measure(case, cubins, rounds, seed):
             torch.cuda.synchronize()
             return reference(peer.outputs())
 
-        add(name, False, peer.call, check if peer.outputs else None, peer.note, peer.graph, None)
+        add(name, False, peer.call, check if peer.outputs else None, peer.note, peer.graph)
     start, end = torch.cuda.Event(enable_timing=True), torch.cuda.Event(enable_timing=True)
     for r in range(rounds):
         for k in range(len(contenders)):
             row, replay, calls, samples = contenders[(k + r) % len(contenders)]
+            running.append(row["contender"])
             start.record()
             replay()
             end.record()
@@ -170,23 +193,33 @@ def main():
     parser.add_argument("plan")
     parser.add_argument("--rounds", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--first", type=int, default=0, help="the case to begin with")
+    parser.add_argument("--skip", default="{}", help="contenders of that case that lost the device, with what they said, as JSON")
     args = parser.parse_args()
     with open(args.plan) as file:
         cases = json.load(file)
     torch.zeros(1, device="cuda")
-    print(json.dumps({"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cuda": torch.version.cuda}), flush=True)
+    skipped = json.loads(args.skip)
+    again = args.first > 0 or skipped
+    if not again:
+        print(json.dumps({"device": torch.cuda.get_device_name(), "torch": torch.__version__, "cuda": torch.version.cuda}), flush=True)
     with ThreadPoolExecutor() as pool:
-        cubins = {c["source"]: pool.submit(compile_source, c["source"]) for case in cases for c in case["ours"]}
-        with torch.inference_mode():
-            for row in ceilings(args.rounds):
-                print(json.dumps(row), flush=True)
-        for case in cases:
+        cubins = {c["source"]: pool.submit(compile_source, c["source"]) for case in cases[args.first :] for c in case["ours"]}
+        if not again:
+            with torch.inference_mode():
+                for row in ceilings(args.rounds):
+                    print(json.dumps(row), flush=True)
+        for k, case in enumerate(cases[args.first :], args.first):
             begun = time.time()
             try:
                 with torch.no_grad():
-                    rows = measure(case, cubins, args.rounds, args.seed)
-            except Exception as e:
-                rows = [{"case": case["name"], "ours": True, "contender": "weft", "error": f"{type(e).__name__}: {e}"[:300]}]
+                    rows = measure(case, cubins, args.rounds, args.seed, skipped if k == args.first else {})
+                settled()
+            except (Lost, torch.AcceleratorError) as e:
+                # Who ran last took the device with it: a new process goes on without that one.
+                lost = {**(skipped if k == args.first else {}), running[-1]: f"lost the device: {e}".splitlines()[0][:300]}
+                print(f"{case['name']}: {running[-1]} lost the device", file=sys.stderr, flush=True)
+                os.execv(sys.executable, [sys.executable, "-B", __file__, args.plan, "--rounds", str(args.rounds), "--seed", str(args.seed), "--first", str(k), "--skip", json.dumps(lost)])
             for row in rows:
                 print(json.dumps(row), flush=True)
             print(f"{case['name']}: {time.time() - begun:.1f} s", file=sys.stderr, flush=True)

@@ -30,6 +30,8 @@ export interface PlannedCase extends Omit<GpuCase, "file"> {
     readonly bytes: number;
     /** No element is less. */
     readonly least?: number;
+    /** Every element is one less than this. */
+    readonly bound?: number;
   }[];
   readonly ours: readonly Contender[];
 }
@@ -58,6 +60,7 @@ export function planCase(c: GpuCase, schedules?: readonly string[]): PlannedCase
               bytes: unitsOf(p, values) * (elementBits[p.elem] < 8 ? 4 : elementBits[p.elem] / 8),
             },
             ...(p.least === undefined ? {} : { least: p.least }),
+            ...(p.bound === undefined ? {} : { bound: evaluateSize(p.bound, values) }),
           },
     ),
     ours: made.map((m) => contender(m.label, m.artifact, values)),

@@ -27,6 +27,13 @@ def attention(case, inputs):
     return lambda out: relative(out["out"][-1, -1][rows].float(), want)
 
 
+def decode(case, inputs):
+    """The last key head of the last sequence."""
+    q, k, v = (inputs[n][-1, -1].float() for n in "qkv")
+    want = torch.softmax(case["scalars"]["scale"] * (q @ k.T), -1) @ v
+    return lambda out: relative(out["out"][-1, -1].float(), want)
+
+
 def dense(case, inputs):
     rows = rows_of(case["dims"]["M"])
     want = inputs["a"][rows].float() @ inputs["b"].float()
@@ -61,4 +68,4 @@ def adamw(case, inputs):
     return lambda out: relative(out["w"][: 1 << 20], want)
 
 
-references = {"attention": attention, "dense": dense, "w4a16": w4a16, "adamw": adamw}
+references = {"attention": attention, "decode": decode, "dense": dense, "w4a16": w4a16, "adamw": adamw}

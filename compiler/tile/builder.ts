@@ -17,7 +17,7 @@ export class Builder {
   private readonly constants = new Map<Value, number | boolean>();
   private readonly maps = new Map<Value, Pick<Extract<Op, { kind: "map" }>, "op" | "args">>();
   private readonly products = new Set<Value>();
-  private readonly reversed = new Map<string, Value>();
+  private readonly moved = new Map<string, Value>();
 
   /** @param axes names of the launch's tile axes, in order */
   constructor(axes: readonly string[]) {
@@ -71,11 +71,29 @@ export class Builder {
   /** From now on blocks take the tiles of an axis from its end, of which `blocks` is the number. */
   reverse(axis: string, blocks: Value): void {
     const last = this.map("sub", [blocks, this.constant(1, "i32")], "i32");
-    this.reversed.set(axis, this.map("sub", [last, this.block(axis)], "i32"));
+    this.moved.set(axis, this.map("sub", [last, this.block(axis)], "i32"));
+  }
+  /**
+   * From now on blocks that follow each other take tiles of `size` rows, column by column, before they go on along the columns: those that
+   * run at a time then lie in a square, and share what they read of both.
+   */
+  group(rows: string, columns: string, blocks: readonly [rows: Value, columns: Value], size: number): void {
+    const int = (op: MapOp, ...args: readonly Value[]): Value => this.map(op, args, "i32");
+    const number = int("add", int("mul", this.block(rows), blocks[1]), this.block(columns));
+    const [tall, one] = [this.constant(size, "i32"), this.constant(1, "i32")];
+    const group = int("truncdiv", number, int("mul", tall, blocks[1]));
+    const first = int("mul", group, tall);
+    const height = int("max", int("min", int("sub", blocks[0], first), tall), one);
+    const within = int("sub", number, int("mul", first, blocks[1]));
+    const column = int("truncdiv", within, height);
+    // They are natural numbers, which subtractions hide.
+    const zero = this.constant(0, "i32");
+    this.moved.set(rows, int("max", int("add", first, int("sub", within, int("mul", column, height))), zero));
+    this.moved.set(columns, int("max", column, zero));
   }
   /** Which tile of an axis the block has. */
   block(axis: string): Value {
-    const known = this.reversed.get(axis);
+    const known = this.moved.get(axis);
     return known ?? this.pure(`block ${axis}`, "i32", [], [], (out) => ({ kind: "block", out, axis }), `${axis}_block`);
   }
   coordinate(axis: string): Value {

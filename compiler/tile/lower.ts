@@ -95,6 +95,10 @@ function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): 
       );
   }
 }
+/** Rows of blocks of a product that go together: about the root of how many blocks a chip has at a time. */
+const blocksInGroup = 16;
+/** Tiles of fewer rows are for products of few rows, which have no square of blocks. */
+const tallTile = 64;
 const multiplies = (o: Op): boolean => o.kind === "dot" || (o.kind === "loop" && o.body.some(multiplies));
 function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: LowerOptions, folds: ReadonlyMap<string, Axis>): Launch {
   const directives = applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job);
@@ -105,6 +109,12 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
   const axes = axesOf(job);
   const rows = shape.stream?.laterFirst ? axes.find((a) => a.name === shape.stream!.rows) : undefined;
   if (rows) builder.reverse(rows.name, blocksAlong(rows, lowering, shape));
+  const [product] = shape.stream || options.directives.some((d) => d.kind === "grid") ? [] : shape.products;
+  const sides = product && [product.rows, product.columns].map((name) => axes.find((a) => a.name === name)!);
+  if (sides && shape.tile(sides[0]!.name) >= tallTile) {
+    const [tall, wide] = sides.map((a) => blocksAlong(a, lowering, shape)) as [Value, Value];
+    builder.group(sides[0]!.name, sides[1]!.name, [tall, wide], blocksInGroup);
+  }
   const { env, inside } = enter(axes, lowering, shape, folds);
   lowering.inside = inside;
   lowering.written = new Set(job.kind === "map" ? [...job.stores, ...(job.row?.kept ?? [])].map((s) => s.buffer) : []);
