@@ -55,7 +55,7 @@ export async function* staticRows(only: string | undefined): AsyncGenerator<Stat
     for (const instance of checked.instances)
       for (const target of ["cuda", "wgsl"] as const) {
         if (only !== undefined && instance.kernel !== only) continue;
-        const made = variantsOf(checked, instance.kernel, target)
+        const made = variantsOf(checked, instance, target)
           .map(({ schedule }) => compile(instance, text, { target, schedule }))
           .find(({ artifact: a }) => a.when === undefined || holds(a.when, sizes[a.kernel] ?? {}))!;
         const moved = traffic(made, sizes[instance.kernel]);

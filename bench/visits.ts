@@ -60,7 +60,7 @@ function made(kernel: string, target: VisitsRow["target"]): Pick<Compiled, "arti
   const text = fs.readFileSync(file, "utf8");
   const checked = check(text);
   const instance = checked.instances.find((i) => i.kernel === kernel)!;
-  const { artifact, tiles } = compile(instance, text, { target, schedule: variantsOf(checked, kernel, target)[0]!.schedule });
+  const { artifact, tiles } = compile(instance, text, { target, schedule: variantsOf(checked, instance, target)[0]!.schedule });
   return { artifact, tiles: boundsOnly(tiles) };
 }
 function visits(c: Pick<Compiled, "artifact" | "tiles">, dims: Readonly<Record<string, number>>, args: Arguments = {}): number {

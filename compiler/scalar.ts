@@ -80,6 +80,11 @@ const tests: Partial<Record<MapOp, ScalarFn>> = {
   lnot: (a) => Number(a === 0),
   isfinite: (a) => Number(Number.isFinite(a)),
 };
+const f16 = formats.f16!;
+const half = (word: number, k: number): number => decode(f16, (word >>> (16 * k)) & 0xffff);
+/** A word of two halves, the nearest to what is given for each. */
+const halves = (value: (k: 0 | 1) => number): number =>
+  (encode(f16, roundTo(f16, value(0))) | (encode(f16, roundTo(f16, value(1))) << 16)) >>> 0;
 const saturate = (x: number, lo: number, hi: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi));
 
 /** The operation on operands of type `from`, with its result wrapped or rounded to `elem`; bools are 0 and 1. */
@@ -100,6 +105,8 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
     };
     return table[narrow[1]!]!;
   }
+  if (op === "nibbles_f16") return (word, at, zero) => halves((k) => ((word >>> (at + 4 * k)) & 15) - zero);
+  if (op === "multiply_f16x2") return (a, b) => halves((k) => half(a, k) * half(b, k));
   if (op === "exact_exp") return exactExp;
   if (op === "exact_inv") return exactInverse;
   if (op === "exact_hash") return arity === 3 ? exactHash : (id, x) => exactHash(id, x);

@@ -1,6 +1,8 @@
 /** The variants of a kernel on one target: one for each of its schedules, and one that fits every device and launch. */
 import { softwareFeature } from "../dsl/check/schedules.ts";
-import type { Checked, Schedule } from "../dsl/index.ts";
+import type { Checked, CheckedInstance, Schedule } from "../dsl/index.ts";
+import { holds, UnknownSize } from "../runtime/abi.ts";
+import { sizeCondition } from "./plan/size.ts";
 
 export interface Variant {
   /** Undefined: derived. */
@@ -11,9 +13,24 @@ export interface Variant {
   readonly label: string;
 }
 
-/** In the order of the text; derived ones last, where the others ask something of the device or the launch. */
-export function variantsOf(checked: Pick<Checked, "schedules">, kernel: string, target: "cuda" | "wgsl"): Variant[] {
-  const own = checked.schedules.filter((s) => s.kernel === kernel && s.target === target);
+/** Whether a schedule may be for this instance: its condition is not false for the static dimensions alone. */
+function mayFit(s: Schedule, instance: CheckedInstance): boolean {
+  const when = s.where && sizeCondition(s.where);
+  if (when === undefined) return true;
+  try {
+    return holds(when, Object.fromEntries(instance.program.dims.flatMap((d) => (d.value === undefined ? [] : [[d.name, d.value]]))));
+  } catch (e) {
+    if (e instanceof UnknownSize) return true;
+    throw e;
+  }
+}
+/**
+ * In the order of the text; derived ones last, where the others ask something of the device or the launch.
+ * @param of an instance, or the name of a kernel: all that any of its instances may have
+ */
+export function variantsOf(checked: Pick<Checked, "schedules">, of: CheckedInstance | string, target: "cuda" | "wgsl"): Variant[] {
+  const kernel = typeof of === "string" ? of : of.kernel;
+  const own = checked.schedules.filter((s) => s.kernel === kernel && s.target === target && (typeof of === "string" || mayFit(s, of)));
   // sm_80 is the least that CUDA sources are written for.
   const general = own.some(
     (s) => s.name === undefined && s.features.length === 0 && s.where === undefined && (s.arch ?? "sm_80") === "sm_80",

@@ -99,7 +99,7 @@ export async function* fuzz(
 function plansFor(text: string, checked: Checked, instance: CheckedInstance, target: "cuda" | "wgsl", options: FuzzOptions): Plan[] {
   const derived: Plan = { label: "derived", schedule: undefined, checked };
   if (options.schedules === "derived") return [derived];
-  const own = variantsOf(checked, instance.kernel, target)
+  const own = variantsOf(checked, instance, target)
     .filter((v) => v.schedule !== undefined)
     .map((v) => ({ label: v.label === "" ? "first" : v.label, schedule: v.schedule, checked }));
   const drawn: Plan[] = [];

@@ -81,7 +81,7 @@ function alone(c: GpuCase, text: string): Artifact {
 }
 function usual(c: GpuCase, text: string, values: Readonly<Record<string, number>>): Artifact {
   const { instance, schedules } = instanceOf(c, text);
-  const all = variantsOf({ schedules }, c.kernel, "cuda").map(({ schedule }) => compile(instance, text, { target: "cuda", schedule }));
+  const all = variantsOf({ schedules }, instance, "cuda").map(({ schedule }) => compile(instance, text, { target: "cuda", schedule }));
   return mostSpecific(all.map((x) => x.artifact)).find((a) => a.when === undefined || holds(a.when, values))!;
 }
 function contender(label: string, a: Artifact, values: Readonly<Record<string, number>>): Contender {

@@ -40,7 +40,7 @@ function artifacts(): Given["artifacts"] {
   const text = fs.readFileSync(path.join(import.meta.dirname, "..", "kernels", "web.weft"), "utf8");
   const checked = check(text);
   const made = checked.instances.map((i) => {
-    const all = variantsOf(checked, i.kernel, "wgsl").map(({ schedule }) => compile(i, text, { target: "wgsl", schedule }).artifact);
+    const all = variantsOf(checked, i, "wgsl").map(({ schedule }) => compile(i, text, { target: "wgsl", schedule }).artifact);
     return [i.kernel, all] as const;
   });
   return Object.fromEntries(made);

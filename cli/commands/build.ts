@@ -157,7 +157,7 @@ function compileAll(
   let refused = false;
   for (const instance of checked.instances) {
     for (const target of targets) {
-      for (const { schedule, label, derived } of variantsOf(checked, instance.kernel, target))
+      for (const { schedule, label, derived } of variantsOf(checked, instance, target))
         try {
           const { artifact } = compiler.compile(instance, text, { target, schedule });
           // A derived one for some devices that comes to the same as the one for all is never needed.

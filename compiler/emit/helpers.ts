@@ -154,7 +154,7 @@ fn weft_random(seed: u32, stream: u32, n: u32) -> u32 {
 
 const c = (name: string, params: string, result: string, body: string): string => {
   const list = params.split(", ").map((p) => p.split(": ").reverse().join(" "));
-  return `static __device__ __forceinline__ ${result} ${name}(${list.join(", ")}) { ${body} }`;
+  return `[[maybe_unused]] static __device__ __forceinline__ ${result} ${name}(${list.join(", ")}) { ${body} }`;
 };
 export const cudaHelpers: readonly Helper[] = [
   {
@@ -163,7 +163,7 @@ export const cudaHelpers: readonly Helper[] = [
   },
   {
     name: "weft_half_to_float",
-    text: '#ifndef WEFT_ON_CPU\nstatic __device__ __forceinline__ float weft_half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }\n#endif',
+    text: '#ifndef WEFT_ON_CPU\n[[maybe_unused]] static __device__ __forceinline__ float weft_half_to_float(unsigned short h) { float f; asm("cvt.f32.f16 %0, %1;" : "=f"(f) : "h"(h)); return f; }\n#endif',
   },
   {
     name: "weft_relaxed_load",
@@ -217,7 +217,7 @@ export const cudaHelpers: readonly Helper[] = [
   ),
   ...(["f16", "bf16"] as const).map((format) => ({
     name: `weft_pair_${format}`,
-    text: `static __device__ __forceinline__ unsigned weft_pair_${format}(float low, float high) {
+    text: `[[maybe_unused]] static __device__ __forceinline__ unsigned weft_pair_${format}(float low, float high) {
 #ifdef WEFT_ON_CPU
   return weft_encode_${format}(low) | (weft_encode_${format}(high) << 16);
 #else
@@ -227,6 +227,33 @@ export const cudaHelpers: readonly Helper[] = [
 #endif
 }`,
   })),
+  {
+    name: "weft_nibbles_f16",
+    text: `// The fields of 4 bits from \`at\` (a multiple of 8) and above it, each less \`zero\`: bits of 1024 + a and 1024 + 16 b, and one exact sum.
+static __device__ __forceinline__ unsigned weft_nibbles_f16(unsigned word, unsigned at, int zero) {
+#ifdef WEFT_ON_CPU
+  return weft_pair_f16(float(int((word >> at) & 15u) - zero), float(int((word >> (at + 4u)) & 15u) - zero));
+#else
+  const unsigned both = (__byte_perm(word, 0u, (at >> 3) * 0x0101u + 0x4040u) & 0x00f0000fu) | 0x64006400u;
+  unsigned h;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(h) : "r"(both), "r"(0x2c003c00u), "r"(0xd400e400u + unsigned(zero) * 0x00100001u));
+  return h;
+#endif
+}`,
+  },
+  {
+    name: "weft_multiply_f16x2",
+    text: `static __device__ __forceinline__ unsigned weft_multiply_f16x2(unsigned a, unsigned b) {
+#ifdef WEFT_ON_CPU
+  const auto half = [](unsigned word) { return weft_half_to_float((unsigned short)(word & 0xffffu)); };
+  return weft_pair_f16(half(a) * half(b), half(a >> 16) * half(b >> 16));
+#else
+  unsigned h;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(h) : "r"(a), "r"(b));
+  return h;
+#endif
+}`,
+  },
   {
     name: "weft_small_to_float",
     text: `// float(x) for |x| < 2^22, without the slow instruction: the sum is exact.

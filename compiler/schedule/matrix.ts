@@ -89,6 +89,10 @@ export function matrixDefaults(m: MatrixProduct, axes: readonly Axis[]): { rows:
   const columns = within(extentOf(axes, m.columns) ?? 128, least.columns, 128);
   return { rows, columns, depth: 32, warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
 }
+/** Words of 16 bytes. */
+const besideMost = 4;
+/** What a column of computed factors costs, against a row of read ones. */
+const computing = 4;
 /** As many slots as shared memory has room for, of those wanted; one alone would be no pipeline. */
 function slotsWithin(wanted: number, bytes: number, room: number): number {
   const most = Math.min(wanted, Math.floor(room / bytes));
@@ -104,13 +108,15 @@ export function matrixTiling(
 ): MatrixTiling | undefined {
   const [rows, columns, depth] = [size(m.rows), size(m.columns), size(baseName(m.over))];
   if (rows < least.rows || columns < least.columns || depth < least.depth) return undefined;
-  // Warps stand so that each has a piece as square as can be: least is read again.
+  // Warps stand so that each has a piece as square as can be: least is read again. Columns that are computed cost more than those that are read.
+  const cost = (along: number, across: number): number => rows / along + (columns / across) * (m.computed ? computing : 1);
+  const wide = m.computed && columns >= besideMost * least.columns ? besideMost * least.columns : least.columns;
   let best: readonly [number, number] | undefined;
   const total = Math.min(threads / 32, (rows / least.rows) * (columns / least.columns));
   for (let along = 1; along <= total; along *= 2) {
     const across = total / along;
-    if (rows / along < least.rows || columns / across < least.columns) continue;
-    if (best === undefined || rows / along + columns / across < rows / best[0] + columns / best[1]) best = [along, across];
+    if (rows / along < least.rows || columns / across < wide) continue;
+    if (best === undefined || cost(along, across) < cost(...best)) best = [along, across];
   }
   return (
     best && {
@@ -121,7 +127,7 @@ export function matrixTiling(
       warps: best,
       slots: slotsWithin(slots, (rows + columns) * depth * m.bytes, room),
       // Words that lie beside each other are read together, 16 bytes at a time.
-      beside: m.computed ? Math.min(4, columns / best[1] / least.columns) : 1,
+      beside: m.computed ? Math.min(besideMost, columns / best[1] / least.columns) : 1,
     }
   );
 }

@@ -1,9 +1,9 @@
 /** A product of tiles as matrix instructions of a warp: which registers of a thread are which elements of a fragment. */
 import { invariant } from "../../dsl/diagnostics.ts";
-import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
-import type { MapOp, Op, Value } from "../tile/ir.ts";
+import type { Op, Value } from "../tile/ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
+import { pairOf } from "./pairs.ts";
 import { fragment, type HeldSlot } from "./ring.ts";
 
 interface Registers {
@@ -21,14 +21,6 @@ function bitOf(layout: TileLayout, axis: string, by: number): number {
   return 1 << b;
 }
 
-/** The bits of a value as a narrow float; those that were read from memory are taken as they lie there. */
-function bitsOf(n: Nodes, value: NodeId, form: MatrixForm): NodeId {
-  const v = n.at(value);
-  if (v.op === `decode_${form}`) return v.args[0]!;
-  if (v.op === "select") return n.op("select", [v.args[0]!, bitsOf(n, v.args[1]!, form), bitsOf(n, v.args[2]!, form)], "u32");
-  if (v.kind === "const" && v.value === 0) return n.constant(0, "u32");
-  return n.op(`encode_${form}` as MapOp, [value], "u32");
-}
 /** The registers of the result. */
 export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: readonly string[], from: Registers): Map<number, NodeId> {
   const { rows, columns, over, other } = op.axes;
@@ -39,17 +31,16 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   const inPairs = layout.over([columns]).columns.get("register") ?? [];
   /** The same columns where the second factor holds them. */
   const elsewhere = (register: number): number =>
-    inPairs.reduce((out, by, bit) => (by > 0 && 1 << bit !== nextColumn && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out), 0);
+    inPairs.reduce(
+      (out, by, bit) => (by > 0 && 1 << bit !== nextColumn && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out),
+      0,
+    );
   const steps = from.instances([over]).filter((k) => (k & (nextK | upperK)) === 0);
   const pack = (element: (e: number) => NodeId, count: number): NodeId[] => {
     const list = Array.from({ length: count }, (_, e) => element(e));
     if (op.form === "exact") return list;
     const { form } = op;
-    return list.flatMap((low, e) =>
-      e % 2 === 1
-        ? []
-        : [n.op("or", [bitsOf(n, low, form), n.op("shl", [bitsOf(n, list[e + 1]!, form), n.constant(16, "u32")], "u32")], "u32")],
-    );
+    return list.flatMap((low, e) => (e % 2 === 1 ? [] : [pairOf(n, low, list[e + 1]!, form)]));
   };
   const bit = (set: number, value: number): number => (set ? value : 0);
   // Fragments are read once for all results that need them.

@@ -39,7 +39,11 @@ export type MapOp =
   | "truncmod"
   | "bit_length"
   /** `to_f32` of an integer of at most 22 bits and a sign, which threads convert by an addition (thread/nodes.ts). */
-  | "small_to_f32";
+  | "small_to_f32"
+  /** Two halves in a word: the fields of 4 bits of a word that begin at a bit, a multiple of 8, and 4 above it, each less an integer of 0 to 63. */
+  | "nibbles_f16"
+  /** Products of the halves of two words, each rounded once. */
+  | "multiply_f16x2";
 
 /** How values combine in a reduction: a tuple with a tuple. */
 export type Combine =

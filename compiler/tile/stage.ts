@@ -100,8 +100,7 @@ export function stageOf(
   };
 }
 /** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */
-export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string =>
-  `${axes.over} ${axes.other} ${factor} ${readOf(e)}`;
+export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string => `${axes.over} ${axes.other} ${factor} ${readOf(e)}`;
 const readOf = (e: Expr): string => (e.kind === "relax" ? readOf(e.arg) : e.kind === "read" ? e.tensor : "");
 /** Threads go along a row, then to the rows below; what is left each takes in turn. */
 function copyLayout(r: Ring, threads: number): Layout {

@@ -32,7 +32,7 @@ describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
     const source = fs.readFileSync(file, "utf8");
     const checked = check(source);
     for (const i of checked.instances)
-      for (const { schedule, label } of offered(variantsOf(checked, i.kernel, "wgsl")))
+      for (const { schedule, label } of offered(variantsOf(checked, i, "wgsl")))
         for (const exact of [true, false]) {
           const { artifact } = compile(i, source, { target: "wgsl", schedule, exact });
           const random = seeded(4);

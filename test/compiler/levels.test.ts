@@ -17,7 +17,7 @@ const cases = sources.flatMap((s) => {
   const checked = check(s.text);
   return checked.instances.flatMap((i) =>
     (["wgsl", "cuda"] as const).flatMap((target) =>
-      variantsOf(checked, i.kernel, target).map(({ schedule, label }) => ({
+      variantsOf(checked, i, target).map(({ schedule, label }) => ({
         title: [i.kernel, i.name, target, label].filter(Boolean).join(" "),
         text: s.text,
         i,

@@ -30,7 +30,7 @@ test("the library and the examples, over floats and over the exact algebra", () 
   for (const text of sources) {
     const checked = check(text);
     for (const i of checked.instances)
-      for (const { schedule } of variantsOf(checked, i.kernel, "wgsl"))
+      for (const { schedule } of variantsOf(checked, i, "wgsl"))
         for (const exact of [false, true]) {
           const { artifact } = compile(i, text, { target: "wgsl", schedule, exact });
           expect(complaint(artifact.source), `${i.kernel} ${i.name}`).toBeUndefined();

@@ -25,7 +25,7 @@ describe.skipIf(version === undefined)("nvcc", () => {
       const files = sources.flatMap((text, k) => {
         const checked = check(text);
         return checked.instances.flatMap((i, n) =>
-          variantsOf(checked, i.kernel, "cuda").map(({ schedule, label }) => {
+          variantsOf(checked, i, "cuda").map(({ schedule, label }) => {
             const { artifact } = compile(i, text, { target: "cuda", schedule });
             const file = path.join(dir, `${arch}-${k}-${n}-${i.kernel}-${label}.cu`);
             fs.writeFileSync(file, artifact.source);

@@ -44,7 +44,7 @@ const cases = Object.entries(library).flatMap(([family, file]) => {
 });
 test.each(cases)("$title", async ({ source, checked, i }) => {
   for (const level of levels)
-    for (const { schedule } of variantsOf(checked, i.kernel, level.target)) {
+    for (const { schedule } of variantsOf(checked, i, level.target)) {
       const compiled = compile(i, source, { target: level.target, schedule, exact: true });
       const random = seeded(3);
       let compared = 0;

@@ -376,6 +376,15 @@ class BoundRun {
     const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(e.op);
     if (narrow) return this.narrow(narrow[1]!, formats[narrow[2] as Storage]!, narrow[0] as typeof e.op, args);
     const float = e.elem === "f32" || e.elem === "f64";
+    if (e.op === "nibbles_f16" || e.op === "multiply_f16x2") {
+      // Halves in a word: of what is known exactly, exactly this.
+      const g = scalarFn(e.op, e.elem, e.args[0]!.elem, args.length);
+      return (f) => {
+        const v = g(a(f), b(f), c ? c(f) : 0);
+        if (operands.error > 0) state.error = open;
+        return v;
+      };
+    }
     if (e.op === "select")
       return (f) => {
         const holds = a(f);

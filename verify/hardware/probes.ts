@@ -226,6 +226,12 @@ export const probes: readonly Probe[] = [
       `for (int k = 0; k < 4; k++) y[thread * 4 + k] = weft_pair_${format}(__uint_as_float(x[thread * 8 + 2 * k]), __uint_as_float(x[thread * 8 + 2 * k + 1]));`,
     ]),
   ),
+  probe("nibbles_f16", randomWords(lanes * 2, 15), 8, [
+    "for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_nibbles_f16(x[thread * 2 + (k & 1)], 8u * ((thread + k) % 4), (thread * 7 + k * 5) % 64);",
+  ]),
+  probe("multiply_f16x2", narrowWords(lanes * 16, "f16", 16), 8, [
+    "for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_multiply_f16x2(x[thread * 16 + k], x[thread * 16 + 8 + k]);",
+  ]),
   probe(
     "small_to_float",
     words(Array.from({ length: lanes * 8 }, (_, k) => (k % 2 ? 4194303 - k * 16_411 : k * 16_411 - 4194303) >>> 0)),

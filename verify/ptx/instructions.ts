@@ -28,6 +28,7 @@ export function compute(op: readonly string[], x: readonly Bits[]): Bits | undef
   if (name === "mov" || name === "cvta") return x[0];
   if (name === "cvt" && op.some((p) => p.endsWith("f16x2"))) return convertPair(op, x);
   if (name === "cvt") return convert(op, x[0]!);
+  if (type === "f16x2") return halves(name!, x);
   if (name === "setp") return compare(op, x);
   if (name === "selp") return x[2] === 1n ? x[0] : x[1];
   if (type === "f32") return float(op, x.map(f32));
@@ -182,6 +183,14 @@ function compare(op: readonly string[], x: readonly Bits[]): Bits | undefined {
   // setp.lt.and.f32 p, a, b, q
   const joined = op.find((p) => p === "and" || p === "or");
   return truth(joined === "and" ? r && x[2] === 1n : joined === "or" ? r || x[2] === 1n : r);
+}
+/** Packed arithmetic of halves: each result rounded once. */
+function halves(name: string, x: readonly Bits[]): Bits | undefined {
+  const f16 = formats.f16!;
+  const at = (k: number, part: bigint): number => decode(f16, Number(((x[k] ?? 0n) >> part) & 0xffffn));
+  const one = (part: bigint): number => (name === "fma" ? at(0, part) * at(1, part) + at(2, part) : at(0, part) * at(1, part));
+  if (name !== "fma" && name !== "mul") return undefined;
+  return [16n, 0n].reduce((word, part) => (word << 16n) | BigInt(encode(f16, roundTo(f16, one(part)))), 0n);
 }
 /** Two f32 as a word of two narrow ones; the first operand goes to the upper half. */
 function convertPair(op: readonly string[], [high, low]: readonly Bits[]): Bits {

@@ -43,7 +43,7 @@ describe.each(Object.entries(library))("%s", (family, file) => {
     i,
     of: new Map(
       (["cuda", "wgsl"] as const).map((target): [string, Compiled] => {
-        const made = compile(i, source, { target, schedule: variantsOf(checked, i.kernel, target)[0]!.schedule });
+        const made = compile(i, source, { target, schedule: variantsOf(checked, i, target)[0]!.schedule });
         rememberProgram(made.artifact, i.program);
         return [target, made];
       }),

@@ -1,0 +1,76 @@
+/** Two narrow floats in a word, as the operands of a matrix unit hold them: together where an instruction makes both. */
+import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
+import type { MapOp } from "../tile/ir.ts";
+import { offsetOf } from "./integers.ts";
+import type { NodeId, Nodes } from "./nodes.ts";
+
+/** The word that holds two values, the first in its low half. */
+export function pairOf(n: Nodes, low: NodeId, high: NodeId, form: MatrixForm): NodeId {
+  const [x, y] = [n.at(low), n.at(high)];
+  if (x.op === "select" && y.op === "select" && x.args[0] === y.args[0])
+    return n.op("select", [x.args[0]!, pairOf(n, x.args[1]!, y.args[1]!, form), pairOf(n, x.args[2]!, y.args[2]!, form)], "u32");
+  const fields = form === "f16" ? scaledFields(n, low, high) : undefined;
+  return fields ?? joined(n, bitsOf(n, low, form), bitsOf(n, high, form));
+}
+const joined = (n: Nodes, low: NodeId, high: NodeId): NodeId => n.op("or", [low, n.op("shl", [high, n.constant(16, "u32")], "u32")], "u32");
+
+/** The bits of a value as a narrow float; those that were read from memory are taken as they lie there. */
+function bitsOf(n: Nodes, value: NodeId, form: MatrixForm): NodeId {
+  const v = n.at(value);
+  if (v.op === `decode_${form}`) return v.args[0]!;
+  if (v.op === "select") return n.op("select", [v.args[0]!, bitsOf(n, v.args[1]!, form), bitsOf(n, v.args[2]!, form)], "u32");
+  if (v.kind === "const" && v.value === 0) return n.constant(0, "u32");
+  return n.op(`encode_${form}` as MapOp, [value], "u32");
+}
+/** A field of 4 bits of a word, from a bit on, less an integer. */
+interface Field {
+  readonly word: NodeId;
+  readonly shift: NodeId;
+  readonly zero: NodeId;
+}
+/** What is taken off a field before it is scaled stays exact below this. */
+const mostZero = 63;
+/**
+ * (a - z) s and (b - z) t for neighbouring fields a, b of a byte and halves s, t: the differences are exact as halves, so a product of halves
+ * rounds as one of f32 does that is rounded to a half.
+ */
+function scaledFields(n: Nodes, low: NodeId, high: NodeId): NodeId | undefined {
+  const [p, q] = [scaledField(n, low), scaledField(n, high)];
+  if (p === undefined || q === undefined || p.word !== q.word || p.zero !== q.zero) return undefined;
+  const { range } = n.at(p.zero);
+  if (range[0] < 0 || range[1] > mostZero) return undefined;
+  const [from, to] = [placeOf(n, p.shift), placeOf(n, q.shift)];
+  const wholeByte = from.by % 8 === 0 && (from.base === undefined || n.at(from.base).multiple % 8 === 0);
+  if (from.base !== to.base || to.by !== from.by + 4 || !wholeByte) return undefined;
+  return n.op("multiply_f16x2", [n.op("nibbles_f16", [p.word, p.shift, p.zero], "u32"), joined(n, p.scale, q.scale)], "u32");
+}
+/** A bit's place, as a value and what is added to it. */
+function placeOf(n: Nodes, shift: NodeId): { readonly base: NodeId | undefined; readonly by: number } {
+  const node = n.at(shift);
+  if (node.kind === "const") return { base: undefined, by: node.value as number };
+  return node.op === "to_u32" ? offsetOf(n, node.args[0]!) : { base: shift, by: 0 };
+}
+function scaledField(n: Nodes, value: NodeId): (Field & { readonly scale: NodeId }) | undefined {
+  const product = n.at(value);
+  if (product.op !== "mul") return undefined;
+  for (const [whole, scale] of [product.args, [...product.args].reverse()] as [NodeId, NodeId][]) {
+    const [w, s] = [n.at(whole), n.at(scale)];
+    const field = w.op === "small_to_f32" && s.op === "decode_f16" ? fieldOf(n, w.args[0]!) : undefined;
+    if (field) return { ...field, scale: s.args[0]! };
+  }
+  return undefined;
+}
+function fieldOf(n: Nodes, integer: NodeId): Field | undefined {
+  const v = n.at(integer);
+  if (v.op === "sub") {
+    const field = fieldOf(n, v.args[0]!);
+    return field && isZero(n, field.zero) ? { ...field, zero: v.args[1]! } : undefined;
+  }
+  const masked = v.op === "to_i32" ? n.at(v.args[0]!) : undefined;
+  if (masked?.op !== "and" || n.at(masked.args[1]!).value !== 15) return undefined;
+  const shifted = n.at(masked.args[0]!);
+  const zero = n.int(0);
+  if (shifted.op !== "shr") return { word: masked.args[0]!, shift: n.constant(0, "u32"), zero };
+  return { word: shifted.args[0]!, shift: shifted.args[1]!, zero };
+}
+const isZero = (n: Nodes, id: NodeId): boolean => n.at(id).kind === "const" && n.at(id).value === 0;
