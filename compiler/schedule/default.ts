@@ -61,7 +61,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   }
   const product = profile.matrix && job.kind === "map" ? matrixOf(job, plan) : undefined;
   if (product) {
-    const d = matrixDefaults(product, axes);
+    const d = matrixDefaults(product, axes, plan);
     const tile: [string, number][] = [
       [product.rows, d.rows],
       [product.columns, d.columns],

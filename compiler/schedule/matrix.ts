@@ -5,7 +5,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
-import type { MatrixTiling } from "./shape.ts";
+import { type MatrixTiling, multipleOf } from "./shape.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 /** A sum of products with the indices that play its parts. */
@@ -82,10 +82,20 @@ const extentOf = (axes: readonly Axis[], name: string): number | undefined => {
   return e.kind === "const" ? Number(e.value) : undefined;
 };
 const within = (n: number, low: number, high: number): number => Math.min(high, Math.max(low, 2 ** Math.ceil(Math.log2(Math.max(1, n)))));
+/** A factor lies in rows that are no multiple of 16 bytes: its elements come one by one, and take registers until they are multiplied. */
+const oneByOne = (m: MatrixProduct, plan: Pick<Plan, "stored" | "multiples">): boolean =>
+  m.factors.some((f) => {
+    const read = tensorOf(f, plan);
+    return read !== undefined && multipleOf(plan.stored.get(read.tensor)!.axes.at(-1)!.extent, plan.multiples) % (16 / m.bytes) !== 0;
+  });
 /** Tile sizes for a product that no schedule speaks of, and the warps for them. */
-export function matrixDefaults(m: MatrixProduct, axes: readonly Axis[]): { rows: number; columns: number; depth: number; warps: number } {
+export function matrixDefaults(
+  m: MatrixProduct,
+  axes: readonly Axis[],
+  plan: Pick<Plan, "stored" | "multiples">,
+): { rows: number; columns: number; depth: number; warps: number } {
   // A warp's 64 x 64 sums fill half of its registers; smaller tiles read operands more often than the caches give them.
-  const rows = within(extentOf(axes, m.rows) ?? 128, least.rows, 128);
+  const rows = within(extentOf(axes, m.rows) ?? 128, least.rows, oneByOne(m, plan) ? 64 : 128);
   const columns = within(extentOf(axes, m.columns) ?? 128, least.columns, 128);
   return { rows, columns, depth: 32, warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
 }
