@@ -84,14 +84,16 @@ def fused_adamw(case, sets):
 
 
 def device_copy(case, sets):
-    """As many bytes, half read and half written."""
-    half = max(1 << 20, int(case["bytes"]) // 2)
-    count = max(1, min(4, (4 << 30) // half))
-    pairs = [(torch.randint(0, 255, (half,), dtype=torch.uint8, device="cuda"), torch.empty(half, dtype=torch.uint8, device="cuda")) for _ in range(count)]
+    """As many bytes, half read and half written; in pieces of 4 GiB at most."""
+    words = max(1 << 18, int(case["bytes"]) // 8)
+    pieces = [min(1 << 30, words - at) for at in range(0, words, 1 << 30)]
+    count = max(1, min(32, (360 << 20) // (8 * words)))
+    pairs = [(torch.randn(pieces[0], device="cuda"), torch.empty(pieces[0], device="cuda")) for _ in range(count)]
 
     def call(i):
         a, b = pairs[i % count]
-        b.copy_(a)
+        for n in pieces:
+            b[:n].copy_(a[:n])
 
     return Peer(call, note="a limit: the bytes of the mathematics")
 

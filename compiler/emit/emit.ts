@@ -2,7 +2,7 @@
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text } from "../targets/target.ts";
-import { type Contraction, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
+import { type Contraction, children, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
 export interface EmittedBody {
@@ -27,6 +27,8 @@ export function sizeText(e: SizeExpr, target: Target): string {
   if (op === "min" || op === "max") return `${op}(${x}, ${y})`;
   return `(${x} ${op} ${y})`;
 }
+
+const reads = (e: Expr): boolean => e.kind === "load" || e.kind === "shared" || children(e).some(reads);
 
 class Emitter {
   readonly lines: string[] = [];
@@ -178,6 +180,15 @@ class Emitter {
           const pair = by.kind === "const" && by.value === 16 ? this.pairOf(e.args[0]!, high) : undefined;
           if (pair) return pair;
         }
+        // Memory is read whatever stands before it: a read under a condition would wait for that.
+        const both = (e.op === "land" && "and") || (e.op === "lor" && "or");
+        if (both && e.args.slice(1).some(reads))
+          return t.op(
+            both,
+            "bool",
+            e.args.map((a) => this.expr(a)),
+            "bool",
+          );
         const one = t.fma && contractionOf(e);
         if (one) return this.contracted(one, e.elem);
         return t.op(

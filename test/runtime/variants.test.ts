@@ -48,6 +48,21 @@ test("files are labelled by what their schedule asks", () => {
   ]);
   expect(variantsOf({ schedules: [] }, "g", "cuda").map((v) => v.label)).toEqual([""]);
 });
+test("a schedule whose condition no call of an instance can meet is not one of its variants", () => {
+  const own = `kernel f[N, D: static](x: f32[N, D]) -> (y: f32[N, D]) { y[i, d] = x[i, d] + 1.0 }
+instance f { D: 32 | 128 }
+schedule f on cuda where D >= 64 && N >= 8 { warps 1 }
+schedule f on cuda where N >= 100 { warps 2 }
+`;
+  const both = check(own);
+  const warps = both.instances.map((i) =>
+    variantsOf(both, i, "cuda").map((v) => v.schedule?.directives.map((d) => d.kind === "warps" && d.count)[0]),
+  );
+  expect(warps).toEqual([
+    [2, undefined],
+    [1, 2, undefined],
+  ]);
+});
 test.each([
   [{ target: "cuda", arch: "sm_80" } as const, 16, "any"],
   [{ target: "cuda", arch: "sm_90" } as const, 16, "sm_90a"],

@@ -1,0 +1,59 @@
+/** Weights of 4 bits as an operand of the matrix unit: words beside each other in a lane, and two fields at a time as halves. */
+import { describe, expect, test } from "vitest";
+import { scalarFn } from "../../compiler/scalar.ts";
+import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
+import { seeded } from "../../verify/generate.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
+
+const weights = (where: string, zero: string, value: string): string => `
+layout words[K, N](k, n) = (word: (k / 8) * N + n, bit: 4 * (k % 8))
+kernel f[M, N](x: f16[M, 64], w: u4[64, N] layout words, z: u4[2, N], s: f16[2, N]) -> (y: f32[M, N])${where} {
+  let zero[g, n] = ${zero}
+  y[m, n] = sum(k) x[m, k] * relax<f16>(${value})
+}
+schedule f on cuda { tile m: 16, n: 32, k: 32; warps 1 }
+`;
+const scaled = "f32(w[k, n] - zero[k / 32, n]) * s[k / 32, n]";
+const source = (text: string): string => compiled(text, "cuda").artifact.source;
+
+describe("packed weights", () => {
+  test("a lane reads four words at a time where rows are a multiple of 8", async () => {
+    const text = weights(" where N % 8 == 0", "z[g, n]", scaled);
+    expect(source(text).match(/uint4 wide\w* = \*reinterpret_cast<const uint4\*>\(&w\[/g)).toHaveLength(4);
+    expect(source(weights("", "z[g, n]", scaled))).not.toContain("uint4");
+    expect(await agreesOnLevels(text, 5, 3, ["cuda"], [0, 1, 2, 8, 16, 24])).toBeGreaterThan(100);
+  });
+  test("two fields of a byte become halves together", async () => {
+    const text = weights("", "z[g, n] + 1", scaled);
+    expect(source(text)).toContain("weft_multiply_f16x2(weft_nibbles_f16(");
+    expect(await agreesOnLevels(text, 5, 4, ["cuda"], [0, 1, 2, 9, 17])).toBeGreaterThan(100);
+  });
+  test.each([
+    ["a zero that may be negative", "z[g, n] - 1", scaled],
+    ["a zero beyond what stays exact", "z[g, n] * 5", scaled],
+    ["a scale that is no half", "z[g, n]", "f32(w[k, n] - zero[k / 32, n]) * (s[k / 32, n] * 3.0)"],
+    ["a sum after the scale", "z[g, n]", `${scaled} + 1.0`],
+  ])("%s takes the long way", async (_, zero, value) => {
+    const text = weights("", zero, value);
+    expect(source(text)).not.toContain("nibbles");
+    expect(await agreesOnLevels(text, 3, 6, ["cuda"], [1, 2, 9, 17])).toBeGreaterThan(50);
+  });
+  test("products of halves are what f32 gives, rounded to a half", () => {
+    const f16 = formats.f16!;
+    const nibbles = scalarFn("nibbles_f16", "u32", "u32", 3);
+    const multiply = scalarFn("multiply_f16x2", "u32", "u32", 2);
+    const random = seeded(8);
+    for (let run = 0; run < 4000; run++) {
+      const word = Math.floor(random() * 2 ** 32);
+      const at = 8 * Math.floor(random() * 4);
+      const zero = Math.floor(random() * 64);
+      const [s, t] = [0, 1].map(() => decode(f16, Math.floor(random() * 0x7c00) | (random() < 0.5 ? 0x8000 : 0)));
+      const code = (k: number, by: number): number =>
+        encode(f16, roundTo(f16, Math.fround(Math.fround(((word >>> (at + 4 * k)) & 15) - zero) * by)));
+      const scales = (encode(f16, s!) | (encode(f16, t!) << 16)) >>> 0;
+      expect(multiply(nibbles(word, at, zero), scales, 0), `${word} ${at} ${zero} ${s} ${t}`).toBe(
+        (code(0, s!) | (code(1, t!) << 16)) >>> 0,
+      );
+    }
+  });
+});
