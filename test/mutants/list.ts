@@ -166,8 +166,8 @@ export const mutants: readonly Mutant[] = [
   m(
     "the pieces of a split are too short",
     "compiler/schedule/split.ts",
-    `const length = op("div", [add(axis.extent, num(n - 1)), num(n)], "int");`,
-    `const length = op("div", [axis.extent, num(n)], "int");`,
+    `op("div", [add(e, num(by - 1)), num(by)], "int")`,
+    `op("div", [e, num(by)], "int")`,
   ),
   m(
     "the pieces of a split overlap",

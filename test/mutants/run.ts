@@ -60,21 +60,34 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
 ];
 /** The tests of a fault's own room: tried before the stages, since they are quick. By the start of its path, the first that fits. */
 const nearest: readonly (readonly [string, readonly string[]])[] = [
+  ["compiler/emit/helpers.ts", ["test/verify/ptx.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/emit/intrinsics.ts", ["test/verify/ptx.test.ts", "test/verify/cuda-cpu/probes.test.ts"]],
   ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
-  ["compiler/schedule/", ["test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"]],
+  [
+    "compiler/schedule/",
+    ["test/compiler/split-products.test.ts", "test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"],
+  ],
   [
     "compiler/thread/",
-    ["test/compiler/ranges.test.ts", "test/compiler/wide.test.ts", "test/compiler/assumed.test.ts", "test/compiler/contraction.test.ts"],
+    [
+      "test/compiler/ranges.test.ts",
+      "test/compiler/packed-weights.test.ts",
+      "test/compiler/wide.test.ts",
+      "test/compiler/assumed.test.ts",
+      "test/compiler/contraction.test.ts",
+    ],
   ],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
-  ["compiler/tile/lower.ts", ["test/compiler/assumed.test.ts"]],
+  ["compiler/tile/lower.ts", ["test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
+  ["compiler/tile/dot.ts", ["test/compiler/split-products.test.ts"]],
+  ["compiler/tile/stage.ts", ["test/compiler/split-products.test.ts"]],
+  ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
-  ["compiler/tile/builder.ts", ["test/compiler/full-tiles.test.ts"]],
+  ["compiler/tile/builder.ts", ["test/compiler/full-tiles.test.ts", "test/compiler/groups.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   [
     "runtime/",
