@@ -231,12 +231,7 @@ export const mutants: readonly Mutant[] = [
     `inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));`,
     `inside = lowering.both(inside, b.map("le", [first, extent], "bool"));`,
   ),
-  m(
-    "indices past the end are not clamped",
-    "compiler/tile/lower.ts",
-    `real = together ? b.map("add", [clamped, within], "i32") : clamped;`,
-    "real = raw;",
-  ),
+  m("indices past the end are not clamped", "compiler/tile/lower.ts", "real = clamped;", "real = raw;"),
   m("stores lose the tail guard", "compiler/tile/lower.ts", "guard: lowering.both(inside, where),", "guard: where,"),
   m("reverse sweeps walk upward", "compiler/tile/rows.ts", "const index = e.reverse ?", "const index = !e.reverse ?"),
   m(
@@ -522,7 +517,12 @@ export const mutants: readonly Mutant[] = [
     "[...artifact.requires, ...(artifact.assumes ?? [])])",
     "[...artifact.requires])",
   ),
-  m("a wide load forgets its condition", "compiler/thread/memory.ts", "g.length, g[0]!.guard, pinned", "g.length, undefined, pinned"),
+  m(
+    "a wide load forgets its condition",
+    "compiler/thread/memory.ts",
+    'narrow ? "u32" : type, g[0]!.at, g.length, g[0]!.guard',
+    'narrow ? "u32" : type, g[0]!.at, g.length, undefined',
+  ),
   m(
     "reversed blocks leave one out",
     "compiler/tile/builder.ts",

@@ -19,6 +19,7 @@ import { type FloatFormat, formats, roundStochastic, roundTo } from "../../dsl/t
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { type Registers, runFragment, runMultiply } from "./matrix.ts";
+import { exponentials, fromBits, halves, infinitely, moves, sums } from "./operations.ts";
 import { spreadRule } from "./spread.ts";
 
 /** A unit of memory: value, bound on the error (of what its fields decode to, where it holds bits), longest chain of additions behind it. */
@@ -59,16 +60,6 @@ let sunk = false;
 let chain = 0;
 /** The thread has taken a branch that rounding decided: nothing it writes from then on is bounded. */
 let astray = false;
-
-/**
- * Operations whose result at an infinite operand is exact, if it is a number, whatever error the other one has: targets that keep infinities
- * take them for elements that do not count.
- */
-const infinitely: ReadonlySet<string> = new Set(["add", "sub", "mul", "exp", "exp2"]);
-const exponentials: ReadonlySet<string> = new Set(["exp", "exp2"]);
-const sums: ReadonlySet<string> = new Set(["add", "sub"]);
-/** Operations on bits that only move fields: an error of what a field decodes to goes with it. */
-const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
 
 class BoundRun {
   private readonly kernel: ThreadKernel;
@@ -376,15 +367,6 @@ class BoundRun {
     const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(e.op);
     if (narrow) return this.narrow(narrow[1]!, formats[narrow[2] as Storage]!, narrow[0] as typeof e.op, args);
     const float = e.elem === "f32" || e.elem === "f64";
-    if (e.op === "nibbles_f16" || e.op === "multiply_f16x2") {
-      // Halves in a word: of what is known exactly, exactly this.
-      const g = scalarFn(e.op, e.elem, e.args[0]!.elem, args.length);
-      return (f) => {
-        const v = g(a(f), b(f), c ? c(f) : 0);
-        if (operands.error > 0) state.error = open;
-        return v;
-      };
-    }
     if (e.op === "select")
       return (f) => {
         const holds = a(f);
@@ -409,11 +391,11 @@ class BoundRun {
       };
     }
     if (e.op === "lnot") return (f) => (a(f) === 0 ? 1 : 0);
-    if (e.op === "bitcast" || e.op === "truncdiv" || e.op === "truncmod" || e.op === "bit_length") {
+    if (fromBits.has(e.op)) {
       const g = scalarFn(e.op, e.elem, e.args[0]!.elem, args.length);
       return (f) => {
-        const v = g(a(f), b ? b(f) : 0, 0);
-        if (float) state.error = operands.error > 0 ? open : 0;
+        const v = g(a(f), b ? b(f) : 0, c ? c(f) : 0);
+        if (float || halves.has(e.op)) state.error = operands.error > 0 ? open : 0;
         return v;
       };
     }

@@ -1,0 +1,14 @@
+/** Kinds of operations of the thread level, by what they do to a bound. */
+
+/**
+ * Operations whose result at an infinite operand is exact, if it is a number, whatever error the other one has: targets that keep infinities
+ * take them for elements that do not count.
+ */
+export const infinitely: ReadonlySet<string> = new Set(["add", "sub", "mul", "exp", "exp2"]);
+export const exponentials: ReadonlySet<string> = new Set(["exp", "exp2"]);
+export const sums: ReadonlySet<string> = new Set(["add", "sub"]);
+/** Operations on bits that only move fields: an error of what a field decodes to goes with it. */
+export const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
+/** Halves in a word: of what is known exactly, exactly what they hold. */
+export const halves: ReadonlySet<string> = new Set(["nibbles_f16", "multiply_f16x2"]);
+export const fromBits: ReadonlySet<string> = new Set([...halves, "bitcast", "truncdiv", "truncmod", "bit_length"]);
