@@ -6,7 +6,7 @@ import { Command } from "commander";
 import { build } from "esbuild";
 import { library } from "../kernels/index.ts";
 import type { CompileRow } from "./compile.ts";
-import type { GpuRow } from "./gpu/main.ts";
+import type { GpuOptions } from "./gpu/main.ts";
 import { median } from "./median.ts";
 import { writeReport } from "./report.ts";
 import { saveResults } from "./results.ts";
@@ -109,35 +109,10 @@ command("web", "against onnxruntime-web, tfjs and jax-js on the software device,
 command("gpu", "against cuBLAS, SDPA, flex_attention, int4pack and fused AdamW on an NVIDIA GPU; needs Python with torch there")
   .option("--rounds <n>", "samples of each, taken in turn", "20")
   .option("--only <text>", "cases whose name has this in it")
-  .option("--plan <file>", "write what would be measured, for bench/gpu/measure.py, and measure nothing")
-  .action(async (options: Shown & { readonly rounds: string; readonly only?: string; readonly plan?: string }) => {
-    const rounds = Number(options.rounds);
-    if (!Number.isInteger(rounds) || rounds < 1) program.error(`--rounds takes a whole number from 1, not \`${options.rounds}\``);
-    const { measureGpu, plannedCases } = await import("./gpu/main.ts");
-    const cases = plannedCases(options.only);
-    if (cases.length === 0) program.error(`no case has \`${options.only}\` in its name`);
-    if (options.plan !== undefined) {
-      fs.writeFileSync(options.plan, JSON.stringify(cases));
-      return;
-    }
-    if (options.save && options.only !== undefined) program.error("--save keeps all cases: leave --only out");
-    const text = (r: GpuRow): string =>
-      `${r.case.padEnd(52)} ${r.contender.padEnd(18)} ${r.error ?? `${r.medianMs} ms (${r.p25Ms} to ${r.p75Ms}), ${r.tflops} TFLOP/s, ${r.gbps} GB/s, error ${r.relativeError?.toExponential(1) ?? "-"}`}`;
-    const { device, rows } = await measureGpu(cases, rounds, (r) => {
-      if (!options.json) console.log(text(r));
-    });
-    for (const r of rows)
-      if (options.json) console.log(JSON.stringify(r));
-      else if (r.ratio !== undefined) console.log(`${r.case.padEnd(52)} ${r.contender.padEnd(18)} its time is ${r.ratio} x ours`);
-    if (options.save)
-      saveResults(
-        `gpu-${device
-          .split(";")[0]!
-          .replace(/[^A-Za-z0-9]+/g, "-")
-          .toLowerCase()}`,
-        rows,
-        device,
-        "gpu",
-      );
+  .option("--plan <file>", "write what would be measured, for bench/gpu/measure.py on a machine without Node, and measure nothing")
+  .option("--rows <file>", "take what bench/gpu/measure.py printed there")
+  .action(async (options: GpuOptions) => {
+    const { gpu } = await import("./gpu/main.ts");
+    await gpu(options).catch((e: Error) => program.error(e.message));
   });
 await program.parseAsync();

@@ -4,7 +4,8 @@ import path from "node:path";
 import { parse, View } from "vega";
 import { compile, type TopLevelSpec } from "vega-lite";
 import type { CompileRow } from "./compile.ts";
-import { type Head, readResults } from "./results.ts";
+import type { GpuRow } from "./gpu/main.ts";
+import { type Head, readResults, resultsNamed } from "./results.ts";
 import type { StaticRow } from "./static.ts";
 import type { VisitsRow } from "./visits.ts";
 import type { PlacedRow } from "./web/main.ts";
@@ -106,6 +107,44 @@ function compileTimes(): Section | undefined {
   };
 }
 
+/** A peer that takes longer than so many times ours is in the table alone. */
+const most = 4;
+function gpu(): Section | undefined {
+  const found = resultsNamed("gpu-").flatMap((name) => readResults<GpuRow>(name) ?? []);
+  if (found.length === 0) return undefined;
+  const head = ["case", "contender", "median, ms", "25 to 75 %, ms", "TFLOP/s", "GB/s", "relative error", "its time over ours"];
+  const text = found.map((f) => {
+    const rows = f.rows.map((r) => [
+      ...[r.case, r.contender, r.medianMs ?? r.error ?? "-", r.p25Ms === undefined ? "-" : `${r.p25Ms} to ${r.p75Ms}`],
+      ...[r.tflops || "-", r.gbps ?? "-", r.relativeError?.toExponential(1) ?? "-", r.ratio === undefined ? "-" : `${r.ratio} x`],
+    ]);
+    return `${measured(f.head)}\n\n${table(head, rows)}`;
+  });
+  const values = found.flatMap((f) =>
+    f.rows.flatMap((r) => (r.ratio === undefined || r.ratio > most ? [] : [{ ratio: r.ratio, peer: r.contender, case: r.case }])),
+  );
+  return {
+    name: "gpu",
+    text: text.join("\n\n"),
+    chart: {
+      title: `Time of a peer over Weft's, on ${found.map((f) => f.head.device.split(";")[0]).join(", ")} (1: equal)`,
+      data: { values },
+      layer: [
+        {
+          mark: { type: "bar" },
+          encoding: {
+            x: { field: "ratio", type: "quantitative", title: "ratio" },
+            y: { field: "case", title: null, sort: null, axis: { labelLimit: 400 } },
+            yOffset: { field: "peer" },
+            color: { field: "peer" },
+          },
+        },
+        { mark: { type: "rule", strokeDash: [4, 2] }, encoding: { x: { datum: 1 } } },
+      ],
+    },
+  };
+}
+
 /** The page with its sections drawn again; text between `<!-- NAME -->` and `<!-- end -->` is theirs. */
 export function reportText(before: string): string {
   return sections().reduce((text, s) => {
@@ -116,7 +155,7 @@ export function reportText(before: string): string {
     );
   }, before);
 }
-const sections = (): Section[] => [web(), counted(), visits(), compileTimes()].filter((s) => s !== undefined);
+const sections = (): Section[] => [gpu(), web(), counted(), visits(), compileTimes()].filter((s) => s !== undefined);
 
 export async function writeReport(): Promise<void> {
   fs.mkdirSync(charts, { recursive: true });

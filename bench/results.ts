@@ -20,6 +20,13 @@ export function saveResults(
   const head: Head = { date: new Date().toISOString().slice(0, 10), device, command: `npm run -s bench -- ${command}` };
   fs.writeFileSync(fileOf(name), `${[head, ...rows].map((r) => JSON.stringify(r)).join("\n")}\n`);
 }
+/** Names of results that begin so. */
+export const resultsNamed = (start: string): string[] =>
+  fs
+    .readdirSync(path.join(import.meta.dirname, "results"))
+    .filter((f) => f.startsWith(start) && f.endsWith(".jsonl"))
+    .map((f) => f.slice(0, -".jsonl".length))
+    .sort();
 export function readResults<T>(name: string): { readonly head: Head; readonly rows: readonly T[] } | undefined {
   if (!fs.existsSync(fileOf(name))) return undefined;
   const [head, ...rows] = fs.readFileSync(fileOf(name), "utf8").trim().split("\n");
