@@ -62,11 +62,8 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
     const alone: Env = { ...at, values: new Map(at.values).set(axis.name, b.coordinate(axes.over)), axes: [...at.axes, axis] };
     // The whole sum is one step.
     if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside);
-    // A chunk may begin and end anywhere: steps that are its own alone need no mask.
-    const own = last ? axis.range : undefined;
-    const begins = own === undefined || l.shape.divides(own.from, width);
-    const ends = last && (own === undefined || l.shape.divides(own.to, width)) && l.shape.divides(axis.extent, width);
-    const start = width > 1 && !begins ? l.alignedDown(from, width) : from;
+    // Steps begin where the chunk does; they end with it where it is a multiple of a step.
+    const ends = last && (axis.range === undefined || l.shape.divides(axis.range.to, width)) && l.shape.divides(axis.extent, width);
     const stages = new Map<string, Stage>();
     if (last && l.shape.slots > 0)
       for (const n of [0, 1] as const) {
@@ -78,7 +75,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
             extent: l.shape.tile(side.name),
             first: b.map("mul", [b.block(side.name), l.int(l.shape.tile(side.name))], "i32"),
           },
-          { axis, tileAxis: axes.over, extent: width, first: undefined, within: { from: begins ? undefined : from, to } },
+          { axis, tileAxis: axes.over, extent: width, first: undefined, until: to },
         ];
         // Points that do not count would have to be taken out again.
         const made = p.where[n].length > 0 ? undefined : stageOf(l, p.factors[n], indices, { ...at, axes: outerAxes }, l.shape.slots);
@@ -91,13 +88,13 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
       // The slots may still be read by threads that are behind.
       if (k > 0) b.land(0);
       for (let n = 0; n < ahead; n++) {
-        for (const s of staged) s.issue(after(start, n));
+        for (const s of staged) s.issue(after(from, n));
         b.commit();
       }
     }
     const [out] = b.loop(
       baseName(axis.name),
-      start,
+      from,
       to,
       width,
       [acc],
@@ -106,8 +103,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
         const raw = last ? b.map("add", [index, b.coordinate(axes.over)], "i32") : index;
         const clamped = !last || ends ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32");
         const below = last && !ends ? b.map("lt", [raw, to], "bool") : undefined;
-        const above = last && !begins ? b.map("ge", [raw, from], "bool") : undefined;
-        const within = [above, below].reduce((x, y) => l.both(x, y), inside);
+        const within = l.both(inside, below);
         const next: Env = { ...at, values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], inLoop: true };
         if (!last) return [go(k + 1, next, held!, within)];
         if (staged.length > 0) {

@@ -25,8 +25,8 @@ export interface StagedIndex {
   readonly extent: number;
   /** Where the tile begins; undefined for the index whose steps the ring follows. */
   readonly first: Value | undefined;
-  /** Of that index: what the steps walk, where it is less than the axis; no `from` where they start there. */
-  readonly within?: { readonly from: Value | undefined; readonly to: Value };
+  /** Where those steps end, where that is before the axis does. */
+  readonly until?: Value;
 }
 const log2 = (n: number): number => Math.round(Math.log2(n));
 
@@ -87,9 +87,7 @@ export function stageOf(
         const at = b.map("add", [x.first ?? start, along], "i32");
         // A step may begin past the end: it is issued all the same, so that groups stay in step.
         const whole = x.first !== undefined && l.shape.divides(x.axis.extent, x.extent);
-        if (whole) return { at, inside: undefined };
-        const below = b.map("lt", [at, x.within?.to ?? l.value(x.axis.extent, env)], "bool");
-        return { at, inside: x.within?.from ? b.map("land", [b.map("ge", [at, x.within.from], "bool"), below], "bool") : below };
+        return { at, inside: whole ? undefined : b.map("lt", [at, x.until ?? l.value(x.axis.extent, env)], "bool") };
       };
       const [row, piece] = [copied(slow), copied(fast)];
       const values = new Map(env.values).set(slow.axis.name, row.at).set(fast.axis.name, piece.at);

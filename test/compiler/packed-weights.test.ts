@@ -5,8 +5,8 @@ import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import { seeded } from "../../verify/generate.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
 
-const weights = (where: string, zero: string, value: string): string => `
-layout words[K, N](k, n) = (word: (k / 8) * N + n, bit: 4 * (k % 8))
+const weights = (where: string, zero: string, value: string, place = "word: (k / 8) * N + n, bit: 4 * (k % 8)"): string => `
+layout words[K, N](k, n) = (${place})
 kernel f[M, N](x: f16[M, 64], w: u4[64, N] layout words, z: u4[2, N], s: f16[2, N]) -> (y: f32[M, N])${where} {
   let zero[g, n] = ${zero}
   y[m, n] = sum(k) x[m, k] * relax<f16>(${value})
@@ -37,6 +37,16 @@ describe("packed weights", () => {
     const text = weights("", zero, value);
     expect(source(text)).not.toContain("nibbles");
     expect(await agreesOnLevels(text, 3, 6, ["cuda"], [1, 2, 9, 17])).toBeGreaterThan(50);
+  });
+  test("fields that are not those of a byte take the long way", async () => {
+    const text = weights("", "z[g, n]", scaled, "word: (k / 4) * N + n, bit: 8 * (k % 4)");
+    expect(source(text)).not.toContain("nibbles");
+    expect(await agreesOnLevels(text, 3, 6, ["cuda"], [1, 2, 9, 17])).toBeGreaterThan(50);
+  });
+  test("an integer is converted by an addition where it is small enough", () => {
+    const converted = (by: number): string => source(`kernel f[N](w: u4[N]) -> (y: f32[N]) { y[i] = f32(w[i] * ${by}) }`);
+    expect(converted(279_620)).toContain("weft_small_to_float(");
+    expect(converted(279_621)).not.toContain("weft_small_to_float(");
   });
   test("products of halves are what f32 gives, rounded to a half", () => {
     const f16 = formats.f16!;

@@ -23,7 +23,7 @@ describe("split products", () => {
     expect(source).toContain("weft_mma_f16(");
     if (ring) expect(source, "operands go through shared memory").toContain(ring);
     expect(temps.map((t) => t.name)).toEqual(["c_part"]);
-    expect(await agreesOnLevels(text, 8, 5, ["cuda"], sizes)).toBeGreaterThan(100);
+    expect(await agreesOnLevels(text, 20, 5, ["cuda"], sizes)).toBeGreaterThan(100);
   });
   test("what combines the chunks has a tile of its own", () => {
     const { directives } = compiled(product(" where K % 8 == 0, N % 8 == 0", `split k: 4; ${tile}`), "cuda");

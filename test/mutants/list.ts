@@ -598,24 +598,7 @@ export const mutants: readonly Mutant[] = [
     "seen.filter((s) => s.at === at)",
   ),
   m("an open element decides an any", "dsl/interpret/reduce.ts", "sure = x === stop && !open;", "sure = x === stop;"),
-  m(
-    "a chunk is believed to begin where a step does",
-    "compiler/tile/dot.ts",
-    "const begins = own === undefined || l.shape.divides(own.from, width);",
-    "const begins = true;",
-  ),
-  m(
-    "what lies before a chunk is copied with it",
-    "compiler/tile/stage.ts",
-    'x.within?.from ? b.map("land", [b.map("ge", [at, x.within.from], "bool"), below], "bool") : below',
-    "below",
-  ),
-  m(
-    "a chunk ends with the whole sum",
-    "compiler/tile/stage.ts",
-    "x.within?.to ?? l.value(x.axis.extent, env)",
-    "l.value(x.axis.extent, env)",
-  ),
+  m("a chunk ends with the whole sum", "compiler/tile/stage.ts", "x.until ?? l.value(x.axis.extent, env)", "l.value(x.axis.extent, env)"),
   m("columns of a lane lie beside each other on one side only", "compiler/thread/dot.ts", "by > 0 && 1 << bit !== nextColumn", "by >= 8"),
   m(
     "a group of blocks is as tall at the end as elsewhere",
