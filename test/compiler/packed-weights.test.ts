@@ -39,7 +39,7 @@ describe("packed weights", () => {
     expect(await agreesOnLevels(text, 3, 6, ["cuda"], [1, 2, 9, 17])).toBeGreaterThan(50);
   });
   test("fields that are not those of a byte take the long way", async () => {
-    const text = weights("", "z[g, n]", scaled, "word: (k / 4) * N + n, bit: 8 * (k % 4)");
+    const text = weights("", "z[g, n]", scaled, "word: (k / 2) * N + n, bit: 8 * (k % 2)");
     expect(source(text)).not.toContain("nibbles");
     expect(await agreesOnLevels(text, 3, 6, ["cuda"], [1, 2, 9, 17])).toBeGreaterThan(50);
   });
