@@ -198,12 +198,8 @@ class Emitter {
           );
         const one = t.fma && contractionOf(e);
         if (one) return this.contracted(one, e.elem);
-        return t.op(
-          e.op,
-          e.elem,
-          e.args.map((a) => this.expr(a)),
-          e.args[0]!.elem,
-        );
+        const args = e.args.map((a) => this.expr(a));
+        return (e.wraps ? t.wrapping?.(e.op, args) : undefined) ?? t.op(e.op, e.elem, args, e.args[0]!.elem);
       }
       case "load": {
         const b = this.buffer(e.buffer);

@@ -272,6 +272,10 @@ static __device__ __forceinline__ float weft_small_to_float(int x) { return __in
     text: "template <class T> static __device__ __forceinline__ T weft_fmod(T a, T b) { return a - b * floor(a / b); }",
   },
   {
+    name: "weft_abs",
+    text: "static __device__ __forceinline__ int weft_abs(int x) { return x < 0 ? int(0u - unsigned(x)) : x; }",
+  },
+  {
     name: "weft_sign",
     text: "template <class T> static __device__ __forceinline__ T weft_sign(T x) { return T((x > T(0)) - (x < T(0))); }",
   },

@@ -96,6 +96,13 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   return unsupported(name, elem, "cuda");
 }
 
+/** By way of unsigned integers, which C++ wraps; of signed ones it may believe that they stay within their bits. */
+function wrapping(name: MapOp, args: readonly Text[]): Text | undefined {
+  const bits = args.map((a) => cast("unsigned", a));
+  if (name === "add" || name === "sub" || name === "mul") return cast("int", infixText(name, bits)!);
+  if (name === "neg") return cast("int", infixText("sub", [atom("0u"), bits[0]!])!);
+  return name === "abs" ? call("weft_abs", args) : undefined;
+}
 /** What holds 16 bytes of a buffer. */
 const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "i32" ? "int4" : "uint4");
 export const cuda: Target = {
@@ -119,6 +126,7 @@ export const cuda: Target = {
     store: (unit, buffer, at, words) =>
       `*reinterpret_cast<${vectorOf(unit)}*>(&${buffer}[${at.text}]) = make_${vectorOf(unit)}(${words.join(", ")});`,
   },
+  wrapping,
   pair: (format, low, high) => call(`weft_pair_${format}`, [low, high]),
   fma: (elem, a, b, c) => call(elem === "f64" ? "fma" : "fmaf", [a, b, c]),
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,

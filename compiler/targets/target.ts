@@ -49,6 +49,8 @@ export interface Target {
   readonly wide: WideAccess;
   /** a b + c with one rounding, where the language has it; what is written with a product and a sum is then contracted. */
   readonly fma?: (elem: Elem, a: Text, b: Text, c: Text) => Text;
+  /** An operation on integers modulo 2^32, where the language does not promise that of its own. */
+  readonly wrapping?: (op: MapOp, args: readonly Text[]) => Text | undefined;
   /** Two values as narrow floats in one word, the low one first, where one instruction does both. */
   readonly pair?: (format: "f16" | "bf16", low: Text, high: Text) => Text;
   /** The declaration of a value that never changes, and of one that does. */

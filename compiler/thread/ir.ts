@@ -14,7 +14,8 @@ export type Expr =
   | { readonly kind: "uniform"; readonly name: string; readonly elem: Elem }
   /** Index of the thread within its block, and of the block within the grid. */
   | { readonly kind: "thread" | "block"; readonly elem: "i32" }
-  | { readonly kind: "op"; readonly op: MapOp; readonly args: readonly Expr[]; readonly elem: Elem }
+  /** `wraps`: integers may leave 32 bits here, modulo 2^32; elsewhere they do not. */
+  | { readonly kind: "op"; readonly op: MapOp; readonly args: readonly Expr[]; readonly elem: Elem; readonly wraps?: boolean }
   /** A unit of a buffer: an element, the bits of a narrow one, or a word of packed ones. 0 where `guard` is false, and then memory is not touched. */
   | { readonly kind: "load"; readonly buffer: string; readonly at: Expr; readonly guard?: Expr; readonly elem: Elem }
   | { readonly kind: "shared"; readonly array: string; readonly at: Expr; readonly elem: Elem };

@@ -5,6 +5,7 @@ import type { Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
+import { natural } from "./ranges.ts";
 
 export interface Place {
   readonly at: NodeId;
@@ -158,7 +159,8 @@ export class Memory {
   }
   private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
-    if (storage[elem].bits >= 32) return this.nodes.load(buffer, type, at, guard, pinned, buffer);
+    const counts = elem === "index" || elem === "offsets" ? natural : undefined;
+    if (storage[elem].bits >= 32) return this.nodes.load(buffer, type, at, guard, pinned, buffer, counts);
     return this.decode(this.nodes.load(buffer, "u32", at, guard, pinned, buffer), elem);
   }
   decode(raw: NodeId, elem: Storage): NodeId {

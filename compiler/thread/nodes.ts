@@ -7,7 +7,7 @@ import { gcd } from "../plan/size.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 import { offsetOf, simplified } from "./integers.ts";
 import type { MmaForm } from "./ir.ts";
-import { anything, natural, type Range, rangeOf } from "./ranges.ts";
+import { anything, mayWrap, natural, type Range, rangeOf } from "./ranges.ts";
 
 export type NodeId = number;
 export interface Node {
@@ -23,6 +23,10 @@ export interface Node {
   readonly pinned?: boolean;
   readonly depth: number;
   readonly hint?: string;
+  /** An integer from memory or from the caller, or made from one: it may be anything, where sizes and places are small. */
+  readonly data?: boolean;
+  /** An integer that may leave its 32 bits. */
+  readonly wraps?: boolean;
   /** A number that divides the value. */
   readonly multiple: number;
   /** Between which numbers an integer lies. */
@@ -147,6 +151,8 @@ export class Nodes {
     const id = this.list.length;
     // Filled in place: there are thousands of them.
     const made = n as { -readonly [K in keyof Node]: Node[K] };
+    if (n.kind === "op" && n.args.some((a) => this.list[a]!.data || this.list[a]!.elem === "f32" || this.list[a]!.elem === "f64"))
+      made.data = true;
     made.depth = depth;
     made.multiple = n.multiple ?? 1;
     made.range = n.range ?? anything;
@@ -165,7 +171,8 @@ export class Nodes {
   }
   uniform(name: string, elem: Elem): NodeId {
     const known = elem === "i32" ? this.uniforms(name) : {};
-    return this.node({ kind: "uniform", elem, args: [], name, hint: name, ...known }, `u ${name}`);
+    const data = known.range === undefined;
+    return this.node({ kind: "uniform", elem, args: [], name, hint: name, data, ...known }, `u ${name}`);
   }
   special(kind: "thread" | "block"): NodeId {
     const range: Range = kind === "thread" ? [0, this.threads - 1] : natural;
@@ -173,7 +180,9 @@ export class Nodes {
   }
   variable(name: string, elem: Elem, multiple = 1, range = anything): NodeId {
     const id = this.list.length;
-    this.list.push({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, hint: name });
+    // A loop's index has ends, what it carries has none.
+    const data = range === anything;
+    this.list.push({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, data, hint: name });
     return id;
   }
   /** A variable as the loop that is open sees it: what reads it there stays inside. */
@@ -182,10 +191,21 @@ export class Nodes {
     this.list.push({ ...this.list[variable]!, depth: this.depth, of: variable });
     return id;
   }
-  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean, hint: string): NodeId {
+  /** @param range of indices and offsets, which count elements */
+  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean, hint: string, range?: Range): NodeId {
     const args = guard === undefined ? [at] : [at, guard];
     return this.node(
-      { kind: "load", elem, args, name: buffer, guarded: guard !== undefined, pinned, hint },
+      {
+        kind: "load",
+        elem,
+        args,
+        name: buffer,
+        guarded: guard !== undefined,
+        pinned,
+        hint,
+        data: range === undefined,
+        ...(range ? { range } : {}),
+      },
       pinned ? undefined : `l ${buffer} ${args.join()}`,
     );
   }
@@ -201,14 +221,14 @@ export class Nodes {
       if (!pinned) scope.known.set(key, first);
       // Each asks for the place: where none is used, neither is that.
       for (let k = 0; k < count; k++)
-        this.list.push({ kind: "variable", elem, args, name: hint, depth, multiple: 1, range: anything, hint });
+        this.list.push({ kind: "variable", elem, args, name: hint, depth, multiple: 1, range: anything, data: true, hint });
       const outs = Array.from({ length: count }, (_, k) => first! + k);
       scope.effects.push({ kind: "loads", outs, buffer, at, elem, ...(guard === undefined ? {} : { guard }) });
     }
     return Array.from({ length: count }, (_, k) => first! + k);
   }
   shared(array: string, elem: Elem, at: NodeId): NodeId {
-    return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true });
+    return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true, data: true });
   }
   open(): void {
     this.scopes.push({ effects: [], known: new Map() });
@@ -280,7 +300,14 @@ export class Nodes {
               args.map((a) => this.list[a]!.range),
             )
           : anything;
-    return this.node({ kind: "op", elem, args, op, multiple, range, ...(hint ? { hint } : {}) }, key);
+    const wraps =
+      ints &&
+      args.some((a) => this.list[a]!.data) &&
+      mayWrap(
+        op,
+        args.map((a) => this.list[a]!.range),
+      );
+    return this.node({ kind: "op", elem, args, op, multiple, range, ...(wraps ? { wraps } : {}), ...(hint ? { hint } : {}) }, key);
   }
   /** The largest value of some bits of a word. */
   private mostOf(id: NodeId): number | undefined {

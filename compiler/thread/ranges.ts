@@ -11,6 +11,24 @@ const within = (from: number, to: number): Range => [Math.max(least, from), Math
 /** Bounds of a sum or product: what may leave the 32 bits from below could be anything. */
 const sum = (from: number, to: number): Range => (from < least || (from < 0 && to > most) ? anything : within(from, to));
 
+/**
+ * Whether an integer may leave its 32 bits. Sizes, indices and places in memory do not, by the limit on tensors; data may, and so may what is
+ * computed from it: it has a negative number in its range, or an end that no size has.
+ */
+export function mayWrap(op: MapOp, args: readonly Range[]): boolean {
+  const [a, b] = args as [Range, Range];
+  if (op === "neg" || op === "abs") return a[0] === least;
+  if (op !== "add" && op !== "sub" && op !== "mul") return false;
+  const ends =
+    op === "add"
+      ? [a[0] + b[0], a[1] + b[1]]
+      : op === "sub"
+        ? [a[0] - b[1], a[1] - b[0]]
+        : [a[0] * b[0], a[0] * b[1], a[1] * b[0], a[1] * b[1]];
+  if (Math.min(...ends) >= least && Math.max(...ends) <= most) return false;
+  const ofSizes = a[0] >= 0 && b[0] >= 0 && (a[1] === most || b[1] === most);
+  return !ofSizes;
+}
 export function rangeOf(op: MapOp, args: readonly Range[]): Range {
   const [a, b, c] = args as [Range, Range, Range];
   switch (op) {

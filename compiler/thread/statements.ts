@@ -128,7 +128,7 @@ class Writer {
       case "block":
         return { kind: n.kind, elem: "i32" };
       case "op":
-        return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem };
+        return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem, ...(n.wraps ? { wraps: true } : {}) };
       case "load":
         return {
           kind: "load",

@@ -14,9 +14,10 @@ const run = promisify(execFile);
 const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../verify/cuda-cpu/" : "./", import.meta.url));
 /**
  * -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
- * Integers wrap and nothing is contracted, as nvcc has it with -fmad=false.
+ * So for signed integers that leave their bits, of which C++ says nothing. Nothing is contracted, as nvcc has it with -fmad=false.
  */
-const kernelFlags = ["-O1", "-c", "-fPIC", "-std=gnu++17", "-w", "-fwrapv", "-ffp-contract=off", "-fsanitize=thread,alignment,bounds"];
+const watched = "-fsanitize=thread,alignment,bounds,signed-integer-overflow";
+const kernelFlags = ["-O1", "-c", "-fPIC", "-std=gnu++17", "-w", "-ffp-contract=off", watched];
 
 /** What g++ is called, for messages; undefined where there is none. */
 export async function compilerVersion(): Promise<string | undefined> {

@@ -185,6 +185,14 @@ void __ubsan_handle_type_mismatch_v1(void*, void* at) {
   if (current < 0) return;
   fault("thread %d of block %d makes a misaligned access, at %ld", weft_place.thread.x, weft_place.block.x, long((intptr_t)at & 15));
 }
+static void overflow(const char* what) {
+  fault("thread %d of block %d: %s of signed integers leaves 32 bits, which C++ leaves undefined", weft_place.thread.x, weft_place.block.x, what);
+}
+void __ubsan_handle_add_overflow(void*, void*, void*) { overflow("a sum"); }
+void __ubsan_handle_sub_overflow(void*, void*, void*) { overflow("a difference"); }
+void __ubsan_handle_mul_overflow(void*, void*, void*) { overflow("a product"); }
+void __ubsan_handle_negate_overflow(void*, void*) { overflow("a negation"); }
+void __ubsan_handle_divrem_overflow(void*, void*, void*) { overflow("a quotient"); }
 
 /** Memory for a buffer: between red zones, filled with NaN bits where nothing is given. */
 void* weft_allocate(const char* name, const void* data, size_t bytes, int writable, int initialised) {
