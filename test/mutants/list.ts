@@ -632,6 +632,13 @@ export const mutants: readonly Mutant[] = [
     "weft_pair_f16(float(int((word >> at) & 15u) - zero), float(int((word >> (at + 4u)) & 15u) + zero))",
   ),
   m("integers of 24 bits are small", "compiler/thread/nodes.ts", "const smallIntegers = 2 ** 22;", "const smallIntegers = 2 ** 24;"),
+  m("integers are believed to stay within their bits", "compiler/thread/nodes.ts", "args.some((a) => this.list[a]!.data) &&", "false &&"),
+  m(
+    "what comes from the caller is believed to be a size",
+    "compiler/thread/nodes.ts",
+    "const data = known.range === undefined;",
+    "const data = false;",
+  ),
   m("a schedule for other instances is built", "compiler/variants.ts", '(typeof of === "string" || mayFit(s, of))', "true"),
   m(
     "a tile of the reduction is one of what combines its chunks",

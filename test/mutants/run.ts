@@ -74,6 +74,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     [
       "test/compiler/ranges.test.ts",
       "test/compiler/packed-weights.test.ts",
+      "test/compiler/wrapping.test.ts",
       "test/compiler/wide.test.ts",
       "test/compiler/assumed.test.ts",
       "test/compiler/contraction.test.ts",

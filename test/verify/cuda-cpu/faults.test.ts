@@ -36,7 +36,18 @@ const copies = (wait: number, end = "weft_copy_async_wait<0>();"): string[] => [
   `weft_copy_async_wait<${wait}>();`,
   end,
 ];
+const signed = (op: string): string => `y[thread] = (unsigned)(${op});`;
+const overflows = (name: string, good: string, bad: string): Case => ({
+  name: `${name} that C++ does not define`,
+  good: kernel([signed(good)]),
+  bad: kernel([signed(bad)]),
+  says: new RegExp(`${name} of signed integers leaves 32 bits`),
+});
 const cases: Case[] = [
+  overflows("a sum", "(int)((unsigned)2147483647 + (x[thread] | 1u))", "2147483647 + (int)(x[thread] & 15u | 1u)"),
+  overflows("a difference", "(int)(x[thread] & 15u) - 7", "(int)(x[thread] & 15u | 0x80000000u) - 16"),
+  overflows("a product", "(int)(x[thread] & 15u) * 65536", "((int)(x[thread] & 15u) + 1) * 2147483647 * 2"),
+  overflows("a negation", "-(int)(x[thread] & 15u)", "-(int)(x[thread] & 0u | 0x80000000u)"),
   {
     name: "no barrier between a write and another's read",
     good: kernel([...stage, "__syncthreads();", "y[thread] = s[63 - thread];"]),
