@@ -110,6 +110,11 @@ interface Scope {
 const comparisons: ReadonlySet<MapOp> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
 const operandLimit = 2 ** 20;
 
+/** A constant of a size or a place is less. */
+const largestSize = 2 ** 24;
+/** Operations whose result may be any integer, whatever they are given. */
+const scrambles: ReadonlySet<MapOp> = new Set(["exact_exp", "exact_inv", "exact_hash", "random", "bitcast", "not"]);
+const isFloat = (elem: Elem): boolean => elem === "f32" || elem === "f64";
 /** Below this, an integer added to 3 * 2^22 as a float is in its last bits. */
 const smallIntegers = 2 ** 22;
 
@@ -151,7 +156,7 @@ export class Nodes {
     const id = this.list.length;
     // Filled in place: there are thousands of them.
     const made = n as { -readonly [K in keyof Node]: Node[K] };
-    if (n.kind === "op" && n.args.some((a) => this.list[a]!.data || this.list[a]!.elem === "f32" || this.list[a]!.elem === "f64"))
+    if (n.kind === "op" && (scrambles.has(n.op!) || n.args.some((a) => this.list[a]!.data || isFloat(this.list[a]!.elem))))
       made.data = true;
     made.depth = depth;
     made.multiple = n.multiple ?? 1;
@@ -164,7 +169,8 @@ export class Nodes {
   constant(value: number | boolean, elem: Elem): NodeId {
     const multiple = elem === "i32" && typeof value === "number" ? Math.abs(value) || 2 ** 30 : 1;
     const range = elem === "i32" && typeof value === "number" ? ([value, value] as const) : anything;
-    return this.node({ kind: "const", elem, args: [], value, multiple, range }, `c ${elem} ${Object.is(value, -0) ? "-0" : value}`);
+    const data = typeof value === "number" && Math.abs(value) >= largestSize;
+    return this.node({ kind: "const", elem, args: [], value, multiple, range, data }, `c ${elem} ${Object.is(value, -0) ? "-0" : value}`);
   }
   int(v: number): NodeId {
     return this.constant(v, "i32");
