@@ -11,7 +11,8 @@ import { type Compiled, compile, variantsOf } from "../compiler/index.ts";
 import { check } from "../dsl/index.ts";
 import { library } from "../kernels/index.ts";
 import { holds } from "../runtime/abi.ts";
-import { prepare } from "../runtime/call.ts";
+import { mostSpecific, prepare } from "../runtime/call.ts";
+import { fixedDims } from "../runtime/dims.ts";
 import { generate, seeded } from "../verify/generate.ts";
 import { runThreads } from "../verify/levels.ts";
 import { accessOf, newTraffic, TrafficCounter } from "./traffic.ts";
@@ -42,7 +43,8 @@ const sizes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   packed_attention: { R: 3, C: 256, KV: 1, G: 2 },
   restarts: { R: 127, C: 4096 },
   tables: { R: 8, C: 512 },
-  w4a16: { M: 64, N: 128, NG: 2 },
+  decode: { B: 2, KV: 2, G: 8, N: 128 },
+  w4a16: { M: 256, N: 128, NG: 2 },
   dense: { M: 128, N: 128, K: 128 },
   adamw: { N: 1024 },
 };
@@ -55,9 +57,12 @@ export async function* staticRows(only: string | undefined): AsyncGenerator<Stat
     for (const instance of checked.instances)
       for (const target of ["cuda", "wgsl"] as const) {
         if (only !== undefined && instance.kernel !== only) continue;
-        const made = variantsOf(checked, instance, target)
-          .map(({ schedule }) => compile(instance, text, { target, schedule }))
-          .find(({ artifact: a }) => a.when === undefined || holds(a.when, sizes[a.kernel] ?? {}))!;
+        const all = variantsOf(checked, instance, target).map(({ schedule }) => compile(instance, text, { target, schedule }));
+        const dims = { ...sizes[instance.kernel], ...fixedDims(all[0]!.artifact) };
+        // The one that a call of these sizes would take, on a device without features.
+        const plain = all.map((c) => c.artifact).filter((a) => (a.features ?? []).length === 0);
+        const taken = mostSpecific(plain).find((a) => a.when === undefined || holds(a.when, dims))!;
+        const made = all.find((c) => c.artifact === taken)!;
         const moved = traffic(made, sizes[instance.kernel]);
         const ptx = target === "cuda" ? await ptxas(made.artifact.source) : undefined;
         yield {

@@ -114,7 +114,6 @@ const operandLimit = 2 ** 20;
 const largestSize = 2 ** 24;
 /** Operations whose result may be any integer, whatever they are given. */
 const scrambles: ReadonlySet<MapOp> = new Set(["exact_exp", "exact_inv", "exact_hash", "random", "bitcast", "not"]);
-const isFloat = (elem: Elem): boolean => elem === "f32" || elem === "f64";
 /** Below this, an integer added to 3 * 2^22 as a float is in its last bits. */
 const smallIntegers = 2 ** 22;
 
@@ -156,8 +155,7 @@ export class Nodes {
     const id = this.list.length;
     // Filled in place: there are thousands of them.
     const made = n as { -readonly [K in keyof Node]: Node[K] };
-    if (n.kind === "op" && (scrambles.has(n.op!) || n.args.some((a) => this.list[a]!.data || isFloat(this.list[a]!.elem))))
-      made.data = true;
+    if (n.kind === "op" && (n.elem === "i32" || n.elem === "u32") && this.isData(n.op!, n.args)) made.data = true;
     made.depth = depth;
     made.multiple = n.multiple ?? 1;
     made.range = n.range ?? anything;
@@ -165,6 +163,13 @@ export class Nodes {
     scope.effects.push({ kind: "node", node: id });
     if (key !== undefined) scope.known.set(key, id);
     return id;
+  }
+  private isData(op: MapOp, args: readonly NodeId[]): boolean {
+    for (const a of args) {
+      const { data, elem } = this.list[a]!;
+      if (data || elem === "f32" || elem === "f64") return true;
+    }
+    return scrambles.has(op);
   }
   constant(value: number | boolean, elem: Elem): NodeId {
     const multiple = elem === "i32" && typeof value === "number" ? Math.abs(value) || 2 ** 30 : 1;
@@ -308,7 +313,7 @@ export class Nodes {
           : anything;
     const wraps =
       ints &&
-      args.some((a) => this.list[a]!.data) &&
+      this.isData(op, args) &&
       mayWrap(
         op,
         args.map((a) => this.list[a]!.range),

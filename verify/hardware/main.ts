@@ -41,7 +41,7 @@ async function randomPrograms(options: { readonly cases: number; readonly seed: 
       const level = deviceLevel("cuda", "cuda", device, profiles["cuda"]);
       const cases = Math.min(together, options.cases - done);
       const seed = options.seed + done / together;
-      const { ran, compared, undecided, illTyped, refused, perSecond, failure } = await campaign({ seed, cases, levels: () => [level] });
+      const { ran, compared, undecided, illTyped, refused, perSecond, failure } = await campaign({ seed, cases, levels: () => [level], shrinkBudget: 60 });
       console.log(JSON.stringify({ device: device.name, seed, ran, compared, undecided, illTyped, refused, perSecond, ok: !failure }));
       if (failure) throw new Error(`${failure.detail}\n${failure.text}\n(seed ${failure.seed}, choices ${failure.tape.join(",")})`);
     });
