@@ -83,9 +83,6 @@ class Counter {
           this.named.set(s.name, parts[0]);
           if (s.kind !== "let") r.instructions += this.warps;
           break;
-        case "rescale":
-          r.instructions += this.warps * (s.names.length + new Set(s.by).size);
-          break;
         case "for":
           this.loop(s, parts, r);
           break;

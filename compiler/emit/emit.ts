@@ -2,7 +2,7 @@
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text } from "../targets/target.ts";
-import { type Contraction, children, contractionOf, type Expr, products, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
+import { type Contraction, children, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
 export interface EmittedBody {
@@ -58,13 +58,6 @@ class Emitter {
         return this.line(depth, t.declare(s.name, s.value.elem, this.expr(s.value).text, s.kind === "var"));
       case "assign":
         return this.line(depth, `${s.name} = ${this.expr(s.value).text};`);
-      case "rescale": {
-        const factors = [...new Map(s.by.map((e) => [this.expr(e).text, e])).values()];
-        const tests = factors.map((e) => t.op("ne", "bool", [this.expr(e), atom(t.literal(1, s.elem))], s.elem));
-        this.line(depth, t.condition(tests.reduce((x, y) => t.op("or", "bool", [x, y], "bool")).text));
-        products(s).forEach((p) => this.statement(p, depth + 1));
-        return this.line(depth, "}");
-      }
       case "for":
         for (const text of t.loop(s.name, turnOf(s.name), this.operand(s.from), this.operand(s.to), s.step)) this.line(depth, text);
         this.block(s.body, depth + 1);

@@ -76,7 +76,6 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
       const places = [r, r | nextColumn, r | lowerRow, r | lowerRow | nextColumn];
       return { r, places, acc: places.map((p) => get(op.acc, p)) };
     });
-  rescale(n, results);
   for (const k of steps)
     for (const one of results) {
       const outs = one.acc.map((c) => n.variable("dot", n.at(c).elem));
@@ -88,22 +87,3 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
 /** The register bits that move along an axis. */
 const registersOf = (layout: TileLayout, axis: string): number =>
   (layout.over([axis]).columns.get("register") ?? []).reduce((m, c, b) => (c === 0 ? m : m | (1 << b)), 0);
-/** Results that a few factors are about to bring to another scale are brought there at once, where the factors are not all 1. */
-function rescale(n: Nodes, results: readonly { acc: readonly NodeId[] }[]): void {
-  const scaled = results.flatMap((one) => one.acc.map((id) => n.at(id)));
-  const factors = new Set(scaled.map((x) => x.args[1]));
-  if (scaled.length > mostRescaled || factors.size * fewFactors > scaled.length) return;
-  if (scaled.some((x) => x.op !== "mul" || x.elem !== "f32")) return;
-  const variables = scaled.map((x) => {
-    const variable = n.variable("scaled", "f32");
-    n.effect({ kind: "declare", variable, init: x.args[0]! });
-    return variable;
-  });
-  n.effect({ kind: "rescale", variables, by: scaled.map((x) => x.args[1]!) });
-  let k = 0;
-  for (const one of results) one.acc = one.acc.map(() => variables[k++]!);
-}
-/** More than these fill a thread's registers, and where all meet in a branch nothing of them can be put off. */
-const mostRescaled = 64;
-/** A factor serves at least so many results: asking for it costs less than multiplying by it. */
-const fewFactors = 4;

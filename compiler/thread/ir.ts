@@ -26,8 +26,6 @@ export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }
   | { readonly kind: "assign"; readonly name: string; readonly value: Expr }
-  /** Each variable times its factor. The factors are most often all 1, and then there is nothing to do. */
-  | { readonly kind: "rescale"; readonly names: readonly string[]; readonly by: readonly Expr[]; readonly elem: Elem }
   /** name = from, from + step, .. while name < to */
   | {
       readonly kind: "for";
@@ -167,8 +165,6 @@ export function partsOf(s: Stmt): readonly Expr[] {
     case "var":
     case "assign":
       return [s.value];
-    case "rescale":
-      return s.by;
     case "for":
       return [s.from, s.to];
     case "if":
@@ -194,12 +190,6 @@ export function partsOf(s: Stmt): readonly Expr[] {
       return [];
   }
 }
-/** A rescaling, variable by variable: what it means. */
-export const products = (s: Extract<Stmt, { kind: "rescale" }>): Stmt[] =>
-  s.names.map((name, k) => {
-    const value: Expr = { kind: "op", op: "mul", args: [{ kind: "name", name, elem: s.elem }, s.by[k]!], elem: s.elem };
-    return { kind: "assign", name, value };
-  });
 /** Wide accesses unit by unit: what they mean. */
 export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" }>): Stmt[] {
   const at = (k: number): Expr => ({ kind: "op", op: "add", args: [s.at, { kind: "const", value: k, elem: "i32" }], elem: "i32" });

@@ -85,7 +85,6 @@ export type Effect =
   | { readonly kind: "barrier" }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number }
   | { readonly kind: "declare"; readonly variable: NodeId; readonly init: NodeId }
-  | { readonly kind: "rescale"; readonly variables: readonly NodeId[]; readonly by: readonly NodeId[] }
   | {
       readonly kind: "loop";
       readonly index: NodeId;

@@ -17,8 +17,6 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}${s.kind} ${s.name}: ${s.value.elem} = ${printExpr(s.value)}`];
       case "assign":
         return [`${indent}${s.name} = ${printExpr(s.value)}`];
-      case "rescale":
-        return [`${indent}rescale ${s.names.map((n, k) => `${n} by ${printExpr(s.by[k]!)}`).join(", ")}`];
       case "for":
         return [`${indent}for ${s.name} in ${printExpr(s.from)}..${printExpr(s.to)} step ${s.step}`, ...printBlock(s.body, `${indent}  `)];
       case "if":

@@ -7,7 +7,7 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { scalarFn } from "../scalar.ts";
 import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
-import { bytesOf, type Expr, placeShared, products, type Stmt, type ThreadKernel } from "./ir.ts";
+import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
@@ -294,12 +294,6 @@ class Simulator {
         const slot = this.slot(s.name);
         return (t) => {
           t.values[slot] = value(t);
-        };
-      }
-      case "rescale": {
-        const runs = products(s).map((p) => this.statement(p));
-        return (t) => {
-          for (const run of runs) run(t);
         };
       }
       case "for": {

@@ -49,7 +49,6 @@ class Writer {
       if (e.kind === "shuffle") this.count(e.value, depth);
       if (e.kind === "mma") for (const id of [...e.a, ...e.b, ...e.c]) this.count(id, depth);
       if (e.kind === "declare") this.count(e.init, depth);
-      if (e.kind === "rescale") for (const id of e.by) this.count(id, depth);
       if (e.kind === "loop") {
         this.count(e.from, depth);
         this.count(e.to, depth + 1);
@@ -205,11 +204,6 @@ class Writer {
         case "declare":
           out.push({ kind: "var", name: this.nameOf(e.variable), value: this.expr(e.init) });
           break;
-        case "rescale": {
-          const { elem } = this.nodes.at(e.by[0]!);
-          out.push({ kind: "rescale", names: e.variables.map((v) => this.nameOf(v)), by: e.by.map((id) => this.expr(id)), elem });
-          break;
-        }
         case "loop":
           out.push(this.loop(e));
           break;

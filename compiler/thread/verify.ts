@@ -51,10 +51,6 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           expr(s.value, known);
           invariant(own.has(s.name), `${where}: ${s.name} is assigned and is no variable`);
           break;
-        case "rescale":
-          for (const e of s.by) expr(e, known);
-          for (const n of s.names) invariant(own.has(n), `${where}: ${n} is rescaled and is no variable`);
-          break;
         case "for":
           expr(s.from, known);
           expr(s.to, known);

@@ -7,7 +7,7 @@
  */
 
 import { scalarFn } from "../../compiler/scalar.ts";
-import { bytesOf, type Expr, products, type Stmt, type ThreadKernel, unfolded } from "../../compiler/thread/ir.ts";
+import { bytesOf, type Expr, type Stmt, type ThreadKernel, unfolded } from "../../compiler/thread/ir.ts";
 import { lockstep } from "../../compiler/thread/lockstep.ts";
 import type { Memory } from "../../compiler/thread/simulate.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
@@ -189,10 +189,9 @@ class BoundRun {
           c.chains[i] = Math.max(c.chains[i]!, chain);
         };
       }
-      case "rescale":
       case "loads":
       case "stores": {
-        const parts = (s.kind === "rescale" ? products(s) : unfolded(s)).map((x) => this.statement(x));
+        const parts = unfolded(s).map((x) => this.statement(x));
         return (f) => {
           for (const run of parts) run(f);
         };
