@@ -632,7 +632,7 @@ export const mutants: readonly Mutant[] = [
     "weft_pair_f16(float(int((word >> at) & 15u) - zero), float(int((word >> (at + 4u)) & 15u) + zero))",
   ),
   m("integers of 24 bits are small", "compiler/thread/nodes.ts", "const smallIntegers = 2 ** 22;", "const smallIntegers = 2 ** 24;"),
-  m("integers are believed to stay within their bits", "compiler/thread/nodes.ts", "ints && this.isData(op, args) && mayWrap(", "false && mayWrap("),
+  m("integers are believed to stay within their bits", "compiler/thread/nodes.ts", "this.isData(op, args) &&", "false &&"),
   m(
     "what comes from the caller is believed to be a size",
     "compiler/thread/nodes.ts",
