@@ -28,7 +28,7 @@ async function recordDevice(device: CudaDevice): Promise<void> {
   const recording = await record(device, date, "npm run -s hardware");
   const file = path.join(folder, `${device.name.replace(/[^A-Za-z0-9]+/g, "-").toLowerCase()}.json`);
   fs.mkdirSync(folder, { recursive: true });
-  fs.writeFileSync(`${file}.part`, `${JSON.stringify(recording, null, 1)}\n`);
+  fs.writeFileSync(`${file}.part`, `${JSON.stringify(recording, null, 2)}\n`);
   fs.renameSync(`${file}.part`, file);
   console.log(`${Object.keys(recording.outputs).length} probes of ${device.name} written to ${file}`);
 }
@@ -41,7 +41,12 @@ async function randomPrograms(options: { readonly cases: number; readonly seed: 
       const level = deviceLevel("cuda", "cuda", device, profiles["cuda"]);
       const cases = Math.min(together, options.cases - done);
       const seed = options.seed + done / together;
-      const { ran, compared, undecided, illTyped, refused, perSecond, failure } = await campaign({ seed, cases, levels: () => [level], shrinkBudget: 60 });
+      const { ran, compared, undecided, illTyped, refused, perSecond, failure } = await campaign({
+        seed,
+        cases,
+        levels: () => [level],
+        shrinkBudget: 60,
+      });
       console.log(JSON.stringify({ device: device.name, seed, ran, compared, undecided, illTyped, refused, perSecond, ok: !failure }));
       if (failure) throw new Error(`${failure.detail}\n${failure.text}\n(seed ${failure.seed}, choices ${failure.tape.join(",")})`);
     });
