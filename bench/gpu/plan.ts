@@ -15,7 +15,7 @@ interface PlannedLaunch {
   readonly buffers: readonly string[];
   readonly uniforms: readonly { readonly type: string; readonly value: number }[];
 }
-export interface Contender {
+interface Contender {
   readonly label: string;
   readonly source: string;
   readonly launches: readonly PlannedLaunch[];
@@ -35,14 +35,9 @@ export interface PlannedCase extends Omit<GpuCase, "file"> {
   }[];
   readonly ours: readonly Contender[];
 }
-/** @param schedules texts to measure beside each other, instead of the variant that a call would take */
-export function planCase(c: GpuCase, schedules?: readonly string[]): PlannedCase {
-  const base = fs.readFileSync(c.file, "utf8");
+export function planCase(c: GpuCase): PlannedCase {
   const values = { ...c.dims, ...c.scalars };
-  const made = schedules
-    ? schedules.map((s) => ({ label: `weft: ${s}`, artifact: alone(c, `${base.replace(/^schedule[^{]*\{[^}]*\}\n?/gm, "")}\n${s}\n`) }))
-    : [{ label: "weft", artifact: usual(c, base, values) }];
-  const { artifact } = made[0]!;
+  const artifact = taken(c, fs.readFileSync(c.file, "utf8"), values);
   const unmet = [...artifact.requires, ...(artifact.assumes ?? [])].find((r) => !holds(r.condition, values));
   if (unmet) throw new Error(`${c.name}: \`where ${unmet.text}\` does not hold`);
   const { file: _, ...rest } = c;
@@ -63,7 +58,7 @@ export function planCase(c: GpuCase, schedules?: readonly string[]): PlannedCase
             ...(p.bound === undefined ? {} : { bound: evaluateSize(p.bound, values) }),
           },
     ),
-    ours: made.map((m) => contender(m.label, m.artifact, values)),
+    ours: [contender("weft", artifact, values)],
   };
 }
 function instanceOf(c: GpuCase, text: string): { instance: CheckedInstance; schedules: readonly Schedule[] } {
@@ -75,11 +70,8 @@ function instanceOf(c: GpuCase, text: string): { instance: CheckedInstance; sche
   if (instance === undefined) throw new Error(`${c.kernel} has no instance ${c.instance}`);
   return { instance, schedules: checked.schedules };
 }
-function alone(c: GpuCase, text: string): Artifact {
-  const { instance, schedules } = instanceOf(c, text);
-  return compile(instance, text, { target: "cuda", schedule: schedules.find((s) => s.kernel === c.kernel) }).artifact;
-}
-function usual(c: GpuCase, text: string, values: Readonly<Record<string, number>>): Artifact {
+/** The variant that a call would take. */
+function taken(c: GpuCase, text: string, values: Readonly<Record<string, number>>): Artifact {
   const { instance, schedules } = instanceOf(c, text);
   const all = variantsOf({ schedules }, instance, "cuda").map(({ schedule }) => compile(instance, text, { target: "cuda", schedule }));
   return mostSpecific(all.map((x) => x.artifact)).find((a) => a.when === undefined || holds(a.when, values))!;
