@@ -97,6 +97,8 @@ export const mutants: readonly Mutant[] = [
   ),
   m("a - b adds", "dsl/interpret/scalar.ts", "const b = sign * right;", "const b = right;"),
   m("a maximum is a minimum", "dsl/interpret/reduce.ts", "sign * x > sign * best) best = x;", "sign * x < sign * best) best = x;"),
+  m("a branch in doubt that is not taken is certain", "verify/bounds/plan.ts", "if (!holds && !doubt) return;", "if (!holds) return;"),
+  m("a branch in doubt that is taken is certain", "verify/bounds/plan.ts", "astray ||= doubt;", "astray ||= false;"),
   m("half the unit roundoff on CUDA", "dsl/interpret/accuracy.ts", `name: "cuda",\n  unit: 2 ** -24,`, `name: "cuda",\n  unit: 2 ** -26,`),
   m(
     "sums are bounded as if exact",

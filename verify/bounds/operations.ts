@@ -9,6 +9,8 @@ export const exponentials: ReadonlySet<string> = new Set(["exp", "exp2"]);
 export const sums: ReadonlySet<string> = new Set(["add", "sub"]);
 /** Operations on bits that only move fields: an error of what a field decodes to goes with it. */
 export const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
+/** From floats to what is no float. */
+export const decisions: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne", "to_i32", "to_u32", "to_int"]);
 /** Halves in a word: of what is known exactly, exactly what they hold. */
 export const halves: ReadonlySet<string> = new Set(["nibbles_f16", "multiply_f16x2"]);
 export const fromBits: ReadonlySet<string> = new Set([...halves, "bitcast", "truncdiv", "truncmod", "bit_length"]);

@@ -15,11 +15,12 @@ import type { Accuracy } from "../../dsl/interpret/accuracy.ts";
 import { compileOp } from "../../dsl/interpret/scalar.ts";
 import { type Evaluate, state } from "../../dsl/interpret/state.ts";
 import type { Op } from "../../dsl/tensor/ir.ts";
-import { type FloatFormat, formats, roundStochastic, roundTo } from "../../dsl/tensor/narrow.ts";
+import { formats } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { type Registers, runFragment, runMultiply } from "./matrix.ts";
-import { exponentials, fromBits, halves, infinitely, moves, sums } from "./operations.ts";
+import { narrowRule } from "./narrow.ts";
+import { decisions, exponentials, fromBits, halves, infinitely, moves, sums } from "./operations.ts";
 import { spreadRule } from "./spread.ts";
 
 /** A unit of memory: value, bound on the error (of what its fields decode to, where it holds bits), longest chain of additions behind it. */
@@ -58,8 +59,10 @@ const operands = { error: 0, chain: 0, infinite: false, signless: false, sunk: f
 let sunk = false;
 /** Longest chain of additions and multiplications behind the value just computed. */
 let chain = 0;
-/** The thread has taken a branch that rounding decided: nothing it writes from then on is bounded. */
+/** The thread is where rounding decided that it goes, or at a place that rounding decided: nothing that it writes there is bounded. */
 let astray = false;
+/** The thread is where rounding may have led it and did not: it writes nothing, and what it would have written is not bounded. */
+let shadow = false;
 
 class BoundRun {
   private readonly kernel: ThreadKernel;
@@ -135,13 +138,23 @@ class BoundRun {
   private statement(s: Stmt): (f: Float64Array) => void {
     switch (s.kind) {
       case "let":
-      case "var":
-      case "assign": {
+      case "var": {
         const value = this.expr(s.value);
         const slot = this.slot(s.name);
         return (f) => {
           f[slot] = value(f);
           f[slot + 1] = state.error;
+          f[slot + 2] = chain;
+        };
+      }
+      case "assign": {
+        const value = this.expr(s.value);
+        const slot = this.slot(s.name);
+        return (f) => {
+          const v = value(f);
+          f[slot + 1] = astray ? open : state.error;
+          if (shadow) return;
+          f[slot] = v;
           f[slot + 2] = chain;
         };
       }
@@ -158,10 +171,18 @@ class BoundRun {
         };
       }
       case "if": {
-        const test = this.decided(s.test);
+        const test = this.expr(s.test);
         const body = s.then.map((x) => this.statement(x));
         return (f) => {
-          if (test(f)) for (const run of body) run(f);
+          const holds = test(f);
+          const doubt = state.error > 0;
+          if (!holds && !doubt) return;
+          const [before, shadowed] = [astray, shadow];
+          astray ||= doubt;
+          shadow ||= !holds;
+          for (const run of body) run(f);
+          astray = before;
+          shadow = shadowed;
         };
       }
       case "store":
@@ -172,8 +193,10 @@ class BoundRun {
         return (f) => {
           const i = at(f);
           const c = find();
-          c.values[i] = value(f);
+          const v = value(f);
           c.errors[i] = astray ? open : state.error;
+          if (shadow) return;
+          c.values[i] = v;
           c.chains[i] = chain;
         };
       }
@@ -184,6 +207,8 @@ class BoundRun {
         return (f) => {
           const i = at(f);
           const m = mask(f) >>> 0;
+          if (shadow) c.errors[i] = open;
+          if (shadow) return;
           c.values[i] = ((c.values[i]! & ~m) | (bits(f) & m)) >>> 0;
           c.errors[i] = astray ? open : Math.max(c.errors[i]!, state.error);
           c.chains[i] = Math.max(c.chains[i]!, chain);
@@ -252,8 +277,9 @@ class BoundRun {
       const [at, source, holds] = [to(f), from(f), valid(f)];
       const [into, data] = [this.shared.get(s.array)!, this.memory.get(s.buffer)!];
       for (let k = 0; k < width; k++) {
-        into.values[at + k] = holds ? data.values[source + k]! : 0;
         into.errors[at + k] = astray ? open : holds ? data.errors[source + k]! : 0;
+        if (shadow) continue;
+        into.values[at + k] = holds ? data.values[source + k]! : 0;
         into.chains[at + k] = holds ? data.chains[source + k]! : 0;
       }
     };
@@ -340,6 +366,8 @@ class BoundRun {
     const floats = e.elem === "f32" || e.elem === "f64";
     const settled = e.op === "select" || e.op.startsWith("encode_") || e.op === "land" || e.op === "lor" || e.op === "lnot";
     const moved = moves.has(e.op);
+    // What such an operation makes of floats is certain but where it says so itself.
+    const decides = decisions.has(e.op) && (e.args[0]!.elem === "f32" || e.args[0]!.elem === "f64");
     const limits = e.elem === "f32" && infinitely.has(e.op);
     return (f) => {
       const { error, chain: before, infinite, signless, sunk: below } = operands;
@@ -354,7 +382,8 @@ class BoundRun {
       if (exponentials.has(e.op) && operands.sunk) state.error = 0;
       sunk = sums.has(e.op) && floats && state.error === open && v < -(2 ** 127) && operands.error < -v / 4;
       operands.sunk = below;
-      if (!floats && !settled) state.error = state.open ? open : operands.error > 0 ? (moved ? operands.error : open) : 0;
+      if (state.open) state.error = open;
+      else if (!floats && !settled) state.error = decides || operands.error === 0 ? 0 : moved ? operands.error : open;
       state.open = false;
       chain = operands.chain + longer;
       operands.error = error;
@@ -365,7 +394,7 @@ class BoundRun {
   private rule(e: Extract<Expr, { kind: "op" }>, args: readonly Evaluate[]): Evaluate {
     const [a, b, c] = args as [Evaluate, Evaluate, Evaluate];
     const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(e.op);
-    if (narrow) return this.narrow(narrow[1]!, formats[narrow[2] as Storage]!, narrow[0] as typeof e.op, args);
+    if (narrow) return narrowRule(narrow[1]!, formats[narrow[2] as Storage]!, narrow[0] as typeof e.op, args, this.reading);
     const float = e.elem === "f32" || e.elem === "f64";
     if (e.op === "select")
       return (f) => {
@@ -410,32 +439,5 @@ class BoundRun {
       args: e.args.map((x) => ({ type: x.elem })),
     };
     return compileOp(typed as unknown as Parameters<typeof compileOp>[0], args, this.accuracy, () => ({ signs: [], terms: [] }));
-  }
-  /** Between an f32 and a narrow format. The error of bits is that of what they decode to. */
-  private narrow(how: string, format: FloatFormat, op: Extract<Expr, { kind: "op" }>["op"], [a, r]: readonly Evaluate[]): Evaluate {
-    const g = scalarFn(op, "f32", "f32", 2);
-    if (how === "decode")
-      return (f) => {
-        const bits = a!(f);
-        return g(bits, 0, 0);
-      };
-    const round = (x: number, bits: number): number =>
-      how === "stochastic" ? roundStochastic(format, x, bits) : roundTo(format, x, how === "chop" ? "toward_zero" : "nearest");
-    const half = 2 ** -(format.mantissaBits + 1);
-    return (f) => {
-      const x = a!(f);
-      const e = state.error;
-      const bits = r ? r(f) : 0;
-      const y = round(x, bits);
-      state.error =
-        this.reading === "spread"
-          ? Math.hypot(e, y === x ? 0 : half * Math.abs(y))
-          : e === 0
-            ? 0
-            : Number.isFinite(e) && Number.isFinite(x)
-              ? Math.max(round(x + e, bits) - y, y - round(x - e, bits))
-              : open;
-      return how === "encode" ? g(x, 0, 0) : y;
-    };
   }
 }
