@@ -206,7 +206,8 @@ class Emitter {
       }
       case "shared": {
         const text = `${e.array}[${this.expr(e.at).text}]`;
-        if (this.kernel.shared.some((s) => s.name === e.array && s.elem === "u16")) return t.op("to_u32", "u32", [atom(text)], "i32");
+        if (this.kernel.shared.some((s) => s.name === e.array && (s.elem === "u16" || s.elem === "u8")))
+          return t.op("to_u32", "u32", [atom(text)], "i32");
         return e.elem === "bool" ? t.op("ne", "bool", [atom(text), atom(t.literal(0, "u32"))], "u32") : atom(text);
       }
       default:

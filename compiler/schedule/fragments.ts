@@ -1,6 +1,6 @@
 /**
  * Roles of indices in a warp, for m16n8k16 (PTX ISA, "Matrix Fragments"): lanes 0 and 1 step along what lies in pairs (columns of a result, an
- * index summed over), lanes 2 to 4 along rows (of a result, and the columns where a second factor is held). An index that plays both parts, in
+ * index summed over; of m16n8k32 that is of bytes, pairs of them), lanes 2 to 4 along rows (of a result, and the columns where a second factor is held). An index that plays both parts, in
  * one product or in two, has an axis for each: that of the rows is called `other`.
  */
 import { Layout } from "../layout/layout.ts";
@@ -14,7 +14,7 @@ interface RoleAxis {
   readonly role: "pairs" | "rows";
   /** Which warp bits step along it. */
   readonly warps: readonly number[];
-  /** Columns that a lane holds beside each other (MatrixAxes). */
+  /** Points that a lane holds beside each other, in place of one: columns (MatrixAxes), or pairs of bytes of a word. */
   readonly beside?: number;
 }
 /** A product: the indices whose points its rows and columns are, and the axes of its tiles. */
@@ -35,7 +35,7 @@ export function fragmentAxes(
   tile: (index: string) => number,
 ): { readonly axes: RoleAxis[]; readonly warps: number; readonly products: Product[] } | undefined {
   if (tiling.matrix) {
-    const { rows, columns, over, depth, warps, beside } = tiling.matrix;
+    const { rows, columns, over, depth, inWord, warps, beside } = tiling.matrix;
     const [along, across] = warps.map(log2) as [number, number];
     const extent = tile(columns);
     return {
@@ -43,10 +43,10 @@ export function fragmentAxes(
         { name: rows, extent: tile(rows), role: "rows", warps: range(0, along) },
         { name: columns, extent, role: "pairs", warps: range(along, across), beside },
         { name: otherAxis(columns), extent, role: "rows", warps: range(along, across), beside },
-        { name: overAxis(over), extent: depth, role: "pairs", warps: [] },
+        { name: overAxis(over), extent: depth, role: "pairs", warps: [], beside: inWord / 2 },
       ],
       warps: along + across,
-      products: [{ rows, columns, axes: { rows, columns, over: overAxis(over), other: otherAxis(columns), beside } }],
+      products: [{ rows, columns, axes: { rows, columns, over: overAxis(over), other: otherAxis(columns), inWord, beside } }],
     };
   }
   if (tiling.stream === undefined) return undefined;
@@ -61,7 +61,7 @@ export function fragmentAxes(
   const products: Product[] = inner.map((i) => ({
     rows,
     columns: index,
-    axes: { rows, columns: streamed, over: overAxis(i.index), other: otherAxis(index), beside: 1 },
+    axes: { rows, columns: streamed, over: overAxis(i.index), other: otherAxis(index), inWord: 2, beside: 1 },
   }));
   if (columns) {
     axes.push({ name: columns.index, extent: columns.extent, role: "pairs", warps: [] });
@@ -69,7 +69,7 @@ export function fragmentAxes(
     products.push({
       rows,
       columns: columns.index,
-      axes: { rows, columns: columns.index, over: streamed, other: otherAxis(columns.index), beside: 1 },
+      axes: { rows, columns: columns.index, over: streamed, other: otherAxis(columns.index), inWord: 2, beside: 1 },
     });
   }
   return { axes, warps: log2(warps), products };
@@ -82,7 +82,7 @@ export function fragmentLayout(axes: readonly RoleAxis[], warpBits: number): Til
     const bits = log2(a.extent);
     const own = bits - a.warps.length;
     const inRegisters = a.role === "pairs" ? [0, ...range(3, Math.max(0, own - 3))] : range(3, Math.max(0, own - 3));
-    // Bits 0 to 2 are those of an instruction's columns; with columns beside each other, they move up.
+    // Bits 0 to 2 are those of an instruction's columns; with points beside each other, they move up.
     const up = log2(a.beside ?? 1);
     const step = (b: number): number => 1 << (b < 3 ? b + up : b < 3 + up ? b - 3 : b);
     const register = [...new Array<number>(first).fill(0), ...inRegisters.map(step)];

@@ -2,7 +2,7 @@
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
+import { inWord, type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
 import { type MatrixTiling, multipleOf } from "./shape.ts";
@@ -24,7 +24,8 @@ export interface MatrixProduct {
   readonly where: readonly [Expr[], Expr[]];
 }
 /** The smallest tile of an instruction. */
-const least = { rows: 16, columns: 8, depth: 16 } as const;
+const least = { rows: 16, columns: 8 } as const;
+const leastDepth = (form: MatrixForm): number => 8 * inWord[form];
 
 /** The product that a reduction is, over two of these axes, `counts` saying which points do; undefined where it is none. */
 export function productOf(
@@ -56,13 +57,15 @@ export function productOf(
   }
   const factors: readonly [Expr, Expr] = swapped ? [q, p] : [p, q];
   const computed = tensorOf(factors[1], plan) === undefined;
-  return { rows, columns, over: last.name, form: found.form, bytes: e.type === "i32" ? 4 : 2, computed, factors, where };
+  return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, factors, where };
 }
+/** Over the exact algebra narrow floats are whole integers; integers are what they were. */
+const elementBytes = (form: MatrixForm, e: Reduce): number => (form === "s8" ? 1 : e.type === "i32" ? 4 : 2);
 /** A read and nothing else, of a tensor whose elements lie in memory as they are multiplied: what shared memory may hold of a factor. */
 export function tensorOf(factor: Expr, plan: Pick<Plan, "stored">): Extract<Expr, { kind: "read" }> | undefined {
   const read = factor.kind === "relax" ? factor.arg : factor;
   const t = read.kind === "read" ? plan.stored.get(read.tensor) : undefined;
-  const lies = t !== undefined && t.layout === undefined && (storage[t.elem].bits === 16 || t.elem === "i32");
+  const lies = t !== undefined && t.layout === undefined && (storage[t.elem].bits === 16 || t.elem === "i32" || t.elem === "i8");
   return lies ? (read as Extract<Expr, { kind: "read" }>) : undefined;
 }
 /** The first product of a job, if it has one. */
@@ -97,7 +100,7 @@ export function matrixDefaults(
   // A warp's 64 x 64 sums fill half of its registers; smaller tiles read operands more often than the caches give them.
   const rows = within(extentOf(axes, m.rows) ?? 128, least.rows, oneByOne(m, plan) ? 64 : 128);
   const columns = within(extentOf(axes, m.columns) ?? 128, least.columns, 128);
-  return { rows, columns, depth: 32, warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
+  return { rows, columns, depth: 2 * leastDepth(m.form), warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
 }
 /** Words of 16 bytes. */
 const besideMost = 4;
@@ -110,14 +113,14 @@ function slotsWithin(wanted: number, bytes: number, room: number): number {
 }
 /** How a tile of these sizes is computed, with `room` bytes of shared memory; undefined where it is smaller than an instruction. */
 export function matrixTiling(
-  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "bytes" | "computed">,
+  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "form" | "bytes" | "computed">,
   size: (index: string) => number,
   threads: number,
   slots: number,
   room: number,
 ): MatrixTiling | undefined {
   const [rows, columns, depth] = [size(m.rows), size(m.columns), size(baseName(m.over))];
-  if (rows < least.rows || columns < least.columns || depth < least.depth) return undefined;
+  if (rows < least.rows || columns < least.columns || depth < leastDepth(m.form)) return undefined;
   // Warps stand so that each has a piece as square as can be: least is read again. Columns that are computed cost more than those that are read.
   const cost = (along: number, across: number): number => rows / along + (columns / across) * (m.computed ? computing : 1);
   const wide = m.computed && columns >= besideMost * least.columns ? besideMost * least.columns : least.columns;
@@ -134,6 +137,7 @@ export function matrixTiling(
       columns: m.columns,
       over: baseName(m.over),
       depth,
+      inWord: inWord[m.form],
       warps: best,
       slots: slotsWithin(slots, (rows + columns) * depth * m.bytes, room),
       // Words that lie beside each other are read together, 16 bytes at a time.

@@ -34,6 +34,8 @@ export interface MatrixTiling {
   readonly columns: string;
   readonly over: string;
   readonly depth: number;
+  /** As in MatrixAxes. */
+  readonly inWord: 2 | 4;
   readonly warps: readonly [number, number];
   /** Steps whose operands shared memory holds at once; 0 where they are read from global memory. */
   readonly slots: number;

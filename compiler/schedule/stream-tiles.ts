@@ -47,7 +47,7 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
       if (x.kind !== "reduce" || x.axes.length !== 1) return;
       const p = productOf(x, [...names, axis.name], plan);
       const extent = constant(x.axes[0]);
-      if (p === undefined || p.columns !== axis.name || !whole(extent, 16) || p.where.some((w) => w.length > 0)) return;
+      if (p === undefined || p.form === "s8" || p.columns !== axis.name || !whole(extent, 16) || p.where.some((w) => w.length > 0)) return;
       rows ??= p.rows;
       if (p.rows === rows) inner.set(baseName(x.axes[0]!.name), extent);
     });

@@ -135,7 +135,7 @@ export const cuda: Target = {
   shuffles: true,
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count, offset) =>
-    `WEFT_SHARED(${elem === "bool" ? "unsigned" : elem === "u16" ? units.u16 : types[elem]}, ${name}, ${count}, ${offset});`,
+    `WEFT_SHARED(${elem === "bool" ? "unsigned" : elem === "u16" || elem === "u8" ? units[elem] : types[elem]}, ${name}, ${count}, ${offset});`,
   unitBits: 8,
   load: (buffer, unit, at, atomic) =>
     atomic

@@ -1,4 +1,5 @@
 /** What a target is: names, spellings and limits, as a value. Shared code asks what it can do, not which one it is. */
+import type { SharedElem } from "../thread/ir.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 
 /** A fragment of generated text with the precedence of its outermost operator; a higher number binds tighter. */
@@ -59,7 +60,7 @@ export interface Target {
   readonly loop: (name: string, turn: string, from: string, to: string, step: number) => readonly string[];
   readonly condition: (test: string) => string;
   readonly barrier: string;
-  readonly sharedArray: (name: string, elem: Elem | "u16", count: number, offset: number) => string;
+  readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number) => string;
   /** Lanes of a warp can read each other's registers. */
   readonly shuffles: boolean;
   /** Bits of the smallest memory unit that a thread can read and write on its own. */

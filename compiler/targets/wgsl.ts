@@ -108,7 +108,7 @@ export const wgsl: Target = {
   },
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count) =>
-    `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" ? "u32" : types[elem]}, ${count}>;`,
+    `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" || elem === "u8" ? "u32" : types[elem]}, ${count}>;`,
   unitBits: 32,
   load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${at.text}])` : `${buffer}[${at.text}]`),
   store: (buffer, _unit, at, value, atomic) =>

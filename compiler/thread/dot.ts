@@ -3,7 +3,7 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
 import type { Op, Value } from "../tile/ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
-import { pairOf } from "./pairs.ts";
+import { wordOf } from "./pairs.ts";
 import { fragment, type HeldSlot } from "./ring.ts";
 
 interface Registers {
@@ -27,7 +27,10 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   const { layout, get } = from;
   const nextColumn = bitOf(layout, columns, op.axes.beside);
   const lowerRow = bitOf(layout, rows, 8);
-  const [nextK, upperK] = [bitOf(layout, over, 1), bitOf(layout, over, 8)];
+  const { inWord } = op.axes;
+  const inOne = Array.from({ length: Math.log2(inWord) }, (_, b) => bitOf(layout, over, 1 << b));
+  const upperK = bitOf(layout, over, 4 * inWord);
+  const withinWord = inOne.reduce((m, b) => m | b, 0);
   const inPairs = layout.over([columns]).columns.get("register") ?? [];
   /** The same columns where the second factor holds them. */
   const elsewhere = (register: number): number =>
@@ -35,14 +38,17 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
       (out, by, bit) => (by > 0 && 1 << bit !== nextColumn && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out),
       0,
     );
-  const steps = from.instances([over]).filter((k) => (k & (nextK | upperK)) === 0);
-  const pack = (element: (e: number) => NodeId, count: number): NodeId[] => {
-    const list = Array.from({ length: count }, (_, e) => element(e));
-    if (op.form === "exact") return list;
+  const steps = from.instances([over]).filter((k) => (k & (withinWord | upperK)) === 0);
+  /** \`count\` words of elements, the highest bits of whose numbers move by these. */
+  const pack = (element: (place: number) => NodeId, count: number, moves: readonly number[]): NodeId[] => {
+    const bits = [...inOne, ...moves];
+    const list = Array.from({ length: count * inWord }, (_, e) =>
+      element(bits.reduce((place, by, b) => ((e >> b) & 1 ? place | by : place), 0)),
+    );
     const { form } = op;
-    return list.flatMap((low, e) => (e % 2 === 1 ? [] : [pairOf(n, low, list[e + 1]!, form)]));
+    if (form === "exact") return list;
+    return Array.from({ length: count }, (_, w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form));
   };
-  const bit = (set: number, value: number): number => (set ? value : 0);
   // Fragments are read once for all results that need them.
   const known = new Map<string, readonly NodeId[]>();
   const once = (key: string, make: () => readonly NodeId[]): readonly NodeId[] => {
@@ -50,19 +56,23 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
     known.set(key, old);
     return old;
   };
-  const inWords = op.form !== "exact";
-  const [slotA, slotB] = [from.slot(op.a), from.slot(op.b)];
+  /** The slot, where fragments can be read from it: bytes only along their row. */
+  const fragments = (v: Value): HeldSlot | undefined => {
+    const slot = from.slot(v);
+    return op.form === "exact" || (op.form === "s8" && slot?.ring.fast.name !== over) ? undefined : slot;
+  };
+  const [slotA, slotB] = [fragments(op.a), fragments(op.b)];
   const ofRows = registersOf(layout, rows);
   const leftAt = (r: number, k: number): readonly NodeId[] =>
     once(`a ${r & ofRows} ${k}`, () =>
-      inWords && slotA
+      slotA
         ? fragment(n, slotA, layout, (r & ofRows) | k, over, { eighth: rows, sixteenth: over }, 4)
-        : pack((e) => get(op.a, r | k | bit(e & 1, nextK) | bit(e & 2, lowerRow) | bit(e & 4, upperK)), 8),
+        : pack((e) => get(op.a, r | k | e), 4, [lowerRow, upperK]),
     );
   const pair = inPairs.includes(8) ? bitOf(layout, other, 8) : 0;
   const rightAt = (r: number, k: number): readonly NodeId[] => {
     const at = elsewhere(r);
-    if (!inWords || !slotB) return once(`b ${at} ${k}`, () => pack((e) => get(op.b, at | k | bit(e & 1, nextK) | bit(e & 2, upperK)), 4));
+    if (!slotB) return once(`b ${at} ${k}`, () => pack((e) => get(op.b, at | k | e), 2, [upperK]));
     const words = once(`b ${at & ~pair} ${k}`, () =>
       fragment(n, slotB, layout, (at & ~pair) | k, over, { eighth: over, sixteenth: other }, pair ? 4 : 2),
     );

@@ -20,7 +20,7 @@ export type Expr =
   | { readonly kind: "load"; readonly buffer: string; readonly at: Expr; readonly guard?: Expr; readonly elem: Elem }
   | { readonly kind: "shared"; readonly array: string; readonly at: Expr; readonly elem: Elem };
 
-/** What a matrix instruction multiplies: narrow floats, with sums in f32, or integers modulo 2^32 (the exact algebra). */
+/** What a matrix instruction multiplies: also whole integers modulo 2^32 (the exact algebra). */
 export type MmaForm = MatrixForm | "exact";
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
@@ -54,8 +54,8 @@ export type Stmt =
   | { readonly kind: "merge"; readonly buffer: string; readonly at: Expr; readonly mask: Expr; readonly bits: Expr }
   | { readonly kind: "share"; readonly array: string; readonly at: Expr; readonly value: Expr }
   /**
-   * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in pairs in words of u32,
-   * the first in the low half: 4 words of a, 2 of b; integers as they are, 8 and 4. Declares its four results.
+   * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in words of u32, two floats
+   * or four bytes, the first in the low bits: 4 words of a, 2 of b; whole integers as they are, 8 and 4. Declares its four results.
    */
   | {
       readonly kind: "mma";
@@ -73,8 +73,8 @@ export type Stmt =
   /** The thread's own copies have landed, but for the newest `leave` groups. */
   | { readonly kind: "land"; readonly leave: number }
   /**
-   * Words of matrices 8 x 8 of 16-bit elements in shared memory, as matrix instructions want them: lane 8 m + r gives where row r of matrix m
-   * begins. A matrix for each result. All lanes arrive together.
+   * Words of matrices 8 x 8 of 16 bits in shared memory, as matrix instructions want them: lane 8 m + r gives where row r of matrix m
+   * begins. Of bytes that is two to an entry, and none transposed. A matrix for each result. All lanes arrive together.
    */
   | {
       readonly kind: "fragment";
@@ -89,9 +89,11 @@ export type Stmt =
   | { readonly kind: "barrier" }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number };
 
+/** What an array in shared memory holds: values, or narrow elements as they lie in memory. */
+export type SharedElem = Elem | "u16" | "u8";
 export interface SharedArray {
   readonly name: string;
-  readonly elem: Elem | "u16";
+  readonly elem: SharedElem;
   readonly count: number;
 }
 export interface ThreadBuffer extends BufferUse {
@@ -133,7 +135,7 @@ export function contractionOf(e: Expr): Contraction | undefined {
   if (left) return { a: left[0]!, b: left[1]!, c: y, negative: e.op === "sub" ? "c" : undefined };
   return right && { a: right[0]!, b: right[1]!, c: x, negative: e.op === "sub" ? "a" : undefined };
 }
-export const bytesOf = (elem: Elem | "u16"): number => (elem === "f64" ? 8 : elem === "u16" ? 2 : 4);
+export const bytesOf = (elem: SharedElem): number => (elem === "f64" ? 8 : elem === "u16" ? 2 : elem === "u8" ? 1 : 4);
 /** Where each shared array begins, and how many bytes they take together; each is aligned for accesses of 16 bytes. */
 export function placeShared(arrays: readonly SharedArray[]): { readonly offsets: readonly number[]; readonly bytes: number } {
   let bytes = 0;

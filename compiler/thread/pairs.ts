@@ -1,11 +1,26 @@
-/** Two narrow floats in a word, as the operands of a matrix unit hold them: together where an instruction makes both. */
+/** Narrow elements in a word, as the operands of a matrix unit hold them: together where an instruction makes both, or where they lie so. */
 import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
-/** The word that holds two values, the first in its low half. */
-export function pairOf(n: Nodes, low: NodeId, high: NodeId, form: MatrixForm): NodeId {
+/** The word that holds these values, two or four, the first in its low bits. */
+export function wordOf(n: Nodes, values: readonly NodeId[], form: MatrixForm): NodeId {
+  if (form !== "s8") return pairOf(n, values[0]!, values[1]!, form);
+  return values.map((v, k) => n.op("shl", [byteOf(n, v), n.constant(8 * k, "u32")], "u32")).reduce((a, b) => n.op("or", [a, b], "u32"));
+}
+/** The bits of an integer in a byte. */
+function byteOf(n: Nodes, value: NodeId): NodeId {
+  const v = n.at(value);
+  if (v.op === "select") return n.op("select", [v.args[0]!, byteOf(n, v.args[1]!), byteOf(n, v.args[2]!)], "u32");
+  const signed = v.op === "shr" ? n.at(v.args[0]!) : undefined;
+  const moved = signed?.op === "bitcast" ? n.at(signed.args[0]!) : undefined;
+  // A byte that was read and given its sign.
+  const byte =
+    moved?.op === "shl" && [v, moved].every((x) => n.at(x.args[1]!).value === 24) ? moved.args[0]! : n.op("bitcast", [value], "u32");
+  return n.op("and", [byte, n.constant(255, "u32")], "u32");
+}
+function pairOf(n: Nodes, low: NodeId, high: NodeId, form: MatrixForm): NodeId {
   const [x, y] = [n.at(low), n.at(high)];
   if (x.op === "select" && y.op === "select" && x.args[0] === y.args[0])
     return n.op("select", [x.args[0]!, pairOf(n, x.args[1]!, y.args[1]!, form), pairOf(n, x.args[2]!, y.args[2]!, form)], "u32");

@@ -16,7 +16,7 @@ export function ringOf(l: Launch, name: string): Ring {
   invariant(r, `no ring ${name}`);
   return r;
 }
-export const arrayElem = (r: Ring): SharedArray["elem"] => (storage[r.elem].bits === 16 ? "u16" : "i32");
+export const arrayElem = (r: Ring): SharedArray["elem"] => (({ 8: "u8", 16: "u16" }) as const)[storage[r.elem].bits as 8] ?? "i32";
 export const slotSize = (r: Ring): number => r.slow.extent * r.fast.extent;
 export const slotStart = (n: Nodes, r: Ring, slot: NodeId): NodeId => n.op("mul", [slot, n.int(slotSize(r))], "i32");
 
@@ -35,7 +35,7 @@ export function elementOf(n: Nodes, { ring: r, start }: HeldSlot, coordinate: (a
   const piece = n.op("shr", [fast, n.int(Math.log2(r.width))], "i32");
   const within = n.op("and", [fast, n.int(r.width - 1)], "i32");
   const at = n.op("add", [start, n.op("add", [placeOf(n, r, slow, piece), within], "i32")], "i32");
-  return n.shared(r.name, arrayElem(r) === "u16" ? "u32" : "i32", at);
+  return n.shared(r.name, arrayElem(r) === "i32" ? "i32" : "u32", at);
 }
 /** What warp and register give of a coordinate: where the matrices of a fragment begin. */
 function origin(n: Nodes, layout: TileLayout, axis: string, register: number): NodeId {
@@ -74,10 +74,10 @@ export function fragment(
     let at = origin(n, layout, axis, register);
     if (!inRow) at = n.op("add", [at, n.op("and", [lane, n.int(7)], "i32")], "i32");
     for (const [moved, by] of [[order.eighth, eighth], ...(count === 4 ? [[order.sixteenth, sixteenth] as const] : [])] as const)
-      if (moved === axis) at = n.op("add", [at, n.op("mul", [by, n.int(8)], "i32")], "i32");
+      if (moved === axis) at = n.op("add", [at, n.op("mul", [by, n.int(inRow ? r.width : 8)], "i32")], "i32");
     return at;
   };
-  const piece = n.op("shr", [place(r.fast.name, true), n.int(3)], "i32");
+  const piece = n.op("shr", [place(r.fast.name, true), n.int(Math.log2(r.width))], "i32");
   const at = n.op("add", [start, placeOf(n, r, place(r.slow.name, false), piece)], "i32");
   const outs = Array.from({ length: count }, () => n.variable("word", "u32"));
   n.effect({ kind: "fragment", outs, array: r.name, at, transposed: across !== r.fast.name });

@@ -186,7 +186,7 @@ class Simulator {
     const outs = s.outs.map((name) => this.slot(name));
     const held = operandReader(s.form);
     const dot = (acc: number, row: readonly number[], column: readonly number[]): number =>
-      s.form === "exact"
+      s.form === "exact" || s.form === "s8"
         ? row.reduce((sum, x, k) => (sum + Math.imul(x, column[k]!)) | 0, acc)
         : Math.fround(row.reduce((sum, x, k) => sum + x * column[k]!, acc));
     return (threads) => {
@@ -194,6 +194,7 @@ class Simulator {
         const lanes = threads.slice(first, first + warp);
         const words = lanes.map((t) => ({ a: a!.map((f) => f(t)), b: b!.map((f) => f(t)), c: c!.map((f) => f(t)) }));
         multiply(
+          s.form,
           (lane, e) => held(words[lane]!.a, e),
           (lane, e) => held(words[lane]!.b, e),
           (lane, e) => words[lane]!.c[e]!,
@@ -273,11 +274,16 @@ class Simulator {
       for (let first = 0; first < threads.length; first += warp) {
         const lanes = threads.slice(first, first + warp);
         const rowsAt = lanes.map((t) => at(t));
-        if (this.watch) lanes.forEach((t, k) => k < 8 * outs.length && this.seenShared(s, s.array, rowsAt[k]!, 8, t));
+        const inEntry = this.kernel.shared.find((a) => a.name === s.array)!.elem === "u8" ? 2 : 1;
+        if (this.watch) lanes.forEach((t, k) => k < 8 * outs.length && this.seenShared(s, s.array, rowsAt[k]!, 8 * inEntry, t));
         loadMatrices(
           s.outs.length,
           s.transposed,
-          (m, row, column) => element(rowsAt[8 * m + row]! + column, lanes[8 * m + row]!),
+          (m, row, column) => {
+            const at = rowsAt[8 * m + row]! + column * inEntry;
+            const low = element(at, lanes[8 * m + row]!);
+            return inEntry === 1 ? low : low | (element(at + 1, lanes[8 * m + row]!) << 8);
+          },
           (lane, m, low, high) => {
             lanes[lane]!.values[outs[m]!] = (low | (high << 16)) >>> 0;
           },

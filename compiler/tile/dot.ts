@@ -4,6 +4,7 @@
  */
 import { member } from "../../dsl/check/domain.ts";
 import { and, baseName } from "../../dsl/tensor/expr.ts";
+import { inWord } from "../../dsl/tensor/matrix.ts";
 import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { identityOf } from "./identity.ts";
@@ -26,7 +27,7 @@ export function dotOf(l: Lowering, e: Reduce, env: Env): Dot | undefined {
     // A definition that has no memory takes its domain with it: membership is asked of the text as it was.
     const expanded: Reduce = { ...e, bodies: e.bodies.map((b) => l.expand(b)) };
     const p = productOf(expanded, [product.rows, columns.name], l.plan, member(e, l.domains));
-    if (p === undefined || p.rows !== product.rows) continue;
+    if (p === undefined || p.rows !== product.rows || inWord[p.form] !== product.axes.inWord) continue;
     const axes = [...env.axes, ...e.axes];
     if (env.guard !== undefined && ![...p.factors, ...p.where.flat()].every((x) => l.readsInRange(x, axes))) continue;
     return { p, axes: product.axes };
@@ -37,7 +38,7 @@ export function dotOf(l: Lowering, e: Reduce, env: Env): Dot | undefined {
 export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): Value {
   const b = l.builder;
   const [init] = identityOf(l, e, e.bodies[0]!.type) as [Value];
-  const form = b.elem(init) === "i32" ? "exact" : p.form;
+  const form = p.form !== "s8" && b.elem(init) === "i32" ? "exact" : p.form;
   // The whole tile walks together: what an element does not want it computes and drops.
   const env: Env = { ...outer, guard: undefined };
   const carried = [axes.rows, axes.columns];

@@ -66,6 +66,8 @@ export interface MatrixAxes {
   readonly columns: string;
   readonly over: string;
   readonly other: string;
+  /** Elements along `over` that lie in a word of an operand. */
+  readonly inWord: 2 | 4;
   /** Columns beside each other that a lane holds of the second factor, instead of columns 8 apart: 1, or a power of two. */
   readonly beside: number;
 }

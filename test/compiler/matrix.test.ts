@@ -105,6 +105,53 @@ ${schedule("tile i: 16, j: 16, d: 16\n warps 1\n stage q, k in shared, buffers: 
     "staged",
   ],
   [
+    "bytes, contiguous along k",
+    `kernel f[M, N, K](a: i8[M, K], b: i8[N, K], s: f32[N]) -> (c: f32[M, N]) where K % 16 == 0 {
+  let total[i, j] = sum(k) a[i, k] * b[j, k]
+  c[i, j] = f32(total[i, j]) * s[j]
+}\n${schedule("tile i: 32, j: 32, k: 32\n warps 2")}`,
+    [
+      { M: 33, N: 17, K: 48 },
+      { M: 1, N: 40, K: 16 },
+      { M: 5, N: 3, K: 0 },
+      { M: 32, N: 16, K: 208 },
+    ],
+    "staged",
+  ],
+  [
+    "bytes, one factor along its columns",
+    `kernel f[M, N, K](a: i8[M, K], b: i8[K, N]) -> (c: i32[M, N]) where K % 16 == 0, N % 16 == 0 { c[i, j] = sum(k) a[i, k] * b[k, j] }
+${schedule("tile i: 16, j: 32, k: 64\n warps 1\n stage a, b in shared, buffers: 2\n mma c")}`,
+    [
+      { M: 18, N: 48, K: 80 },
+      { M: 1, N: 16, K: 16 },
+    ],
+    "staged",
+  ],
+  [
+    "bytes in rows of any length, points that do not count, integers that wrap",
+    `kernel f[M, N, K](a: i8[M, K], b: i8[K, N], z: i32[N]) -> (c: i32[M, N]) {
+  c[i, j] = z[j] - 65536 * (sum(k where k <= i) a[i, k] * b[k, j])
+}\n${schedule("tile i: 16, j: 16, k: 32\n warps 2")}`,
+    [
+      { M: 18, N: 11, K: 37 },
+      { M: 2, N: 3, K: 1 },
+    ],
+    "direct",
+  ],
+  [
+    "fields of four bits times bytes",
+    `kernel f[M, N, K](a: i8[M, K], w: u4[K, N], v: i4[N, K]) -> (c: i32[M, N], d: i32[M, N]) where K % 16 == 0, N % 8 == 0 {
+  c[i, j] = sum(k) a[i, k] * w[k, j]
+  d[i, j] = sum(k) v[j, k] * a[i, k]
+}\n${schedule("tile i: 16, j: 32, k: 32\n warps 1")}`,
+    [
+      { M: 18, N: 40, K: 48 },
+      { M: 2, N: 8, K: 16 },
+    ],
+    "half",
+  ],
+  [
     "causal attention in one pass, and the log-sum-exp of each row",
     `${causal}${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
     [
@@ -239,13 +286,14 @@ test("random products agree with the reference over the exact algebra, and withi
     const sizes = [1, 3, 8, 16, 17, 24, 33, 40];
     const random = seeded(k);
     const pick = (): number => sizes[Math.floor(random() * sizes.length)]!;
-    // K, M and N are multiples of 8 in half of the runs: those that ask for it get it.
-    const whole = (): number => 8 * Math.floor(random() * 6);
+    // K, M and N are multiples of 8 or 16 in half of the runs: those that ask for it get it.
+    const unit = source.includes("% 16 ==") ? 16 : 8;
+    const whole = (): number => unit * Math.floor(random() * (48 / unit));
     const dims = [0, 1].map((n) => ({ M: n ? pick() : whole(), N: n ? pick() : whole(), K: n ? pick() : whole(), B: 2, H: 2 }));
     for (const exact of [true, false]) {
       const one = made(
         source,
-        dims.filter((d) => !source.includes("% 8 ==") || (d.M % 8 === 0 && d.N % 8 === 0 && d.K % 8 === 0)),
+        dims.filter((d) => !source.includes(`% ${unit} ==`) || [d.M, d.N, d.K].every((n) => n % unit === 0)),
         exact,
       );
       found.push({ text: source, made: one, exact });

@@ -5,6 +5,7 @@
  */
 import { loadMatrices, multiply, operandReader, warp } from "../../compiler/thread/fragments.ts";
 import type { MmaForm } from "../../compiler/thread/ir.ts";
+import { inWord } from "../../dsl/tensor/matrix.ts";
 import type { Cells, Reading } from "./plan.ts";
 
 export interface Term {
@@ -78,15 +79,17 @@ export function runMultiply(
   reading: Reading,
 ): (frames: readonly Frame[]) => void {
   const held = operandReader(form);
-  const perWord = form === "exact" ? 1 : 2;
+  const perWord = form === "exact" ? 1 : inWord[form];
   const element = (r: Registers, e: number): Term => {
     const word = Math.floor(e / perWord);
     return { value: held(r.values, e), error: r.errors[word]!, chain: r.chains[word]! };
   };
-  const dot = form === "exact" ? exactDot : (acc: Term, x: readonly Term[], y: readonly Term[]) => unitDot(acc, x, y, reading);
+  const dot =
+    form === "exact" || form === "s8" ? exactDot : (acc: Term, x: readonly Term[], y: readonly Term[]) => unitDot(acc, x, y, reading);
   return inWarps((lanes) => {
     const own = lanes.map((f) => ({ a: a(f), b: b(f), c: c(f) }));
     multiply<Term>(
+      form,
       (lane, e) => element(own[lane]!.a, e),
       (lane, e) => element(own[lane]!.b, e),
       (lane, e) => ({ value: own[lane]!.c.values[e]!, error: own[lane]!.c.errors[e]!, chain: own[lane]!.c.chains[e]! }),
@@ -95,8 +98,9 @@ export function runMultiply(
     );
   });
 }
-/** Fragments from shared memory. */
+/** Fragments from shared memory, of arrays with so many elements in 16 bits. */
 export function runFragment(
+  inEntry: 1 | 2,
   transposed: boolean,
   at: (f: Frame) => number,
   outs: readonly number[],
@@ -108,10 +112,12 @@ export function runFragment(
     loadMatrices(
       outs.length,
       transposed,
-      (m, row, column) => rowsAt[8 * m + row]! + column,
+      (m, row, column) => rowsAt[8 * m + row]! + column * inEntry,
       (lane, m, low, high) => {
-        const word = (c.values[low]! | (c.values[high]! << 16)) >>> 0;
-        put(lanes[lane]!, outs[m]!, word, Math.max(c.errors[low]!, c.errors[high]!), Math.max(c.chains[low]!, c.chains[high]!));
+        const places = inEntry === 1 ? [low, high] : [low, low + 1, high, high + 1];
+        const word = places.reduce((bits, p, k) => bits | (c.values[p]! << ((32 / places.length) * k)), 0) >>> 0;
+        const most = (of: ArrayLike<number>): number => Math.max(...places.map((p) => of[p]!));
+        put(lanes[lane]!, outs[m]!, word, most(c.errors), most(c.chains));
       },
     );
   });

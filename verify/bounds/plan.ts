@@ -240,6 +240,7 @@ class BoundRun {
   private together(s: Stmt): (frames: readonly Float64Array[]) => void {
     if (s.kind === "fragment")
       return runFragment(
+        this.kernel.shared.find((a) => a.name === s.array)!.elem === "u8" ? 2 : 1,
         s.transposed,
         this.decided(s.at),
         s.outs.map((name) => this.slot(name)),

@@ -1,15 +1,23 @@
-/** Random sums of products of narrow floats, for the matrix unit: operands of every form and orientation, conditions, batches, epilogues. */
+/** Random sums of products of narrow floats or integers, for the matrix unit: operands of every form and orientation, conditions, batches, epilogues. */
 import type { Tape } from "./tape.ts";
 
 /** The text of a kernel `f` with a schedule for CUDA whose tile a matrix unit can take. Choices of 0 give the simplest. */
 export function randomProduct(tape: Tape): string {
-  const elem = tape.pick(["f16", "bf16"]);
+  const elem = tape.pick(["f16", "bf16", "i8"]);
+  const bytes = elem === "i8";
+  /** Elements that fill 16 bytes. */
+  const width = bytes ? 16 : 8;
   const batch = tape.chance(30);
   const outer = tape.chance(15);
   const lead = [...(batch ? ["B"] : []), ...(outer ? ["H"] : [])];
   const at = [...(batch ? ["b"] : []), ...(outer ? ["h"] : [])];
   const params: string[] = [];
-  const requires = tape.pick([[], ["K % 8 == 0"], ["K % 8 == 0", "M % 8 == 0", "N % 8 == 0"], ["M % 8 == 0", "N % 8 == 0"]]);
+  const requires = tape.pick([
+    [],
+    [`K % ${width} == 0`],
+    [`K % ${width} == 0`, `M % ${width} == 0`, `N % ${width} == 0`],
+    [`M % ${width} == 0`, `N % ${width} == 0`],
+  ]);
   /** An operand over an own index and k, and how it is read. */
   const operand = (name: string, extent: string, index: string): string => {
     const [dims, subscripts] = tape.chance(50)
@@ -23,6 +31,10 @@ export function randomProduct(tape: Tape): string {
         ];
     const shape = `[${[...lead, ...dims].join(", ")}]`;
     const read = `${name}[${[...at, ...subscripts].join(", ")}]`;
+    if (bytes) {
+      params.push(`${name}: ${tape.pick(["i8", "i8", "i8", "i4", "u4", "u2"])}${shape}`);
+      return read;
+    }
     switch (tape.pick([0, 0, 0, 0, 1, 2, 3, 4])) {
       case 1:
         params.push(`${name}: f32${shape}`);
@@ -47,23 +59,28 @@ export function randomProduct(tape: Tape): string {
   if (where.includes("n[i]")) params.push("n: i32[M]");
   const product = `(sum(${axes}${where}) ${tape.chance(50) ? `${a} * ${b}` : `${b} * ${a}`})`;
   const result = [...(batch ? ["b"] : []), "i", "j"].join(", ");
-  const epilogue = tape.pick([
-    product,
-    `0.5 * ${product}`,
-    `${product} + bias[j]`,
-    `max(${product} * bias[j], 0.0)`,
-    `if j <= i then ${product} else 0.25`,
-    `${product} + (sum(k: K) z[i, k])`,
+  const [zero, some, scaled] = bytes ? ["0", "7", "f32(PRODUCT)"] : ["0.0", "0.25", "0.5 * PRODUCT"];
+  const form = tape.pick([
+    "PRODUCT",
+    scaled!,
+    "PRODUCT + bias[j]",
+    `max(PRODUCT * bias[j], ${zero})`,
+    `if j <= i then PRODUCT else ${some}`,
+    "PRODUCT + (sum(k: K) z[i, k])",
   ]);
-  if (epilogue.includes("bias")) params.push("bias: f32[N]");
-  if (epilogue.includes("z[i")) params.push("z: f32[M, K]");
+  const epilogue = form.replaceAll("PRODUCT", product);
+  const type = bytes && form !== scaled ? "i32" : "f32";
+  if (epilogue.includes("bias")) params.push(`bias: ${type}[N]`);
+  if (epilogue.includes("z[i")) params.push(`z: ${type}[M, K]`);
   const dims = ["M", "N", "K", ...lead].join(", ");
   const out = `[${[...(batch ? ["B"] : []), "M", "N"].join(", ")}]`;
   const given = requires.length > 0 ? ` where ${requires.join(", ")}` : "";
   const domain = tape.chance(10) ? " where j <= i" : "";
-  const value = domain ? `let d[${result}]${domain} = ${epilogue}\n  c[${result}] = d[${result}] else -1.0` : `c[${result}] = ${epilogue}`;
+  const value = domain
+    ? `let d[${result}]${domain} = ${epilogue}\n  c[${result}] = d[${result}] else ${type === "i32" ? "-1" : "-1.0"}`
+    : `c[${result}] = ${epilogue}`;
   const size = (list: readonly number[]): number => tape.pick(list);
   const tile = `tile i: ${size([16, 32])}, j: ${size([16, 8, 32])}, k: ${size([16, 32])}`;
   const schedule = tape.chance(20) ? "" : `schedule f on cuda { ${tile}; warps ${size([1, 2, 4])} }\n`;
-  return `kernel f[${dims}](${params.join(", ")}) -> (c: ${tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${schedule}`;
+  return `kernel f[${dims}](${params.join(", ")}) -> (c: ${bytes ? type : tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${schedule}`;
 }
