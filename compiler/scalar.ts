@@ -85,6 +85,8 @@ const half = (word: number, k: number): number => decode(f16, (word >>> (16 * k)
 /** A word of two halves, the nearest to what is given for each. */
 const halves = (value: (k: 0 | 1) => number): number =>
   (encode(f16, roundTo(f16, value(0))) | (encode(f16, roundTo(f16, value(1))) << 16)) >>> 0;
+const dot4 = (byte: (word: number, k: number) => number, a: number, b: number): number =>
+  [0, 1, 2, 3].reduce((sum, k) => sum + byte(a, k) * byte(b, k), 0);
 const saturate = (x: number, lo: number, hi: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi));
 
 /** The operation on operands of type `from`, with its result wrapped or rounded to `elem`; bools are 0 and 1. */
@@ -107,6 +109,8 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   }
   if (op === "nibbles_f16") return (word, at, zero) => halves((k) => ((word >>> (at + 4 * k)) & 15) - zero);
   if (op === "multiply_f16x2") return (a, b) => halves((k) => half(a, k) * half(b, k));
+  if (op === "dot4_i8") return (a, b) => dot4((word, k) => (word << (24 - 8 * k)) >> 24, a, b);
+  if (op === "dot4_u8") return (a, b) => dot4((word, k) => (word >>> (8 * k)) & 255, a, b);
   if (op === "exact_exp") return exactExp;
   if (op === "exact_inv") return exactInverse;
   if (op === "exact_hash") return arity === 3 ? exactHash : (id, x) => exactHash(id, x);

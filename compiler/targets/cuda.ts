@@ -133,6 +133,7 @@ export const cuda: Target = {
   loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],
   condition: (test) => `if (${test}) {`,
   shuffles: true,
+  packedDots: false,
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count, offset) =>
     `WEFT_SHARED(${elem === "bool" ? "unsigned" : elem === "u16" || elem === "u8" ? units[elem] : types[elem]}, ${name}, ${count}, ${offset});`,

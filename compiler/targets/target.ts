@@ -61,6 +61,8 @@ export interface Target {
   readonly condition: (test: string) => string;
   readonly barrier: string;
   readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number) => string;
+  /** It multiplies and adds the four bytes of two words at once, where a word is its smallest unit of memory. */
+  readonly packedDots: boolean;
   /** Lanes of a warp can read each other's registers. */
   readonly shuffles: boolean;
   /** Bits of the smallest memory unit that a thread can read and write on its own. */

@@ -33,6 +33,7 @@ const functions: Partial<Record<MapOp, string>> = {
   random: "weft_random",
   uniform: "weft_uniform",
   normal: "weft_normal",
+  dot4_i8: "dot4I8Packed",
 };
 function literal(value: number | boolean, elem: Elem): string {
   if (typeof value === "boolean") return String(value);
@@ -50,6 +51,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
   if (name === "bitcast") return call(`bitcast<${types[elem]}>`, [a]);
   if (name === "small_to_f32") return call("f32", [a]);
   if (name === "to_f32" || name === "to_i32" || name === "to_u32") return call(types[elem]!, [a]);
+  if (name === "dot4_u8") return call("i32", [call("dot4U8Packed", [a, b])]);
   if (name === "bit_length") return infixText("sub", [atom("32"), call("countLeadingZeros", [a])])!;
   if (name === "isfinite" || functions[name])
     return call(
@@ -97,6 +99,7 @@ export const wgsl: Target = {
         ],
   condition: (test) => `if (${test}) {`,
   shuffles: false,
+  packedDots: true,
   wide: {
     alone: true,
     load: (name, unit, buffer, at, guard) => {

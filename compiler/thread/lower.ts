@@ -7,11 +7,12 @@ import { type Combine, type Elem, type Launch, type Op, threadsOf, type Value } 
 import { lowerDot } from "./dot.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { Memory, unitsOf } from "./memory.ts";
-import { type Effect, type Known, type NodeId, Nodes } from "./nodes.ts";
-import { anything, natural, type Range } from "./ranges.ts";
+import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { packedSum } from "./packed-sum.ts";
 import { arrayElem, elementOf, type HeldSlot, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
 import { settleWide } from "./settle.ts";
 import { statementsOf } from "./statements.ts";
+import { knownUniforms } from "./uniforms.ts";
 
 /** Partners that are read in one exchange; longer reductions take several. */
 const exchangeBits = 4;
@@ -48,32 +49,6 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   };
 }
 
-/** Dimensions are natural numbers; those that a grid has blocks along are positive where there is a block. */
-function knownUniforms(launch: Launch): (name: string) => Known {
-  const dims = new Set<string>();
-  const scalars = new Set<string>();
-  const walk = (ops: readonly Op[]): void => {
-    for (const o of ops) {
-      if (o.kind === "dim") dims.add(o.name);
-      if (o.kind === "scalar" || o.kind === "step") scalars.add(o.name);
-      if (o.kind === "loop") walk(o.body);
-    }
-  };
-  walk(launch.body);
-  const positive = new Set<string>();
-  const factors = (e: SizeExpr): void => {
-    if (typeof e === "string") positive.add(e);
-    else if (typeof e !== "number" && e[0] === "*") [e[1], e[2]].forEach(factors);
-    else if (typeof e !== "number" && e[0] === "ceildiv") factors(e[1]);
-  };
-  for (const g of launch.grid) factors(g.blocks);
-  return (name) => {
-    if (scalars.has(name)) return {};
-    const multiple = launch.multiples.get(name) ?? 1;
-    const range: Range = positive.has(name) ? [multiple, natural[1]] : dims.has(name) ? natural : anything;
-    return { range, multiple };
-  };
-}
 /** Register instances of a value: bit b of the key is register bit b, others 0. */
 type Instances = Map<number, NodeId>;
 
@@ -90,11 +65,13 @@ class ThreadLowering {
   /** Of a tile value's own axes. */
   private readonly valueMasks: (number | undefined)[] = [];
   private readonly shuffles: boolean;
+  private readonly packedDots: boolean;
   private exchanges = 0;
 
-  constructor(launch: Launch, { unitBits, shuffles }: Pick<Target, "unitBits" | "shuffles">) {
+  constructor(launch: Launch, { unitBits, shuffles, packedDots }: Pick<Target, "unitBits" | "shuffles" | "packedDots">) {
     this.launch = launch;
     this.shuffles = shuffles;
+    this.packedDots = packedDots;
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
     this.memory = new Memory(this.nodes, launch.buffers, unitBits);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
@@ -329,12 +306,16 @@ class ThreadLowering {
     const own = this.instances([op.over]);
     const folded = new Map<number, NodeId[]>();
     for (const r of this.instances(rest)) {
-      let acc: NodeId[] | undefined;
-      for (const a of own) {
-        const part = op.values.map((v) => this.get(v, (r & ~axisMask) | a));
-        acc = acc === undefined ? part : this.combine(op.by, acc, part);
-      }
-      folded.set(r, acc!);
+      let parts = own.map((a) => op.values.map((v) => this.get(v, (r & ~axisMask) | a)));
+      if (this.packedDots && op.by.kind === "sum")
+        parts = packedSum(
+          this.nodes,
+          parts.map(([v]) => v!),
+        ).map((v) => [v]);
+      folded.set(
+        r,
+        parts.reduce((acc, part) => this.combine(op.by, acc, part)),
+      );
     }
     const layout = this.launch.layout.over([op.over]);
     const columns = [...(layout.columns.get("lane") ?? []), ...(layout.columns.get("warp") ?? [])];

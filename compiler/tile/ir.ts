@@ -43,7 +43,10 @@ export type MapOp =
   /** Two halves in a word: the fields of 4 bits of a word that begin at a bit, a multiple of 8, and 4 above it, each less an integer of 0 to 63. */
   | "nibbles_f16"
   /** Products of the halves of two words, each rounded once. */
-  | "multiply_f16x2";
+  | "multiply_f16x2"
+  /** The sum of the products of the four bytes of two words, as an i32: signed ones, or natural ones. */
+  | "dot4_i8"
+  | "dot4_u8";
 
 /** How values combine in a reduction: a tuple with a tuple. */
 export type Combine =

@@ -10,5 +10,5 @@ export async function openWebGpu(): Promise<WebGpuDevice> {
   const device = await adapter.requestDevice({
     requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage },
   });
-  return new WebGpuDevice(adapter.info, device);
+  return new WebGpuDevice(adapter.info, device, { languageFeatures: navigator.gpu.wgslLanguageFeatures });
 }

@@ -3,6 +3,7 @@ import { evaluateSize, type LaunchAbi, unroll } from "../abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
+import { withPackedDots } from "./packed-dots.ts";
 
 /** Most workgroups along one dimension (WebGPU default limit). */
 const mostGroups = 65535;
@@ -13,6 +14,8 @@ export interface WebGpuOptions {
   readonly sleepShare?: number;
   /** Called when the device is closed: lets go of what keeps it alive. */
   readonly release?: () => void;
+  /** `GPU.wgslLanguageFeatures`; default: none, and what they would do is done without them. */
+  readonly languageFeatures?: Iterable<string>;
 }
 
 /** What an adapter is called, as far as it says; browsers say little. */
@@ -28,6 +31,7 @@ export class WebGpuDevice implements Device {
   readonly features: ReadonlySet<string>;
   private readonly device: GPUDevice;
   private readonly options: WebGpuOptions;
+  private readonly languageFeatures: ReadonlySet<string>;
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
   /** Milliseconds that a kernel took last time, by artifact. */
   private readonly expected = new Map<string, number>();
@@ -41,6 +45,7 @@ export class WebGpuDevice implements Device {
     const features = [...device.features].map((f): string => (f === "shader-f16" ? "f16" : f));
     this.features = new Set(isSoftware(info) ? [...features, "software"] : features);
     this.options = options;
+    this.languageFeatures = new Set(options.languageFeatures);
     this.whenLost = device.lost.then((info) => {
       this.lost = info.message || info.reason;
       throw new WeftError("R202", this.lost);
@@ -123,7 +128,7 @@ export class WebGpuDevice implements Device {
     return p;
   }
   private async build(source: string, launch: LaunchAbi, kernel: string): Promise<GPUComputePipeline> {
-    const module = this.device.createShaderModule({ code: source });
+    const module = this.device.createShaderModule({ code: withPackedDots(source, this.languageFeatures) });
     const info = await module.getCompilationInfo();
     const bad = info.messages.find((m) => m.type === "error");
     if (bad) throw new WeftError("R204", `${kernel}: generated WGSL line ${bad.lineNum}: ${bad.message}`);

@@ -29,11 +29,13 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
   }
   Object.assign(globalThis, dawn.globals);
   const driver = options.driver ?? "any";
+  let languageFeatures: Iterable<string> = [];
   const attempt = async (): Promise<GPUAdapter | undefined> => {
     const gpu = dawn.create([]);
     alive.add(gpu);
     const adapter = await gpu.requestAdapter();
     if (adapter === null) alive.delete(gpu);
+    else languageFeatures = gpu.wgslLanguageFeatures;
     return adapter ?? undefined;
   };
   let adapter = driver === "any" && hasVulkanLoader() ? await quietly(attempt) : undefined;
@@ -57,7 +59,7 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
   const device = await adapter.requestDevice({
     requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
   });
-  const made = new WebGpuDevice(adapter.info, device, { sleepShare: 0.5 });
+  const made = new WebGpuDevice(adapter.info, device, { sleepShare: 0.5, languageFeatures });
   if (software && !told) {
     told = true;
     (options.notice ?? ((text: string) => process.stderr.write(`${text}\n`)))(
