@@ -7,7 +7,7 @@ export { offsetsOf, type Placement, planRows, type Row } from "./prepack/plan.ts
 const here = import.meta.url.includes("/dist/") ? new URL("../../kernels/", import.meta.url) : new URL("./", import.meta.url);
 export const library: Readonly<Record<"attention" | "gemm" | "prepack" | "adamw", string>> = {
   attention: fileURLToPath(new URL("attention/attention.weft", here)),
-  gemm: fileURLToPath(new URL("gemm/w4a16.weft", here)),
+  gemm: fileURLToPath(new URL("gemm/gemm.weft", here)),
   prepack: fileURLToPath(new URL("prepack/prepack.weft", here)),
   adamw: fileURLToPath(new URL("adamw/adamw.weft", here)),
 };

@@ -72,6 +72,18 @@ const w4a16 = (M: number, N: number, GS = 128): GpuCase => ({
   flops: 2 * M * N * N,
   bytes: N * N * (0.5 + 2.5 / GS) + 4 * M * N,
 });
+const w8a8 = (M: number, N: number): GpuCase => ({
+  name: `w8a8 M=${M} N=K=${N}`,
+  file: library.gemm,
+  kernel: "w8a8",
+  instance: "",
+  dims: { M, N, K: N },
+  scalars: {},
+  peers: M <= 16 ? ["device copy"] : ["int_mm"],
+  reference: "w8a8",
+  flops: 2 * M * N * N,
+  bytes: N * N + 3 * M * N + 4 * (M + N),
+});
 const adamw = (N: number): GpuCase => ({
   name: `adamw N=${N}`,
   file: library.adamw,
@@ -98,5 +110,6 @@ export const gpuCases: readonly GpuCase[] = [
   dense(8192),
   ...[1, 16].map((m) => w4a16(m, 20480)),
   ...[1, 16, 64, 128, 2048].map((m) => w4a16(m, 8192)),
+  ...[16, 2048, 8192].map((m) => w8a8(m, 8192)),
   adamw(10 ** 9),
 ];

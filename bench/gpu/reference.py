@@ -58,6 +58,12 @@ def w4a16(case, inputs):
     return lambda out: relative(out["y"][rows], want)
 
 
+def w8a8(case, inputs):
+    rows = rows_of(case["dims"]["M"])
+    want = (inputs["x"][rows].double() @ inputs["w"].double().T) * inputs["sx"][rows].double()[:, None] * inputs["sw"].double()
+    return lambda out: relative(out["y"][rows], want)
+
+
 def adamw(case, inputs):
     """The first million parameters."""
     s = case["scalars"]
@@ -68,4 +74,4 @@ def adamw(case, inputs):
     return lambda out: relative(out["w"][: 1 << 20], want)
 
 
-references = {"attention": attention, "decode": decode, "dense": dense, "w4a16": w4a16, "adamw": adamw}
+references = {"attention": attention, "decode": decode, "dense": dense, "w4a16": w4a16, "w8a8": w8a8, "adamw": adamw}

@@ -164,6 +164,26 @@ describe("the library", () => {
     );
     expect(get("y")).toEqual([...new Float16Array(want)]);
   });
+  test("w8a8", () => {
+    const [M, N, K] = [2, 3, 32];
+    const bytes = (n: number): number[] => Array.from({ length: n }, () => Math.floor(random() * 256) - 128);
+    const scales = (n: number): number[] => [...Float32Array.from({ length: n }, () => random() / 4096)];
+    const [x, w, sx, sw] = [bytes(M * K), bytes(N * K), scales(M), scales(N)];
+    const get = run(
+      fs.readFileSync(library.gemm, "utf8"),
+      "w8a8",
+      "",
+      { M, N, K },
+      {
+        x: { shape: [M, K], values: x },
+        w: { shape: [N, K], values: w },
+        sx: { shape: [M], values: sx },
+        sw: { shape: [N], values: sw },
+      },
+    );
+    const want = range(M).flatMap((m) => range(N).map((n) => sum(range(K).map((k) => x[m * K + k]! * w[n * K + k]!)) * sx[m]! * sw[n]!));
+    expect(get("y")).toEqual([...new Float16Array(want)]);
+  });
   test("adamw", () => {
     const text = fs.readFileSync(library.adamw, "utf8");
     const n = 40;

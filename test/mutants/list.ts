@@ -672,6 +672,18 @@ export const mutants: readonly Mutant[] = [
   ),
   m("falling offsets are taken", "runtime/call.ts", "if (t.data[i]! < t.data[i - 1]!)", "if (t.data[i]! < 0)"),
   m("an older architecture's schedule wins", "runtime/call.ts", "return k < 0 ? 0 : q[k]! - p[k]!;", "return k < 0 ? 0 : p[k]! - q[k]!;"),
+  m("signed bytes times natural ones are a packed dot product", "compiler/thread/packed-sum.ts", " || x.signed !== y.signed", ""),
+  m("bytes of different places are a packed dot product", "compiler/thread/packed-sum.ts", " || x.at !== y.at", ""),
+  m("bytes lie in a word the other way round", "compiler/thread/pairs.ts", "n.constant(8 * k, ", "n.constant(24 - 8 * k, "),
+  m(
+    "the upper half of a fragment of bytes is that of halves",
+    "compiler/thread/dot.ts",
+    "bitOf(layout, over, 4 * inWord)",
+    "bitOf(layout, over, 8)",
+  ),
+  m("bytes are read as transposed matrices", "compiler/thread/dot.ts", ` || (op.form === "s8" && slot?.ring.fast.name !== over)`, ""),
+  m("products of bytes are of floats", "dsl/tensor/matrix.ts", "floatsOnly(heldIn(e.args[0]!, lookup))", "heldIn(e.args[0]!, lookup)"),
+  m("a function for packed dots loses the sign", "runtime/webgpu/packed-dots.ts", "<< ${24 - s}u", "<< ${s}u"),
   m("rows are filled past their capacity", "kernels/prepack/plan.ts", "r.used + length <= capacity", "r.used <= capacity"),
   m("prompts of a row overlap", "kernels/prepack/plan.ts", "row.used += length;", "row.used = length;"),
 ];

@@ -69,10 +69,13 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     "compiler/schedule/",
     ["test/compiler/split-products.test.ts", "test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"],
   ],
+  ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],
+  ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],
   [
     "compiler/thread/",
     [
       "test/compiler/ranges.test.ts",
+      "test/compiler/packed-dots.test.ts",
       "test/compiler/packed-weights.test.ts",
       "test/compiler/wrapping.test.ts",
       "test/compiler/wide.test.ts",
@@ -91,6 +94,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/builder.ts", ["test/compiler/full-tiles.test.ts", "test/compiler/groups.test.ts"]],
   ["verify/bounds/", ["test/verify/bounds/in-doubt.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
+  ["runtime/webgpu/packed-dots.ts", ["test/compiler/packed-dots.test.ts"]],
   [
     "runtime/",
     [
