@@ -4,7 +4,7 @@ import type { TileLayout } from "../layout/tile-layout.ts";
 import type { Op, Value } from "../tile/ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 import { wordOf } from "./pairs.ts";
-import { fragment, type HeldSlot } from "./ring.ts";
+import { fragment, type HeldSlot, takesFragments } from "./ring.ts";
 
 interface Registers {
   readonly layout: TileLayout;
@@ -56,10 +56,9 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
     known.set(key, old);
     return old;
   };
-  /** The slot, where fragments can be read from it: bytes only along their row. */
   const fragments = (v: Value): HeldSlot | undefined => {
     const slot = from.slot(v);
-    return op.form === "exact" || (op.form === "s8" && slot?.ring.fast.name !== over) ? undefined : slot;
+    return slot && takesFragments(op, slot.ring) ? slot : undefined;
   };
   const [slotA, slotB] = [fragments(op.a), fragments(op.b)];
   const ofRows = registersOf(layout, rows);

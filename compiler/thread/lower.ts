@@ -9,7 +9,7 @@ import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
 import { packedSum } from "./packed-sum.ts";
-import { arrayElem, elementOf, type HeldSlot, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
+import { arrayElem, elementOf, type HeldSlot, inFragmentsAlone, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
 import { settleWide } from "./settle.ts";
 import { statementsOf } from "./statements.ts";
 import { knownUniforms } from "./uniforms.ts";
@@ -60,6 +60,7 @@ class ThreadLowering {
   private readonly written: ReadonlySet<string>;
   /** Which ring a value is a slot of, and where that slot begins. */
   private readonly slots = new Map<Value, HeldSlot>();
+  private readonly inFragments: ReadonlySet<Value>;
   private readonly memory: Memory;
   private readonly masks = new Map<string, number>();
   /** Of a tile value's own axes. */
@@ -70,6 +71,7 @@ class ThreadLowering {
 
   constructor(launch: Launch, { unitBits, shuffles, packedDots }: Pick<Target, "unitBits" | "shuffles" | "packedDots">) {
     this.launch = launch;
+    this.inFragments = inFragmentsAlone(launch);
     this.shuffles = shuffles;
     this.packedDots = packedDots;
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
@@ -175,6 +177,7 @@ class ThreadLowering {
         const ring = ringOf(this.launch, op.ring);
         const start = slotStart(n, ring, this.get(op.slot, 0));
         this.slots.set(op.out, { ring, start });
+        if (this.inFragments.has(op.out)) return;
         return this.set(op.out, (r) =>
           this.memory.decode(
             elementOf(n, { ring, start }, (axis) => this.coordinate(axis, r)),

@@ -14,25 +14,25 @@ export interface Node {
   readonly kind: "const" | "uniform" | "thread" | "block" | "op" | "load" | "shared" | "variable";
   readonly elem: Elem;
   readonly args: readonly NodeId[];
-  readonly op?: MapOp;
-  readonly value?: number | boolean;
+  readonly op: MapOp | undefined;
+  readonly value: number | boolean | undefined;
   /** Uniform, buffer, array or variable. */
-  readonly name?: string;
-  readonly guarded?: boolean;
+  readonly name: string | undefined;
+  readonly guarded: boolean | undefined;
   /** Stays where it was made: what it reads may change. */
-  readonly pinned?: boolean;
+  readonly pinned: boolean | undefined;
   readonly depth: number;
-  readonly hint?: string;
+  readonly hint: string | undefined;
   /** An integer from memory or from the caller, or made from one: it may be anything, where sizes and places are small. */
-  readonly data?: boolean;
+  readonly data: boolean | undefined;
   /** An integer that may leave its 32 bits. */
-  readonly wraps?: boolean;
+  readonly wraps: boolean | undefined;
   /** A number that divides the value. */
   readonly multiple: number;
   /** Between which numbers an integer lies. */
   readonly range: Range;
   /** The variable that this stands for inside the loop that changes it. */
-  readonly of?: NodeId;
+  readonly of: NodeId | undefined;
 }
 export type Effect =
   | { readonly kind: "node"; readonly node: NodeId }
@@ -116,6 +116,26 @@ const scrambles: ReadonlySet<MapOp> = new Set(["exact_exp", "exact_inv", "exact_
 /** Below this, an integer added to 3 * 2^22 as a float is in its last bits. */
 const smallIntegers = 2 ** 22;
 
+/** Every node has the same fields in the same order: there are thousands, and engines read objects of one shape fastest. */
+function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args" | "depth">): Node {
+  return {
+    kind: n.kind,
+    elem: n.elem,
+    args: n.args,
+    op: n.op,
+    value: n.value,
+    name: n.name,
+    guarded: n.guarded,
+    pinned: n.pinned,
+    depth: n.depth,
+    hint: n.hint,
+    data: n.data,
+    wraps: n.wraps,
+    multiple: n.multiple ?? 1,
+    range: n.range ?? anything,
+    of: n.of,
+  };
+}
 const none = -1;
 export class Nodes {
   readonly list: Node[] = [];
@@ -146,19 +166,16 @@ export class Nodes {
     for (const a of args) depth = Math.max(depth, this.list[a]!.depth);
     return depth;
   }
-  private node(n: Omit<Node, "depth" | "multiple" | "range"> & { multiple?: number; range?: Range }, key?: string | number): NodeId {
+  /** The node that is known by this key, or a new one. */
+  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string | number): NodeId {
     const depth = n.pinned === true ? this.depth : this.depthOf(n.args);
-    const scope = this.scopes[depth]!;
-    const old = key === undefined ? undefined : scope.known.get(key);
-    if (old !== undefined) return old;
+    const old = key === undefined ? undefined : this.scopes[depth]!.known.get(key);
+    return old ?? this.add(nodeOf({ ...n, depth }), key);
+  }
+  private add(made: Node, key: string | number | undefined): NodeId {
     const id = this.list.length;
-    // Filled in place: there are thousands of them.
-    const made = n as { -readonly [K in keyof Node]: Node[K] };
-    if (n.kind === "op" && (n.elem === "i32" || n.elem === "u32") && this.isData(n.op!, n.args)) made.data = true;
-    made.depth = depth;
-    made.multiple = n.multiple ?? 1;
-    made.range = n.range ?? anything;
     this.list.push(made);
+    const scope = this.scopes[made.depth]!;
     scope.effects.push({ kind: "node", node: id });
     if (key !== undefined) scope.known.set(key, id);
     return id;
@@ -192,7 +209,7 @@ export class Nodes {
     const id = this.list.length;
     // A loop's index has ends, what it carries has none.
     const data = range === anything;
-    this.list.push({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, data, hint: name });
+    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, data, hint: name }));
     return id;
   }
   /** A variable as the loop that is open sees it: what reads it there stays inside. */
@@ -230,8 +247,7 @@ export class Nodes {
       first = this.list.length;
       if (!pinned) scope.known.set(key, first);
       // Each asks for the place: where none is used, neither is that.
-      for (let k = 0; k < count; k++)
-        this.list.push({ kind: "variable", elem, args, name: hint, depth, multiple: 1, range: anything, data: true, hint });
+      for (let k = 0; k < count; k++) this.list.push(nodeOf({ kind: "variable", elem, args, name: hint, depth, data: true, hint }));
       const outs = Array.from({ length: count }, (_, k) => first! + k);
       scope.effects.push({ kind: "loads", outs, buffer, at, elem, ...(guard === undefined ? {} : { guard }) });
     }
@@ -254,24 +270,57 @@ export class Nodes {
   /** What operations on integers are in other words, or `none`. */
   private readonly simple = new Map<string | number, NodeId>();
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
+    const key = this.keyOf(op, args, elem);
+    const depth = this.depthOf(args);
+    const old = this.scopes[depth]!.known.get(key);
+    if (old !== undefined) return old;
     if (elem === "i32") {
-      const asked = this.keyOf(op, args, elem);
-      let simple = this.simple.get(asked);
+      let simple = this.simple.get(key);
       if (simple === undefined) {
         simple = simplified(this, op, args) ?? none;
-        this.simple.set(asked, simple);
+        this.simple.set(key, simple);
       }
       if (simple !== none) return simple;
+    } else {
+      const folded = elem === "u32" ? this.word(op, args) : elem === "bool" ? this.truth(op, args) : undefined;
+      if (folded !== undefined) return folded;
     }
-    if (elem === "u32") {
-      const [x, y] = args.map((a) => this.value(a));
-      if (op === "to_u32" && typeof x === "number" && x >= 0) return this.constant(x, "u32");
-      if ((op === "shl" || op === "shr" || op === "or") && y === 0) return args[0]!;
-      if (typeof x === "number" && typeof y === "number") {
-        const v = { shl: x << y, shr: x >>> y, and: x & y, or: x | y }[op as "shl"];
-        if (v !== undefined) return this.constant(v >>> 0, "u32");
+    if (op === "select") {
+      const c = this.value(args[0]!);
+      if (c !== undefined) return c ? args[1]! : args[2]!;
+      if (args[1] === args[2]) return args[1]!;
+    }
+    if (op === "to_f32" && this.list[args[0]!]!.elem === "i32") {
+      const [from, to] = this.list[args[0]!]!.range;
+      if (from >= -smallIntegers && to < smallIntegers) return this.op("small_to_f32", args, elem, hint);
+    }
+    const integer = elem === "i32" || elem === "u32";
+    const data = integer && this.isData(op, args) ? true : undefined;
+    let [multiple, range, wraps] = [1, anything, false];
+    if (elem === "i32") {
+      multiple = this.multipleOf(op, args);
+      const field = op === "to_i32" ? this.mostOf(args[0]!) : undefined;
+      if (field !== undefined) range = [0, field];
+      else if (args.every((a, k) => this.list[a]!.elem === "i32" || (op === "select" && k === 0))) {
+        const ranges = args.map((a) => this.list[a]!.range);
+        range = rangeOf(op, ranges);
+        wraps = data === true && mayWrap(op, ranges);
       }
     }
+    return this.add(nodeOf({ kind: "op", elem, args, depth, op, multiple, range, data, wraps: wraps ? true : undefined, hint }), key);
+  }
+  /** An operation on words of which enough is known. */
+  private word(op: MapOp, args: readonly NodeId[]): NodeId | undefined {
+    const x = this.value(args[0]!);
+    const y = args.length > 1 ? this.value(args[1]!) : undefined;
+    if (op === "to_u32" && typeof x === "number" && x >= 0) return this.constant(x, "u32");
+    if ((op === "shl" || op === "shr" || op === "or") && y === 0) return args[0]!;
+    if (typeof x !== "number" || typeof y !== "number") return undefined;
+    const v = { shl: x << y, shr: x >>> y, and: x & y, or: x | y }[op as "shl"];
+    return v === undefined ? undefined : this.constant(v >>> 0, "u32");
+  }
+  /** A condition of which enough is known. */
+  private truth(op: MapOp, args: readonly NodeId[]): NodeId | undefined {
     if (op === "land" || op === "lor") {
       const stop = op === "lor";
       for (const [k, a] of args.entries()) {
@@ -280,44 +329,11 @@ export class Nodes {
       }
       if (args[0] === args[1]) return args[0]!;
     }
-    if (op === "select") {
-      const c = this.value(args[0]!);
-      if (c !== undefined) return c ? args[1]! : args[2]!;
-      if (args[1] === args[2]) return args[1]!;
-    }
-    if (comparisons.has(op) && this.list[args[0]!]!.elem === "i32") {
-      const [x, y] = [this.value(args[0]!), this.value(args[1]!)];
-      if (typeof x === "number" && typeof y === "number")
-        return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
-    }
-    if (op === "to_f32" && this.list[args[0]!]!.elem === "i32") {
-      const [from, to] = this.list[args[0]!]!.range;
-      if (from >= -smallIntegers && to < smallIntegers) return this.op("small_to_f32", args, elem, hint);
-    }
-    if (this.holds(op, args)) return this.constant(true, "bool");
-    const key = this.keyOf(op, args, elem);
-    const old = this.scopes[this.depthOf(args)]!.known.get(key);
-    if (old !== undefined) return old;
-    const multiple = elem === "i32" ? this.multipleOf(op, args) : 1;
-    const ints = elem === "i32" && args.every((a, k) => this.list[a]!.elem === "i32" || (op === "select" && k === 0));
-    const field = op === "to_i32" ? this.mostOf(args[0]!) : undefined;
-    const range =
-      field !== undefined
-        ? ([0, field] as const)
-        : ints
-          ? rangeOf(
-              op,
-              args.map((a) => this.list[a]!.range),
-            )
-          : anything;
-    const wraps =
-      ints &&
-      this.isData(op, args) &&
-      mayWrap(
-        op,
-        args.map((a) => this.list[a]!.range),
-      );
-    return this.node({ kind: "op", elem, args, op, multiple, range, ...(wraps ? { wraps } : {}), ...(hint ? { hint } : {}) }, key);
+    if (!comparisons.has(op) || this.list[args[0]!]!.elem !== "i32") return undefined;
+    const [x, y] = [this.value(args[0]!), this.value(args[1]!)];
+    if (typeof x === "number" && typeof y === "number")
+      return this.constant({ lt: x < y, le: x <= y, gt: x > y, ge: x >= y, eq: x === y, ne: x !== y }[op as "lt"], "bool");
+    return this.holds(op, args) ? this.constant(true, "bool") : undefined;
   }
   /** The largest value of some bits of a word. */
   private mostOf(id: NodeId): number | undefined {

@@ -2,7 +2,7 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
-import { type Launch, type Ring, swizzleOf } from "../tile/ir.ts";
+import { argsOf, type Launch, type Op, type Ring, swizzleOf, type Value } from "../tile/ir.ts";
 import type { SharedArray } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
@@ -15,6 +15,29 @@ export function ringOf(l: Launch, name: string): Ring {
   const r = l.rings.find((x) => x.name === name);
   invariant(r, `no ring ${name}`);
   return r;
+}
+/** Whether a product takes fragments of a slot, rather than its elements: whole integers have none, bytes only along their row. */
+export const takesFragments = (op: Extract<Op, { kind: "dot" }>, r: Ring): boolean =>
+  op.form !== "exact" && (op.form !== "s8" || r.fast.name === op.axes.over);
+/** Slots whose elements nothing asks for one by one. */
+export function inFragmentsAlone(l: Launch): ReadonlySet<Value> {
+  const slots = new Map<Value, Ring>();
+  const asked = new Set<Value>();
+  const walk = (ops: readonly Op[]): void => {
+    for (const o of ops) {
+      if (o.kind === "slot") slots.set(o.out, ringOf(l, o.ring));
+      if (o.kind === "loop") {
+        walk(o.body);
+        for (const c of o.carried) asked.add(c.init).add(c.next);
+      }
+      for (const v of argsOf(o)) {
+        const ring = slots.get(v);
+        if (ring && !(o.kind === "dot" && v !== o.acc && takesFragments(o, ring))) asked.add(v);
+      }
+    }
+  };
+  walk(l.body);
+  return new Set([...slots.keys()].filter((v) => !asked.has(v)));
 }
 export const arrayElem = (r: Ring): SharedArray["elem"] => (({ 8: "u8", 16: "u16" }) as const)[storage[r.elem].bits as 8] ?? "i32";
 export const slotSize = (r: Ring): number => r.slow.extent * r.fast.extent;
