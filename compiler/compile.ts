@@ -1,5 +1,5 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
-import { type Directive, softwareFeature } from "../dsl/check/schedules.ts";
+import { type Directive, lanesOf, softwareFeature } from "../dsl/check/schedules.ts";
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
@@ -23,7 +23,7 @@ import { paramsOf } from "./signature.ts";
 import { stream } from "./stream/stream.ts";
 import { cuda } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
-import { softwareWgsl, wgsl } from "./targets/wgsl.ts";
+import { softwareWgsl, wgsl, withLanes } from "./targets/wgsl.ts";
 import type { ThreadKernel } from "./thread/ir.ts";
 import { lowerLaunch } from "./thread/lower.ts";
 import { printKernel } from "./thread/print.ts";
@@ -68,8 +68,7 @@ export interface CompileOptions {
  * @throws Refusal where the target or a directive cannot be honoured; InternalError where the compiler is wrong
  */
 export function compile(instance: CheckedInstance, weft: string, options: CompileOptions): Compiled {
-  const forSoftware = options.schedule?.features.includes(softwareFeature);
-  const target = forSoftware ? softwareWgsl : targets[options.target];
+  const target = targetFor(options);
   const observe = options.observe ?? (() => undefined);
   const directives = options.schedule?.directives ?? [];
   if (!instance.complete)
@@ -129,6 +128,11 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
   return { artifact, directives: [...new Set([...streamed, ...chosen.flatMap((d) => spoken(d, weft))])], tiles, kernels };
 }
 
+/** The target as a schedule sees it, by what it asks of a device. */
+function targetFor({ target, schedule }: CompileOptions): Target {
+  const features = schedule?.features ?? [];
+  return target === "cuda" ? cuda : withLanes(features.includes(softwareFeature) ? softwareWgsl : wgsl, lanesOf(features));
+}
 /** The directives of a launch; what is about names that the text does not have is a comment. */
 function spoken(d: JobDirectives, weft: string): string[] {
   const names = new Set(weft.match(/\w+/g));

@@ -81,6 +81,9 @@ function suits(a: Artifact, device: Device): boolean {
   // `sm_90a` is of that chip alone.
   return a.arch.endsWith("a") ? a.arch === `${device.arch}a` : archNumber(a.arch) <= archNumber(device.arch);
 }
+/** What the code of an artifact uses and a device has not; a variant for software devices runs on any. */
+export const lacking = (a: Pick<Artifact, "features">, device: Pick<Device, "features">): string | undefined =>
+  (a.features ?? []).find((f) => f !== "software" && !device.features?.has(f));
 const archNumber = (arch: string): number => Number(/\d+/.exec(arch)?.[0] ?? 0);
 /** Newest architecture first, then most features, then conditions; first in text among equals. */
 export function mostSpecific(list: readonly Artifact[]): Artifact[] {

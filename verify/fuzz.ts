@@ -53,6 +53,8 @@ export interface FuzzReport {
   /** The same against the bound of the schedule's own order of operations, on the runs that were held against it. */
   readonly planErrorOverBound: number;
   readonly ok: boolean;
+  /** Why it was not run. */
+  readonly skipped?: string;
   readonly failure?: FuzzFailure;
 }
 type Attempt = (seed: number, sizes: readonly number[] | undefined, count: boolean) => Promise<FuzzFailure | undefined>;
@@ -161,6 +163,10 @@ async function one(
     if (e instanceof Refusal && label.startsWith("random")) return undefined;
     if (!(e instanceof Refusal)) throw e;
     return { ...head, ...tally, ok: false, failure: { seed: options.seed, sizes: undefined, dims: {}, detail: `${e.code}: ${e.message}` } };
+  }
+  for (const [level, made] of floats) {
+    const missing = level.lacks?.(made.artifact);
+    if (missing !== undefined) return { ...head, ...tally, ok: true, skipped: `the device has no ${missing}` };
   }
   let drawn = 0;
   const attempt: Attempt = async (seed, sizes, count) => {

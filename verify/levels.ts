@@ -6,8 +6,8 @@ import { interpretLaunch, type OnLoop, type TileMemory } from "../compiler/tile/
 import { launchesOf } from "../compiler/tile/ir.ts";
 import { type Accuracy, profiles } from "../dsl/index.ts";
 import { type Storage, storage } from "../dsl/tensor/types.ts";
-import { evaluateSize, type SizeExpr, type TensorParam, unroll } from "../runtime/abi.ts";
-import type { CallResult, Device, PreparedCall } from "../runtime/call.ts";
+import { type Artifact, evaluateSize, type SizeExpr, type TensorParam, unroll } from "../runtime/abi.ts";
+import { type CallResult, type Device, lacking, type PreparedCall } from "../runtime/call.ts";
 import { readElement, writeElement } from "./convert.ts";
 
 /** Something that runs a compiled kernel; faults are what it did besides computing. */
@@ -16,6 +16,8 @@ export interface Level {
   readonly target: "cuda" | "wgsl";
   /** The accuracy under which it evaluates in the plan's own order; undefined where only the promise holds. */
   readonly plan?: Accuracy | undefined;
+  /** What code that was made for other devices would need here. */
+  readonly lacks?: (artifact: Artifact) => string | undefined;
   readonly run: (compiled: Compiled, call: PreparedCall) => Promise<{ result: CallResult; faults: readonly string[] }>;
 }
 export const tileLevel = (target: Level["target"]): Level => ({
@@ -33,10 +35,11 @@ export const threadLevel = (target: Level["target"]): Level => ({
   },
 });
 /** A device as a level. */
-export const deviceLevel = (name: string, target: Level["target"], device: Pick<Device, "run">, plan?: Accuracy): Level => ({
+export const deviceLevel = (name: string, target: Level["target"], device: Pick<Device, "run" | "features">, plan?: Accuracy): Level => ({
   name,
   target,
   plan,
+  lacks: (artifact) => lacking(artifact, device),
   run: async (_, call) => ({ result: await device.run(call), faults: [] }),
 });
 

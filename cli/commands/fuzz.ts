@@ -39,7 +39,7 @@ export async function fuzzPaths(paths: readonly string[], args: FuzzArguments): 
       for await (const r of fuzz(text, kernels, open, { ...options, ...(args.json ? {} : { progress }) })) {
         progress("");
         say(r, file, args);
-        done++;
+        if (r.skipped === undefined) done++;
         if (!r.ok) failed++;
       }
     }
@@ -79,7 +79,7 @@ function replay(r: FuzzReport, file: string, args: FuzzArguments): string {
   ].join(" ");
 }
 function say(r: FuzzReport, file: string, args: FuzzArguments): void {
-  const { kernel, instance, schedule, target, runs, ok, failure } = r;
+  const { kernel, instance, schedule, target, runs, ok, skipped, failure } = r;
   if (args.json) {
     const { device, compared, open, errorOverBound, planErrorOverBound } = r;
     const wrong = failure ? { dims: failure.dims, detail: failure.detail, ...failure.element, replay: replay(r, file, args) } : {};
@@ -97,12 +97,17 @@ function say(r: FuzzReport, file: string, args: FuzzArguments): void {
         errorOverBound,
         planErrorOverBound,
         ok,
+        ...(skipped ? { skipped } : {}),
         ...wrong,
       }),
     );
     return;
   }
   const name = `${pc.bold(kernel)}${instance ? ` (${instance})` : ""}, ${schedule} schedule, on ${target}`;
+  if (skipped) {
+    console.log(`${pc.yellow("skip")} ${name}: ${skipped}`);
+    return;
+  }
   if (ok) {
     const room = (x: number): string => (1 / x).toPrecision(3);
     const plan = r.planErrorOverBound > 0 ? `, the plan's ${room(r.planErrorOverBound)}` : "";

@@ -106,8 +106,8 @@ class Emitter {
       case "shuffle": {
         // Registers are words: a truth value goes as one.
         const truth = s.value.elem === "bool";
-        const value = truth ? t.op("to_u32", "u32", [this.expr(s.value)], "bool").text : this.expr(s.value).text;
-        const text = `__shfl_xor_sync(0xffffffffu, ${value}, ${s.mask})${truth ? " != 0u" : ""}`;
+        const value = truth ? t.op("to_u32", "u32", [this.expr(s.value)], "bool") : this.expr(s.value);
+        const text = `${t.shuffle(value, s.mask)}${truth ? " != 0u" : ""}`;
         return this.line(depth, t.declare(s.out, s.value.elem, text, false));
       }
       case "fragment": {

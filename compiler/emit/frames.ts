@@ -5,6 +5,8 @@ const compile = <T>(text: string): ((context: T) => string) => Handlebars.compil
 
 export interface WgslFrame {
   readonly title: string;
+  /** Lanes read each other's registers: a thread's number is that of its lane in its subgroup. */
+  readonly subgroups: boolean;
   readonly fields: readonly string[];
   readonly bindings: readonly string[];
   readonly helpers: readonly string[];
@@ -17,6 +19,10 @@ export interface WgslFrame {
   }[];
 }
 export const wgslFrame = compile<WgslFrame>(`// {{title}}
+{{#if subgroups}}
+enable subgroups;
+requires subgroup_id;
+{{/if}}
 struct Args {
 {{#each fields}}
   {{this}},
@@ -37,8 +43,8 @@ struct Args {
 {{/each}}
 
 @compute @workgroup_size({{threads}})
-fn {{name}}(@builtin(local_invocation_index) local: u32, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
-  let thread = i32(local);
+fn {{name}}({{#if ../subgroups}}@builtin(subgroup_id) subgroup: u32, @builtin(subgroup_size) lanes: u32, @builtin(subgroup_invocation_id) lane: u32{{else}}@builtin(local_invocation_index) local: u32{{/if}}, @builtin(workgroup_id) group: vec3<u32>, @builtin(num_workgroups) groups: vec3<u32>) {
+  let thread = i32({{#if ../subgroups}}subgroup * lanes + lane{{else}}local{{/if}});
   let block = i32(group.x + group.y * groups.x);
   if (block >= {{blocks}}) { return; }
 {{body}}

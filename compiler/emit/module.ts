@@ -1,7 +1,7 @@
 /** All launches of a kernel as one source file, with what the ABI says of each. */
 import type { BufferBinding, LaunchAbi, UniformAbi } from "../../runtime/abi.ts";
 import { unitType } from "../targets/cuda.ts";
-import type { Target } from "../targets/target.ts";
+import { spelledName, type Target } from "../targets/target.ts";
 import { placeShared, type ThreadKernel } from "../thread/ir.ts";
 import { emitBody, sizeText } from "./emit.ts";
 import { exactCuda, exactWgsl } from "./exact.ts";
@@ -99,9 +99,10 @@ function wgslModule(
     });
     return { name: k.name, shared, threads: k.threads, blocks: sizeText(k.blocks, target), body };
   });
-  const fields = uniforms.length > 0 ? uniforms.map((u) => `${u.name}: ${u.type}`) : ["unused: u32"];
+  const fields = uniforms.length > 0 ? uniforms.map((u) => `${spelledName(target, u.name)}: ${u.type}`) : ["unused: u32"];
   const source = wgslFrame({
     title,
+    subgroups: target.lanes > 1,
     fields,
     bindings: [...declared.values()].map((d) => d.text),
     helpers: helpers.map((h) => h.text),
@@ -122,11 +123,17 @@ function cudaModule(
   target: Target,
 ): { source: string; bindings: BufferBinding[][] } {
   const types = { i32: "int", u32: "unsigned", f32: "float", f64: "double" } as const;
+  const bodies = kernels.map((k, i) =>
+    k.buffers.reduce((body, b) => {
+      const name = spelledName(target, b.name);
+      return name === b.name ? body : body.replace(new RegExp(`\\b${b.name}\\[`, "g"), `${name}[`);
+    }, texts[i]!),
+  );
   const entries = kernels.map((k, i) => ({
     name: k.name,
     params: [
-      ...k.buffers.map((b) => `${b.access === "read" ? "const " : ""}${unitType(b.unit)}* __restrict__ ${b.name}`),
-      ...uniforms.map((u) => `${types[u.type]} ${u.name}`),
+      ...k.buffers.map((b) => `${b.access === "read" ? "const " : ""}${unitType(b.unit)}* __restrict__ ${spelledName(target, b.name)}`),
+      ...uniforms.map((u) => `${types[u.type]} ${target.uniform(u.name)}`),
     ].join(", "),
     shared: sharedLines(k, target),
     threads: k.threads,
@@ -134,10 +141,10 @@ function cudaModule(
     places: [
       ["thread", "threadIdx"],
       ["block", "blockIdx"],
-    ].flatMap(([name, from]) => (new RegExp(`\\b${name}\\b`).test(texts[i]!) ? [`const int ${name} = ${from}.x;`] : [])),
-    body: texts[i]!,
+    ].flatMap(([name, from]) => (new RegExp(`\\b${name}\\b`).test(bodies[i]!) ? [`const int ${name} = ${from}.x;`] : [])),
+    body: bodies[i]!,
   }));
-  const used = [...texts, ...entries.flatMap((e) => e.shared)].join("\n");
+  const used = [...bodies, ...entries.flatMap((e) => e.shared)].join("\n");
   const helpers = neededHelpers(used, [...cudaHelpers, ...exactCuda, ...intrinsics]);
   const source = cudaFrame({ title, helpers: helpers.map((h) => h.text), entries });
   return { source, bindings: kernels.map((k) => k.buffers.map((b, j) => ({ name: b.name, access: access(b), binding: j }))) };

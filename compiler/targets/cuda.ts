@@ -2,7 +2,7 @@
 import { floatText } from "../../dsl/tensor/print.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 import { atom, call, commonText, infixText, tight, unsupported } from "./spelling.ts";
-import type { Target, Text, Unit } from "./target.ts";
+import { spelledName, type Target, type Text, type Unit } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "float", f64: "double", i32: "int", u32: "unsigned", bool: "bool" };
 const units: Record<Unit, string> = {
@@ -105,6 +105,15 @@ function wrapping(name: MapOp, args: readonly Text[]): Text | undefined {
 }
 /** What holds 16 bytes of a buffer. */
 const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "i32" ? "int4" : "uint4");
+/** Keywords of C++, functions and variables that are there without being declared, and names that every kernel has. */
+const reserved = new Set(
+  (
+    "alignas alignof and asm auto bool break case catch char class const constexpr continue decltype default delete do double else enum explicit extern false float for friend goto if inline int long mutable namespace new not " +
+    "nullptr operator or private protected public register return short signed sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void volatile while xor " +
+    "and_eq bitand bitor char8_t char16_t char32_t co_await co_return co_yield compl concept const_cast consteval constinit dynamic_cast noexcept not_eq or_eq reinterpret_cast requires static_assert static_cast thread_local typeid wchar_t xor_eq " +
+    "abs ceil exp exp2 floor log log2 max min pow round sqrt sin cos tanh erf printf half blockIdx blockDim gridDim threadIdx warpSize thread block"
+  ).split(" "),
+);
 export const cuda: Target = {
   name: "cuda",
   profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
@@ -132,7 +141,8 @@ export const cuda: Target = {
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
   loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],
   condition: (test) => `if (${test}) {`,
-  shuffles: true,
+  lanes: 32,
+  shuffle: (value, bits) => `__shfl_xor_sync(0xffffffffu, ${value.text}, ${bits})`,
   packedDots: false,
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count, offset) =>
@@ -150,14 +160,8 @@ export const cuda: Target = {
     `atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`,
     `atomicOr(&${buffer}[${word.text}], ${bits.text});`,
   ],
-  reserved: new Set(
-    (
-      "alignas alignof and asm auto bool break case catch char class const constexpr continue decltype default delete do double else enum explicit extern false float for friend goto if inline int long mutable namespace new not " +
-      "nullptr operator or private protected public register return short signed sizeof static struct switch template this throw true try typedef typename union unsigned using virtual void volatile while xor " +
-      "abs ceil exp exp2 floor log log2 max min pow round sqrt sin cos tanh erf printf half blockIdx blockDim gridDim threadIdx warpSize"
-    ).split(" "),
-  ),
+  reserved,
   threadIndex: "thread",
   blockIndex: "block",
-  uniform: (name) => name,
+  uniform: (name) => spelledName({ reserved }, name),
 };

@@ -63,8 +63,10 @@ export interface Target {
   readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number) => string;
   /** It multiplies and adds the four bytes of two words at once, where a word is its smallest unit of memory. */
   readonly packedDots: boolean;
-  /** Lanes of a warp can read each other's registers. */
-  readonly shuffles: boolean;
+  /** Lanes that can read each other's registers, neighbours from a multiple of their number on; 1 where none can. */
+  readonly lanes: number;
+  /** What a lane reads of the one whose number differs in some bits. */
+  readonly shuffle: (value: Text, bits: number) => string;
   /** Bits of the smallest memory unit that a thread can read and write on its own. */
   readonly unitBits: 8 | 32;
   /** An element of a buffer; narrow ones as their bits in a u32. `atomic`: this kernel also changes single fields of its words. */
@@ -78,3 +80,5 @@ export interface Target {
   /** How a dimension, scalar or step is named inside a kernel. */
   readonly uniform: (name: string) => string;
 }
+/** A name of the text, or one that stands for it where the language has taken it. */
+export const spelledName = (target: Pick<Target, "reserved">, name: string): string => (target.reserved.has(name) ? `weft_${name}` : name);

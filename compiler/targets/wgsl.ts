@@ -1,8 +1,8 @@
-/** WGSL for core WebGPU: no f16, no subgroups. Narrow types lie in u32 words and are decoded by bit operations. (WGSL, W3C Candidate Recommendation.) */
+/** WGSL for core WebGPU: no f16, and subgroups where a schedule asks for them. Narrow types lie in u32 words and are decoded by bit operations. (WGSL, W3C Candidate Recommendation.) */
 import { floatText } from "../../dsl/tensor/print.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 import { atom, call, commonText, infixText, unsupported } from "./spelling.ts";
-import type { Target, Text } from "./target.ts";
+import { spelledName, type Target, type Text } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "f32", i32: "i32", u32: "u32", bool: "bool" };
 const functions: Partial<Record<MapOp, string>> = {
@@ -75,6 +75,16 @@ function shift(name: "shl" | "shr", a: Text, b: Text): Text {
       : `u32(${b.text}) & 31u`;
   return infixText(name, [a, constant ? atom(count) : { text: count, level: 5 }])!;
 }
+/** Keywords, reserved words that people use as names, builtin functions and types (WGSL, "Keyword and Token Summary"), and names that every kernel has. */
+const reserved = new Set(
+  (
+    "alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let loop override requires return struct switch true var while " +
+    "active array as asm async atomic attribute auto await bitcast bool buffer cast catch class common compile concept constructor delete demote do enum export extern external f16 f32 filter final fixed get goto handle i32 " +
+    "impl import in inline input interface layout mat mod module mut new null of out output package pass pixel precise private protected ptr public read read_write ref register resource restrict return sampler self set shared " +
+    "signed static storage super target template texture this type typedef u32 uniform union unsigned use using vec vec2 vec3 vec4 virtual volatile where with workgroup write yield " +
+    "abs acos all any asin atan ceil clamp cos cosh cross degrees distance dot exp exp2 floor fma fract length log log2 max min mix modf normalize pow radians reflect round sign sin sinh smoothstep sqrt step tan tanh transpose trunc select args main local group groups lane lanes subgroup thread block"
+  ).split(" "),
+);
 /** Of a position, that of its vector. */
 const quarter = (at: Text): Text => infixText("truncdiv", [at, atom("4")])!;
 export const wgsl: Target = {
@@ -98,7 +108,8 @@ export const wgsl: Target = {
           `  if (${name} >= ${to}) { break; }`,
         ],
   condition: (test) => `if (${test}) {`,
-  shuffles: false,
+  lanes: 1,
+  shuffle: (value, bits) => `subgroupShuffleXor(${value.text}, ${bits}u)`,
   packedDots: true,
   wide: {
     alone: true,
@@ -120,20 +131,16 @@ export const wgsl: Target = {
     `atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`,
     `atomicOr(&${buffer}[${word.text}], ${bits.text});`,
   ],
-  reserved: new Set(
-    // Keywords, reserved words that people use as names, and builtin functions and types (WGSL, "Keyword and Token Summary").
-    (
-      "alias break case const const_assert continue continuing default diagnostic discard else enable false fn for if let loop override requires return struct switch true var while " +
-      "active array as asm async atomic attribute auto await bitcast bool buffer cast catch class common compile concept constructor delete demote do enum export extern external f16 f32 filter final fixed get goto handle i32 " +
-      "impl import in inline input interface layout mat mod module mut new null of out output package pass pixel precise private protected ptr public read read_write ref register resource restrict return sampler self set shared " +
-      "signed static storage super target template texture this type typedef u32 uniform union unsigned use using vec vec2 vec3 vec4 virtual volatile where with workgroup write yield " +
-      "abs acos all any asin atan ceil clamp cos cosh cross degrees distance dot exp exp2 floor fma fract length log log2 max min mix modf normalize pow radians reflect round sign sin sinh smoothstep sqrt step tan tanh transpose trunc select args main"
-    ).split(" "),
-  ),
+  reserved,
   threadIndex: "thread",
   blockIndex: "block",
-  uniform: (name) => `args.${name}`,
+  uniform: (name) => `args.${spelledName({ reserved }, name)}`,
 };
+/** On a device whose subgroups have at least so many lanes: rows are shared out over them. */
+export const withLanes = (target: Target, lanes: number): Target =>
+  lanes === 1
+    ? target
+    : { ...target, lanes, profile: { ...target.profile, name: `${target.profile.name} with subgroups`, rowsByThreads: false } };
 /**
  * On a software device: 8 x 8 registers to a thread, straight from storage, and few launches. A CPU has no lanes to keep busy and spills to
  * its own cache, and what it saves in loads and bounds checks counts.

@@ -65,14 +65,14 @@ class ThreadLowering {
   private readonly masks = new Map<string, number>();
   /** Of a tile value's own axes. */
   private readonly valueMasks: (number | undefined)[] = [];
-  private readonly shuffles: boolean;
+  private readonly lanes: number;
   private readonly packedDots: boolean;
   private exchanges = 0;
 
-  constructor(launch: Launch, { unitBits, shuffles, packedDots }: Pick<Target, "unitBits" | "shuffles" | "packedDots">) {
+  constructor(launch: Launch, { unitBits, lanes, packedDots }: Pick<Target, "unitBits" | "lanes" | "packedDots">) {
     this.launch = launch;
     this.inFragments = inFragmentsAlone(launch);
-    this.shuffles = shuffles;
+    this.lanes = lanes;
     this.packedDots = packedDots;
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
     this.memory = new Memory(this.nodes, launch.buffers, unitBits);
@@ -324,7 +324,8 @@ class ThreadLowering {
     const columns = [...(layout.columns.get("lane") ?? []), ...(layout.columns.get("warp") ?? [])];
     const bits = columns.flatMap((c, b) => (c === 0 ? [] : [b]));
     const words = op.values.every((v) => this.launch.tiles[v]!.elem !== "f64");
-    const inWarp = this.shuffles && op.by.kind !== "monoid" && words && threadsOf(this.launch) % 32 === 0 ? bits.filter((b) => b < 5) : [];
+    const whole = threadsOf(this.launch) % this.lanes === 0;
+    const inWarp = op.by.kind !== "monoid" && words && whole ? bits.filter((b) => 1 << b < this.lanes) : [];
     for (const b of inWarp) this.shuffle(op.by, folded, b);
     const across = bits.filter((b) => !inWarp.includes(b));
     for (let at = 0; at < across.length; at += exchangeBits) this.exchange(op.by, folded, across.slice(at, at + exchangeBits));

@@ -96,7 +96,7 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           expr(s.value, known);
           declare(s.out);
           invariant(conditions === 0, `${where}: a shuffle in control flow that may diverge`);
-          invariant(k.threads % 32 === 0, `${where}: a shuffle in a block that is not whole warps`);
+          invariant(s.mask < target.lanes && k.threads % target.lanes === 0, `${where}: a shuffle beyond the lanes that there are`);
           break;
         case "fragment":
           expr(s.at, known);

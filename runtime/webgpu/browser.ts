@@ -1,6 +1,6 @@
 /** A WebGPU device in a browser. */
 import { WeftError } from "../errors.ts";
-import { WebGpuDevice } from "./device.ts";
+import { WebGpuDevice, wantedFeatures } from "./device.ts";
 
 /** @throws WeftError R201 where the browser or the machine has no WebGPU */
 export async function openWebGpu(): Promise<WebGpuDevice> {
@@ -8,6 +8,7 @@ export async function openWebGpu(): Promise<WebGpuDevice> {
   if (!adapter) throw new WeftError("R201", "this browser offers no WebGPU adapter");
   const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
   const device = await adapter.requestDevice({
+    requiredFeatures: wantedFeatures(adapter),
     requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage },
   });
   return new WebGpuDevice(adapter.info, device, { languageFeatures: navigator.gpu.wgslLanguageFeatures });

@@ -1,6 +1,6 @@
 /** Runs artifacts on a GPUDevice: the same code in Node (Dawn) and in a browser. */
 import { evaluateSize, type LaunchAbi, unroll } from "../abi.ts";
-import type { CallOptions, CallResult, Device, PreparedCall } from "../call.ts";
+import { type CallOptions, type CallResult, type Device, lacking, type PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
 import { withPackedDots } from "./packed-dots.ts";
@@ -22,8 +22,32 @@ export interface WebGpuOptions {
 export const adapterName = (info: GPUAdapterInfo): string =>
   info.description || info.device || `${info.vendor} ${info.architecture}`.trim() || "WebGPU";
 /** Whether an adapter is a CPU that plays a GPU. */
-export const isSoftware = (info: GPUAdapterInfo): boolean =>
+export const isSoftware = (info: Pick<GPUAdapterInfo, "isFallbackAdapter" | "architecture" | "device" | "description">): boolean =>
   info.isFallbackAdapter === true || /swiftshader|llvmpipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
+
+/** Features that devices are asked for where an adapter has them. */
+export const wantedFeatures = (adapter: GPUAdapter): GPUFeatureName[] => (["subgroups"] as const).filter((f) => adapter.features.has(f));
+/**
+ * What schedules may ask of a device (docs/language.md, "Schedules"): `subgroups`, and `subgroups8` and so on for as many lanes as every
+ * subgroup has at least, where a kernel can number its threads by them; `f16`; `software`.
+ */
+export function featuresOf(
+  info: Pick<GPUAdapterInfo, "subgroupMinSize"> & Parameters<typeof isSoftware>[0],
+  device: Iterable<string>,
+  language: ReadonlySet<string>,
+): ReadonlySet<string> {
+  const out = new Set<string>();
+  for (const f of device) {
+    if (f === "shader-f16") out.add("f16");
+    else if (f !== "subgroups") out.add(f);
+    else if (language.has("subgroup_id")) {
+      out.add(f);
+      for (let lanes = 8; lanes <= (info.subgroupMinSize ?? 0); lanes *= 2) out.add(`${f}${lanes}`);
+    }
+  }
+  if (isSoftware(info)) out.add("software");
+  return out;
+}
 
 export class WebGpuDevice implements Device {
   readonly target = "wgsl" as const;
@@ -42,10 +66,9 @@ export class WebGpuDevice implements Device {
   constructor(info: GPUAdapterInfo, device: GPUDevice, options: WebGpuOptions = {}) {
     this.name = adapterName(info);
     this.device = device;
-    const features = [...device.features].map((f): string => (f === "shader-f16" ? "f16" : f));
-    this.features = new Set(isSoftware(info) ? [...features, "software"] : features);
     this.options = options;
     this.languageFeatures = new Set(options.languageFeatures);
+    this.features = featuresOf(info, device.features, this.languageFeatures);
     this.whenLost = device.lost.then((info) => {
       this.lost = info.message || info.reason;
       throw new WeftError("R202", this.lost);
@@ -53,11 +76,14 @@ export class WebGpuDevice implements Device {
     this.whenLost.catch(() => undefined);
   }
 
-  /** @throws WeftError R202 to R205, naming the kernel */
+  /** @throws WeftError R202 to R206, naming the kernel */
   async run(call: PreparedCall, options: CallOptions = {}): Promise<CallResult> {
     const { artifact, values } = call;
     const { device } = this;
     if (this.lost !== undefined) throw new WeftError("R202", `${artifact.kernel}: the device was lost (${this.lost})`);
+    const missing = lacking(artifact, this);
+    if (missing !== undefined)
+      throw new WeftError("R206", `${artifact.kernel}: this variant is for devices with ${missing}, and ${this.name} has none`);
     const buffers: GPUBuffer[] = [];
     const make = (bytes: number, usage: number): GPUBuffer => {
       const b = device.createBuffer({ size: padded(bytes), usage });

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import zlib from "node:zlib";
 import { WeftError } from "../errors.ts";
-import { WebGpuDevice } from "./device.ts";
+import { WebGpuDevice, wantedFeatures } from "./device.ts";
 
 /** What `create()` returns must stay referenced, or promises of its devices never settle. */
 const alive = new Set<unknown>();
@@ -57,6 +57,7 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
     );
   const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
   const device = await adapter.requestDevice({
+    requiredFeatures: wantedFeatures(adapter),
     requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
   });
   const made = new WebGpuDevice(adapter.info, device, { sleepShare: 0.5, languageFeatures });

@@ -684,6 +684,11 @@ export const mutants: readonly Mutant[] = [
   m("bytes are read as transposed matrices", "compiler/thread/dot.ts", ` || (op.form === "s8" && slot?.ring.fast.name !== over)`, ""),
   m("products of bytes are of floats", "dsl/tensor/matrix.ts", "floatsOnly(heldIn(e.args[0]!, lookup))", "heldIn(e.args[0]!, lookup)"),
   m("a function for packed dots loses the sign", "runtime/webgpu/packed-dots.ts", "<< ${24 - s}u", "<< ${s}u"),
+  m("lanes beyond those that a schedule counts on", "compiler/thread/lower.ts", "1 << b < this.lanes", "b < 5"),
+  m("a thread's number is its lane's", "compiler/emit/frames.ts", "subgroup * lanes + lane", "lane"),
+  m("any subgroup is wide enough", "runtime/webgpu/device.ts", "lanes <= (info.subgroupMinSize ?? 0)", "lanes <= 64"),
+  m("a variant runs where its features are missing", "runtime/call.ts", `f !== "software" && !device`, `f === "software" && !device`),
+  m("a name that a language has taken", "compiler/targets/target.ts", "target.reserved.has(name) ? `weft_${name}` : name", "name"),
   m("rows are filled past their capacity", "kernels/prepack/plan.ts", "r.used + length <= capacity", "r.used <= capacity"),
   m("prompts of a row overlap", "kernels/prepack/plan.ts", "row.used += length;", "row.used = length;"),
 ];

@@ -60,6 +60,8 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
 ];
 /** The tests of a fault's own room: tried before the stages, since they are quick. By the start of its path, the first that fits. */
 const nearest: readonly (readonly [string, readonly string[]])[] = [
+  ["compiler/emit/frames.ts", ["test/compiler/subgroups.test.ts"]],
+  ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
   ["compiler/emit/helpers.ts", ["test/verify/ptx.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/emit/intrinsics.ts", ["test/verify/ptx.test.ts", "test/verify/cuda-cpu/probes.test.ts"]],
   ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
@@ -76,6 +78,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     [
       "test/compiler/ranges.test.ts",
       "test/compiler/packed-dots.test.ts",
+      "test/compiler/subgroups.test.ts",
       "test/compiler/packed-weights.test.ts",
       "test/compiler/wrapping.test.ts",
       "test/compiler/wide.test.ts",

@@ -4,8 +4,17 @@ import type { Tape } from "./tape.ts";
 
 /** The text of a schedule of kernel `f`, or nothing: the derived one. */
 export function randomSchedule(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definitions">, target: "cuda" | "wgsl"): string {
-  // A software device of the target has a scheduler of its own.
-  const place = target === "wgsl" && tape.chance(30) ? "wgsl with software" : target;
+  // A software device of the target has a scheduler of its own, and so has one whose lanes read each other's registers: 4 in any subgroup.
+  const wgsl = tape.pick([
+    "wgsl",
+    "wgsl",
+    "wgsl",
+    "wgsl with software",
+    "wgsl with software",
+    "wgsl with subgroups",
+    "wgsl with software, subgroups",
+  ]);
+  const place = target === "wgsl" ? wgsl : target;
   const none = place === target ? "" : `schedule f on ${place} { }\n`;
   if (!tape.chance(70)) return none;
   const said = new Set<string>();
