@@ -13,7 +13,8 @@ import { examples } from "../support/examples.ts";
 /** What Naga says against a module; undefined where it accepts it. */
 function complaint(wgsl: string): string | undefined {
   try {
-    const module = parseWgsl(wgsl);
+    // It knows the operations of subgroups, and not yet the words that turn them on.
+    const module = parseWgsl(wgsl.replace("enable subgroups;\nrequires subgroup_id;\n", ""));
     validate(module).free();
     module.free();
     return undefined;

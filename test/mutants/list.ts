@@ -634,7 +634,7 @@ export const mutants: readonly Mutant[] = [
     "weft_pair_f16(float(int((word >> at) & 15u) - zero), float(int((word >> (at + 4u)) & 15u) + zero))",
   ),
   m("integers of 24 bits are small", "compiler/thread/nodes.ts", "const smallIntegers = 2 ** 22;", "const smallIntegers = 2 ** 24;"),
-  m("integers are believed to stay within their bits", "compiler/thread/nodes.ts", "this.isData(op, args) &&", "false &&"),
+  m("integers are believed to stay within their bits", "compiler/thread/nodes.ts", "wraps = data === true &&", "wraps = false &&"),
   m(
     "what comes from the caller is believed to be a size",
     "compiler/thread/nodes.ts",
@@ -681,7 +681,7 @@ export const mutants: readonly Mutant[] = [
     "bitOf(layout, over, 4 * inWord)",
     "bitOf(layout, over, 8)",
   ),
-  m("bytes are read as transposed matrices", "compiler/thread/dot.ts", ` || (op.form === "s8" && slot?.ring.fast.name !== over)`, ""),
+  m("bytes are read as transposed matrices", "compiler/thread/ring.ts", `(op.form !== "s8" || r.fast.name === op.axes.over)`, "true"),
   m("products of bytes are of floats", "dsl/tensor/matrix.ts", "floatsOnly(heldIn(e.args[0]!, lookup))", "heldIn(e.args[0]!, lookup)"),
   m("a function for packed dots loses the sign", "runtime/webgpu/packed-dots.ts", "<< ${24 - s}u", "<< ${s}u"),
   m("lanes beyond those that a schedule counts on", "compiler/thread/lower.ts", "1 << b < this.lanes", "b < 5"),

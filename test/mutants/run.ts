@@ -72,6 +72,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     ["test/compiler/split-products.test.ts", "test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"],
   ],
   ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],
+  ["compiler/thread/ring.ts", ["test/compiler/matrix.test.ts"]],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],
   [
     "compiler/thread/",
