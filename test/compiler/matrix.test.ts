@@ -346,6 +346,11 @@ describe("what a schedule asks for by name and does not get", () => {
   const halves = floats.replaceAll("f32[M, K]", "f16[M, K]").replaceAll("f32[K, N]", "f16[K, N]");
   test.each([
     ["mma of f32", floats, "mma c"],
+    [
+      "mma of bytes as floats",
+      floats.replaceAll(": f32[", ": i8[").replace("-> (c: i8[", "-> (c: f32[").replace("a[i, k] * b[k, j]", "f32(a[i, k]) * f32(b[k, j])"),
+      "mma c",
+    ],
     ["mma in a tile that is too small", halves, "mma c\n tile i: 8, j: 8"],
     ["stage of rows whose length is any", halves, "stage a"],
   ])("%s is refused", (_, source, directives) => {

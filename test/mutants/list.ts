@@ -683,7 +683,12 @@ export const mutants: readonly Mutant[] = [
   ),
   m("bytes are read as transposed matrices", "compiler/thread/ring.ts", `(op.form !== "s8" || r.fast.name === op.axes.over)`, "true"),
   m("products of bytes are of floats", "dsl/tensor/matrix.ts", "floatsOnly(heldIn(e.args[0]!, lookup))", "heldIn(e.args[0]!, lookup)"),
-  m("a function for packed dots loses the sign", "runtime/webgpu/packed-dots.ts", "<< ${24 - s}u", "<< ${s}u"),
+  m(
+    "a function for packed dots loses the sign",
+    "runtime/webgpu/packed-dots.ts",
+    "bitcast<i32>(${word} << ${24 - s}u) >> 24u",
+    "i32((${word} >> ${s}u) & 255u)",
+  ),
   m("lanes beyond those that a schedule counts on", "compiler/thread/lower.ts", "1 << b < this.lanes", "b < 5"),
   m("a thread's number is its lane's", "compiler/emit/frames.ts", "subgroup * lanes + lane", "lane"),
   m("any subgroup is wide enough", "runtime/webgpu/device.ts", "lanes <= (info.subgroupMinSize ?? 0)", "lanes <= 64"),
