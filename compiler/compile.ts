@@ -131,7 +131,7 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
 /** The target as a schedule sees it, by what it asks of a device. */
 function targetFor({ target, schedule }: CompileOptions): Target {
   const features = schedule?.features ?? [];
-  return target === "cuda" ? cuda : withLanes(features.includes(softwareFeature) ? softwareWgsl : wgsl, lanesOf(features));
+  return withLanes(features.includes(softwareFeature) ? softwareWgsl : targets[target], lanesOf(features));
 }
 /** The directives of a launch; what is about names that the text does not have is a comment. */
 function spoken(d: JobDirectives, weft: string): string[] {

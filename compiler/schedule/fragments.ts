@@ -1,7 +1,7 @@
 /**
- * Roles of indices in a warp, for m16n8k16 (PTX ISA, "Matrix Fragments"): lanes 0 and 1 step along what lies in pairs (columns of a result, an
- * index summed over; of m16n8k32 that is of bytes, pairs of them), lanes 2 to 4 along rows (of a result, and the columns where a second factor is held). An index that plays both parts, in
- * one product or in two, has an axis for each: that of the rows is called `other`.
+ * Roles of indices in a warp, for m16n8k16 and, of bytes, m16n8k32 (PTX ISA, "Matrix Fragments"): lanes 0 and 1 step along what lies in pairs
+ * (columns of a result, an index summed over; of bytes that is pairs of pairs), lanes 2 to 4 along rows (of a result, and the columns where a
+ * second factor is held). An index that plays both parts, in one product or in two, has an axis for each: that of the rows is called `other`.
  */
 import { Layout } from "../layout/layout.ts";
 import { TileLayout } from "../layout/tile-layout.ts";

@@ -39,7 +39,7 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
       0,
     );
   const steps = from.instances([over]).filter((k) => (k & (withinWord | upperK)) === 0);
-  /** \`count\` words of elements, the highest bits of whose numbers move by these. */
+  /** `count` words of elements, the highest bits of whose numbers move by these. */
   const pack = (element: (place: number) => NodeId, count: number, moves: readonly number[]): NodeId[] => {
     const bits = [...inOne, ...moves];
     const list = Array.from({ length: count * inWord }, (_, e) =>
