@@ -236,7 +236,8 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   const staged = own.find((d): d is Extract<Directive, { kind: "stage" }> => d.kind === "stage");
   if (staged && defaults.matrix) defaults = { ...defaults, slots: staged.buffers };
   const warps = own.find((d): d is Extract<Directive, { kind: "warps" }> => d.kind === "warps");
-  if (tiles.length === 0 && unrolled.length === 0 && warps === undefined) return defaults;
+  const vectors = own.filter((d): d is Sized => d.kind === "vectorize" && axesOf(job).some((a) => a.name === d.index));
+  if (tiles.length === 0 && unrolled.length === 0 && warps === undefined && vectors.length === 0) return defaults;
   const tile = new Map(tiles.length > 0 ? [] : defaults.tile);
   for (const t of tiles) tile.set(t.index, t.size);
   // A step of a product is as deep as by default where nothing is said of it.
@@ -249,7 +250,17 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   const same = (index: string): boolean => !tile.has(index) || tile.get(index) === defaults.tile.get(index);
   const registers = new Map([...defaults.registers].filter(([index]) => tiles.length === 0 || same(index)));
   for (const index of registers.keys()) tile.set(index, defaults.tile.get(index)!);
-  return { ...defaults, tile, unroll, registers, threads: warps ? warps.count * 32 : defaults.threads };
+  const threads = warps ? warps.count * 32 : defaults.threads;
+  for (const v of vectors) {
+    registers.set(v.index, v.size);
+    // A tile that the schedule leaves open has neighbours for all threads.
+    const open = !tiles.some((t) => t.index === v.index);
+    const volume = axesOf(job).reduce((n, a) => n * (tile.get(a.name) ?? 1), 1);
+    const wanted =
+      open && !defaults.stream && !defaults.matrix ? Math.max(v.size, ((tile.get(v.index) ?? 1) * threads * v.size) / volume) : v.size;
+    tile.set(v.index, Math.max(tile.get(v.index) ?? 1, wanted));
+  }
+  return { ...defaults, tile, unroll, registers, threads };
 }
 
 /** Directives to numbers: threads go to the launch's own axes first, last axis first, then to reduced ones; what is left is registers. */
@@ -344,7 +355,7 @@ export function printDirectives(d: JobDirectives): string[] {
   const lines: string[] = [];
   const list = (sizes: ReadonlyMap<string, number>): string => [...sizes].map(([index, n]) => `${d.name}.${index}: ${n}`).join(", ");
   if (d.tile.size > 0) lines.push(`tile ${list(d.tile)}`);
-  if (d.registers.size > 0) lines.push(`// to a thread, in registers: ${list(d.registers)}`);
+  if (d.registers.size > 0) lines.push(`vectorize ${list(d.registers)}`);
   if (d.unroll.size > 0) lines.push(`unroll ${list(d.unroll)}`);
   return lines;
 }

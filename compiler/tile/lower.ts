@@ -71,6 +71,14 @@ function lowerStep(
   return { kind: "launch", launch: lowerJob(s.job, name, plan, target, options, folds) };
 }
 
+/** Whether threads of a launch that a directive is about hold so many neighbours along its index. */
+function takesNeighbours(l: Launch, d: Extract<Directive, { size: number }>): boolean {
+  const about = d.definition === undefined || l.buffers.some((b) => b.name === d.definition && b.access !== "read");
+  if (d.size === 1) return about;
+  if (!about || !l.axes.some((a) => a.name === d.index)) return false;
+  const steps = l.layout.over([d.index]).columns.get("register") ?? [];
+  return Array.from({ length: Math.log2(d.size) }, (_, b) => 1 << b).every((by) => steps.includes(by));
+}
 /** Matrix units and shared memory are asked for by name: a schedule that does not get them says more than it does. */
 function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): void {
   const launches = launchesOf(steps);
@@ -85,6 +93,13 @@ function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): 
         d.span,
         `\`${d.name}\` is not computed by a matrix unit here`,
         "it takes a stored sum over one index of a product of two factors of one narrow type (f16 or bf16), of which one varies with a row of the result and the other with a column, in tiles of at least 16 rows, 8 columns and 16 of the index",
+      );
+    if (d.kind === "vectorize" && !launches.some((l) => takesNeighbours(l, d)))
+      throw new Refusal(
+        "W606",
+        d.span,
+        `no thread takes ${d.size} neighbours along \`${d.index}\` here`,
+        "it takes an index of what a launch stores, other than the sides of a product on a matrix unit; the tile of that index must have room for them",
       );
     if (d.kind === "stage" && !staged.has(d.name))
       throw new Refusal(

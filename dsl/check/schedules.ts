@@ -12,9 +12,9 @@ export type TargetName = "cuda" | "wgsl";
 /** A directive with its names resolved. */
 export type Directive =
   | { readonly kind: "grid"; readonly indices: readonly string[]; readonly span: Span }
-  /** `tile i: 32` is about i wherever it occurs, `tile s.i: 32` about the definition s alone. */
+  /** `tile i: 32` is about i wherever it occurs, `tile s.i: 32` about the definition s alone. `vectorize`: neighbours to a thread. */
   | {
-      readonly kind: "tile" | "unroll" | "split";
+      readonly kind: "tile" | "unroll" | "split" | "vectorize";
       readonly index: string;
       readonly definition?: string;
       readonly size: number;
@@ -57,7 +57,7 @@ const directives: Record<string, { readonly takes: Takes; readonly later?: strin
   stream: { takes: "indices" },
   stage: { takes: "definitions" },
   mma: { takes: "definitions" },
-  vectorize: { takes: "sizes", later: "wide loads and stores" },
+  vectorize: { takes: "sizes" },
   specialize: { takes: "condition", later: "variants chosen at launch" },
   order: { takes: "indices", later: "the order of blocks" },
   group: { takes: "indices", later: "grouping by a gathered index" },
@@ -249,9 +249,9 @@ function directive(d: ast.Directive, names: Names, diagnostics: Diagnostics): Di
       const sizes = sizesOf(d, item, diagnostics);
       const [size] = sizes;
       if (size === undefined) wrong = true;
-      else if (d.name.text !== "vectorize")
+      else
         out.push({
-          kind: d.name.text as "tile" | "unroll" | "split",
+          kind: d.name.text as "tile" | "unroll" | "split" | "vectorize",
           index: name,
           ...(definition ? { definition } : {}),
           size,

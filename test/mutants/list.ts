@@ -694,6 +694,18 @@ export const mutants: readonly Mutant[] = [
   m("any subgroup is wide enough", "runtime/webgpu/device.ts", "lanes <= (info.subgroupMinSize ?? 0)", "lanes <= 64"),
   m("a variant runs where its features are missing", "runtime/call.ts", `f !== "software" && !device`, `f === "software" && !device`),
   m("a name that a language has taken", "compiler/targets/target.ts", "target.reserved.has(name) ? `weft_${name}` : name", "name"),
+  m(
+    "a thread without the neighbours that were asked for",
+    "compiler/tile/lower.ts",
+    "!launches.some((l) => takesNeighbours(l, d))",
+    "false",
+  ),
+  m(
+    "neighbours only of a tile that is said",
+    "compiler/schedule/default.ts",
+    "const open = !tiles.some((t) => t.index === v.index);",
+    "const open = false;",
+  ),
   m("rows are filled past their capacity", "kernels/prepack/plan.ts", "r.used + length <= capacity", "r.used <= capacity"),
   m("prompts of a row overlap", "kernels/prepack/plan.ts", "row.used += length;", "row.used = length;"),
 ];

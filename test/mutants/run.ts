@@ -69,7 +69,13 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
   [
     "compiler/schedule/",
-    ["test/compiler/split-products.test.ts", "test/compiler/rows.test.ts", "test/compiler/derive.test.ts", "test/compiler/stream.test.ts"],
+    [
+      "test/compiler/vectorize.test.ts",
+      "test/compiler/split-products.test.ts",
+      "test/compiler/rows.test.ts",
+      "test/compiler/derive.test.ts",
+      "test/compiler/stream.test.ts",
+    ],
   ],
   ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/thread/ring.ts", ["test/compiler/matrix.test.ts"]],
@@ -89,7 +95,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
-  ["compiler/tile/lower.ts", ["test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
+  ["compiler/tile/lower.ts", ["test/compiler/vectorize.test.ts", "test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
   ["compiler/tile/dot.ts", ["test/compiler/split-products.test.ts"]],
   ["compiler/tile/stage.ts", ["test/compiler/split-products.test.ts"]],
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],

@@ -36,7 +36,7 @@ function one(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definit
     return name && `${word} ${name}${rest}`;
   };
   const power = (most: number): number => 2 ** tape.draw(most + 1);
-  switch (tape.draw(7)) {
+  switch (tape.draw(8)) {
     case 0:
       return about("tile", p.indices, `: ${power(6)}`);
     case 1:
@@ -49,6 +49,8 @@ function one(tape: Tape, p: Pick<RandomProgram, "indices" | "reduced" | "definit
       return about("materialize", p.definitions);
     case 5:
       return about("fuse", p.definitions);
+    case 6:
+      return about("vectorize", p.indices, `: ${power(3)}`);
     default:
       return about("grid", p.indices);
   }
