@@ -109,10 +109,17 @@ const readAt = (tensor: string, axes: readonly Axis[], type: Expr["type"], span:
   ...{ kind: "read", tensor, type, span },
   subscripts: axes.map((a) => indexVar(a.name)),
 });
+/** The axes of a definition that these indices are, and those that their ranges speak of. */
+function axesFor(s: Define, names: ReadonlySet<string>): Axis[] {
+  const needed = new Set(names);
+  for (const a of [...s.axes].reverse())
+    if (needed.has(a.name))
+      for (const x of [a.extent, ...(a.range ? [a.range.from, a.range.to] : [])]) for (const n of freeIndices(x)) needed.add(n);
+  return s.axes.filter((a) => needed.has(a.name));
+}
 function pieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, multiples }: Parts): Expr {
   const { chunk, within } = chunkOf(e.axes[0]!, n, multiples);
-  const own = freeIndices(e);
-  const axes = [chunk, ...s.axes.filter((a) => own.has(a.name))];
+  const axes = [chunk, ...axesFor(s, freeIndices(e))];
   const name = unused(`${s.name}_part`, taken);
   parts.push({ kind: "define", name, axes, value: { ...e, axes: [within] }, output: false, span: s.span });
   const bodies = [readAt(name, axes, e.bodies[0]!.type, e.span)];
@@ -129,7 +136,7 @@ function statePieces(e: Reduce, s: Define, n: number, parts: Define[], { taken, 
   // A field varies with what it is made from, and with nothing else that the state holds.
   const own = behind.map((from) => {
     const names = new Set([...domain, ...from.map((f) => e.bodies[f]!)].flatMap((x) => [...freeIndices(x)]));
-    return [chunk, ...s.axes.filter((a) => names.has(a.name))];
+    return [chunk, ...axesFor(s, names)];
   });
   // One that is the same for all elements, whether there was any, goes with the least of the others rather than in a walk of its own.
   const varying = own.filter((_, k) => e.bodies[k]!.kind !== "const");

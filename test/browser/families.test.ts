@@ -38,13 +38,18 @@ describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
           const random = seeded(4);
           let compared = 0;
           for (let run = 0; run < 2 || (compared === 0 && run < 30); run++) {
-            const made = generate(artifact, random, { sizes: [1, 1, 2, 3, 5, 8, 9, 17, 33], most: 6000, style: exact ? "bits" : "plain" });
-            expect(made, "arguments that meet the preconditions").toBeDefined();
-            const call = prepare(artifact, structuredClone(made!.args), { dims: made!.dims });
+            const made = generate(artifact, random, {
+              sizes: [1, 1, 2, 3, 5, 8, 9, 16, 17, 33],
+              most: 6000,
+              style: exact ? "bits" : "plain",
+            });
+            // Sizes that do not meet the preconditions; that some do is asked below.
+            if (made === undefined) continue;
+            const call = prepare(artifact, structuredClone(made.args), { dims: made.dims });
             const machine = interpreterFor(call, "wgsl");
-            const result = await page!.run(artifact, made!.args, made!.dims);
+            const result = await page!.run(artifact, made.args, made.dims);
             const a = agree(call, result, machine);
-            expect(a.disagreements.map(text), `${i.kernel} ${i.name} ${label} ${JSON.stringify(made!.dims)}`).toEqual([]);
+            expect(a.disagreements.map(text), `${i.kernel} ${i.name} ${label} ${JSON.stringify(made.dims)}`).toEqual([]);
             compared += a.compared;
           }
           expect(compared, `${i.kernel} ${i.name}`).toBeGreaterThan(0);

@@ -706,6 +706,7 @@ export const mutants: readonly Mutant[] = [
     "const open = !tiles.some((t) => t.index === v.index);",
     "const open = false;",
   ),
+  m("chunks without what the ranges of their indices speak of", "compiler/schedule/split.ts", "needed.add(n)", "needed.has(n)"),
   m("rows are filled past their capacity", "kernels/prepack/plan.ts", "r.used + length <= capacity", "r.used <= capacity"),
   m("prompts of a row overlap", "kernels/prepack/plan.ts", "row.used += length;", "row.used = length;"),
 ];
