@@ -2,6 +2,7 @@
 import { expect, test } from "vitest";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
+import { lacking } from "../../runtime/call.ts";
 import { call, type Device, type PreparedCall, tensor } from "../../runtime/index.ts";
 
 const text = `kernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] + 1.0 }
@@ -73,6 +74,15 @@ test.each([
   [{ target: "wgsl", features: ["software"] } as const, 4, "any software"],
 ])("%j with N = %i runs %s", async (device, n, expected) => {
   expect(await chosen({ ...device, features: [...("features" in device ? device.features : [])] }, n)).toBe(expected);
+});
+test.each([
+  [["subgroups64"], ["subgroups", "subgroups8"], "subgroups64"],
+  [["f16", "subgroups8"], ["subgroups8"], "f16"],
+  [["subgroups8"], ["subgroups", "subgroups8"], undefined],
+  [["software", "subgroups"], ["subgroups"], undefined],
+  [["software"], [], undefined],
+])("a variant that uses %j lacks on a device with %j: %s", (features, offered, missing) => {
+  expect(lacking({ features }, { features: new Set(offered) })).toBe(missing);
 });
 test("a named schedule is used where it is asked for, and only there", async () => {
   expect(await chosen({ target: "cuda", arch: "sm_90" }, 4, "thin")).toBe("any thin");
