@@ -242,6 +242,22 @@ static __device__ __forceinline__ unsigned weft_nibbles_f16(unsigned word, unsig
 }`,
   },
   {
+    name: "weft_fields_f16",
+    text: `// The fields of 4 bits from \`at\` (0, 4, 8 or 12) and 16 above it, each less \`zero\`: bits of 1024 + a, or of 1024 + 16 a, and one exact sum.
+static __device__ __forceinline__ unsigned weft_fields_f16(unsigned word, unsigned at, int zero) {
+#ifdef WEFT_ON_CPU
+  return weft_pair_f16(float(int((word >> at) & 15u) - zero), float(int((word >> (at + 16u)) & 15u) - zero));
+#else
+  const bool high = (at & 4u) != 0u;
+  const unsigned both = ((word >> (at & 8u)) & (high ? 0x00f000f0u : 0x000f000fu)) | 0x64006400u;
+  const unsigned less = high ? 0xd400d400u + unsigned(zero) * 0x00100010u : 0xe400e400u + unsigned(zero) * 0x00010001u;
+  unsigned h;
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(h) : "r"(both), "r"(high ? 0x2c002c00u : 0x3c003c00u), "r"(less));
+  return h;
+#endif
+}`,
+  },
+  {
     name: "weft_multiply_f16x2",
     text: `static __device__ __forceinline__ unsigned weft_multiply_f16x2(unsigned a, unsigned b) {
 #ifdef WEFT_ON_CPU

@@ -5,6 +5,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { inWord, type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
+import { besideOf } from "./beside.ts";
 import { type MatrixTiling, multipleOf } from "./shape.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -18,6 +19,8 @@ export interface MatrixProduct {
   readonly bytes: number;
   /** The second factor is computed from what lies in memory, rather than read as it is multiplied. */
   readonly computed: boolean;
+  /** Columns beside each other that a lane holds of a second factor that is computed. */
+  readonly beside: 1 | 4;
   /** The factor that varies with the rows, and the one that varies with the columns. */
   readonly factors: readonly [Expr, Expr];
   /** Which points count, as a condition on each factor; the range of the last index, which is the same for a whole tile, is not among them. */
@@ -57,7 +60,8 @@ export function productOf(
   }
   const factors: readonly [Expr, Expr] = swapped ? [q, p] : [p, q];
   const computed = tensorOf(factors[1], plan) === undefined;
-  return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, factors, where };
+  const beside = computed ? besideOf(factors[1], columns, last.name, plan) : 1;
+  return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, beside, factors, where };
 }
 /** Over the exact algebra narrow floats are whole integers; integers are what they were. */
 const elementBytes = (form: MatrixForm, e: Reduce): number => (form === "s8" ? 1 : e.type === "i32" ? 4 : 2);
@@ -113,7 +117,7 @@ function slotsWithin(wanted: number, bytes: number, room: number): number {
 }
 /** How a tile of these sizes is computed, with `room` bytes of shared memory; undefined where it is smaller than an instruction. */
 export function matrixTiling(
-  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "form" | "bytes" | "computed">,
+  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "form" | "bytes" | "computed" | "beside">,
   size: (index: string) => number,
   threads: number,
   slots: number,
@@ -139,9 +143,9 @@ export function matrixTiling(
       depth,
       inWord: inWord[m.form],
       warps: best,
-      slots: slotsWithin(slots, (rows + columns) * depth * m.bytes, room),
+      slots: slotsWithin(slots, (rows + (m.computed ? 0 : columns)) * depth * m.bytes, room),
       // Words that lie beside each other are read together, 16 bytes at a time.
-      beside: m.computed ? Math.min(besideMost, columns / best[1] / least.columns) : 1,
+      beside: Math.min(m.beside, columns / best[1] / least.columns),
     }
   );
 }

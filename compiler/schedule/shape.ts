@@ -54,7 +54,7 @@ export class LaunchShape {
   readonly layout: TileLayout;
   private readonly tiling: Tiling;
 
-  private readonly multiples: Multiples;
+  readonly multiples: Multiples;
 
   /**
    * @param warp threads that run in step; lane bits come first

@@ -212,6 +212,13 @@ export class Nodes {
     this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, data, hint: name }));
     return id;
   }
+  /** A variable that the loop that is open changes, declared before it. */
+  carried(name: string, elem: Elem, init: NodeId): NodeId {
+    const id = this.list.length;
+    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth - 1, data: true, hint: name }));
+    this.scopes.at(-2)!.effects.push({ kind: "declare", variable: id, init });
+    return id;
+  }
   /** A variable as the loop that is open sees it: what reads it there stays inside. */
   inside(variable: NodeId): NodeId {
     const id = this.list.length;
@@ -391,6 +398,14 @@ export class Nodes {
     if (op === "add" || op === "sub" || op === "min" || op === "max") return gcd(a, b);
     if (op === "select") return gcd(b, this.list[args[2]!]!.multiple);
     if (op === "xor") return gcd(gcd(a, b), 2 ** 30);
+    // A bit that one of them lacks.
+    if (op === "and") return Math.max(a & -a, b & -b);
+    if (op === "truncmod") return gcd(a, b);
+    if (op === "shr" || op === "truncdiv") {
+      const by = this.value(args[1]!);
+      const divisor = typeof by !== "number" || by < 0 || by > 30 ? 0 : op === "shr" ? 2 ** by : by;
+      return divisor > 0 && a % divisor === 0 ? a / divisor : 1;
+    }
     return 1;
   }
 }

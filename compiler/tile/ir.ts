@@ -42,6 +42,8 @@ export type MapOp =
   | "small_to_f32"
   /** Two halves in a word: the fields of 4 bits of a word that begin at a bit, a multiple of 8, and 4 above it, each less an integer of 0 to 63. */
   | "nibbles_f16"
+  /** The same of the fields that begin at a bit below 16, a multiple of 4, and 16 above it. */
+  | "fields_f16"
   /** Products of the halves of two words, each rounded once. */
   | "multiply_f16x2"
   /** The sum of the products of the four bytes of two words, as an i32: signed ones, or natural ones. */
