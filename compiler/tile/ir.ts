@@ -71,6 +71,8 @@ export interface MatrixAxes {
   readonly columns: string;
   readonly over: string;
   readonly other: string;
+  /** An axis over the shares into which warps cut what is summed over, piece by piece; undefined where every warp takes all of it. */
+  readonly share?: string;
   /** Elements along `over` that lie in a word of an operand. */
   readonly inWord: 2 | 4;
   /** Columns beside each other that a lane holds of the second factor, instead of columns 8 apart: 1, or a power of two. */
@@ -100,7 +102,8 @@ export type Op =
     }
   /**
    * acc + the sum over an axis of a[rows, over] b[other, over]: a matrix product on a matrix unit. `other` is an axis of its own that stands
-   * for the columns where b is held, since a fragment of b lies otherwise in a warp than one of the result.
+   * for the columns where b is held, since a fragment of b lies otherwise in a warp than one of the result. With `share`, the element at a
+   * point of it sums that piece of `over`.
    */
   | {
       readonly kind: "dot";
