@@ -35,7 +35,10 @@ describe("shares of a sum", () => {
     expect(sharing(product("f16", "", "tile i: 32, j: 16, k: 64; warps 4"))).toBe(0);
   });
   test("a split sum, in chunks that end where pieces do", async () => {
-    const text = product("f16", " where K % 32 == 0", "split k: 2; tile i: 16, j: 8, k: 64; warps 2").replace("b: f16[N, K]", "b: i8[N, K]");
+    const text = product("f16", " where K % 32 == 0", "split k: 2; tile i: 16, j: 8, k: 64; warps 2").replace(
+      "b: f16[N, K]",
+      "b: i8[N, K]",
+    );
     const computed = text.replace("b[j, k]", "relax<f16>(f32(b[j, k]))");
     expect(sharing(computed)).toBe(1);
     expect(await agreesOnLevels(computed, 6, 9, ["cuda"], [0, 1, 9, 32, 96, 128, 160])).toBeGreaterThan(100);
