@@ -233,7 +233,12 @@ export const mutants: readonly Mutant[] = [
     `inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));`,
     `inside = lowering.both(inside, b.map("le", [first, extent], "bool"));`,
   ),
-  m("indices past the end are not clamped", "compiler/tile/lower.ts", "real = clamped;", "real = raw;"),
+  m(
+    "indices past the end are not clamped",
+    "compiler/tile/lower.ts",
+    `real = b.map("add", [clampedTo(extent, first, side, lowering), within], "i32");`,
+    "real = raw;",
+  ),
   m("stores lose the tail guard", "compiler/tile/lower.ts", "guard: lowering.both(inside, where),", "guard: where,"),
   m("reverse sweeps walk upward", "compiler/tile/rows.ts", "const index = e.reverse ?", "const index = !e.reverse ?"),
   m(
@@ -251,13 +256,13 @@ export const mutants: readonly Mutant[] = [
   // threads
   m(
     "no barrier before shared memory is used again",
-    "compiler/thread/lower.ts",
+    "compiler/thread/reduce.ts",
     `if (this.exchanges++ > 0) n.effect({ kind: "barrier" });`,
     "this.exchanges++;",
   ),
   m(
     "no barrier before partial results are read",
-    "compiler/thread/lower.ts",
+    "compiler/thread/reduce.ts",
     `    n.effect({ kind: "barrier" });\n    const mask = bits.reduce`,
     "    const mask = bits.reduce",
   ),
@@ -300,7 +305,7 @@ export const mutants: readonly Mutant[] = [
   ),
   m(
     "argmax ties go to the higher index",
-    "compiler/thread/lower.ts",
+    "compiler/thread/reduce.ts",
     `n.op("lt", [y[1]!, x[1]!], "bool")`,
     `n.op("gt", [y[1]!, x[1]!], "bool")`,
   ),
@@ -522,8 +527,8 @@ export const mutants: readonly Mutant[] = [
   m(
     "a wide load forgets its condition",
     "compiler/thread/memory.ts",
-    'narrow ? "u32" : type, g[0]!.at, g.length, g[0]!.guard',
-    'narrow ? "u32" : type, g[0]!.at, g.length, undefined',
+    'n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard',
+    'n.loads(buffer, type, g[0]!.at, g.length, undefined',
   ),
   m(
     "reversed blocks leave one out",
@@ -611,10 +616,11 @@ export const mutants: readonly Mutant[] = [
   m(
     "neighbours are clamped one by one, and stored together",
     "compiler/tile/lower.ts",
-    'const last = b.map("sub", [extent, l.int(side)], "i32");',
-    'const last = b.map("sub", [extent, l.int(1)], "i32");',
+    'const last = l.builder.map("sub", [extent, l.int(side)], "i32");',
+    'const last = l.builder.map("sub", [extent, l.int(1)], "i32");',
   ),
-  m("any two fields of a word are a byte's", "compiler/thread/pairs.ts", "to.by !== from.by + 4 || !wholeByte", "!wholeByte"),
+  m("any two fields of a word are a byte's", "compiler/thread/pairs.ts", "apart === 4 && multiple(8)", "multiple(8)"),
+  m("fields far apart begin anywhere", "compiler/thread/pairs.ts", "apart === 16 && multiple(4)", "apart >= 8 && multiple(4)"),
   m(
     "a negative zero point is taken off as a half",
     "compiler/thread/pairs.ts",
@@ -689,7 +695,7 @@ export const mutants: readonly Mutant[] = [
     "bitcast<i32>(${word} << ${24 - s}u) >> 24u",
     "i32((${word} >> ${s}u) & 255u)",
   ),
-  m("lanes beyond those that a schedule counts on", "compiler/thread/lower.ts", "1 << b < this.lanes", "b < 5"),
+  m("lanes beyond those that a schedule counts on", "compiler/thread/reduce.ts", "1 << b < this.lanes", "b < 5"),
   m("a thread's number is its lane's", "compiler/emit/frames.ts", "subgroup * lanes + lane", "lane"),
   m("any subgroup is wide enough", "runtime/webgpu/device.ts", "lanes <= (info.subgroupMinSize ?? 0)", "lanes <= 64"),
   m("a variant runs where its features are missing", "runtime/call.ts", `f !== "software" && !device`, `f === "software" && !device`),
@@ -709,4 +715,68 @@ export const mutants: readonly Mutant[] = [
   m("chunks without what the ranges of their indices speak of", "compiler/schedule/split.ts", "needed.add(n)", "needed.has(n)"),
   m("rows are filled past their capacity", "kernels/prepack/plan.ts", "r.used + length <= capacity", "r.used <= capacity"),
   m("prompts of a row overlap", "kernels/prepack/plan.ts", "row.used += length;", "row.used = length;"),
+  m(
+    "a step reads early what is read after its end",
+    "compiler/thread/lower.ts",
+    "this.turn(early, op.index, after, within(after), true)",
+    "this.turn(early, op.index, after, undefined, true)",
+  ),
+  m(
+    "the first step has what the second needs",
+    "compiler/thread/lower.ts",
+    "this.turn(early, op.index, from, within(from))",
+    'this.turn(early, op.index, n.op("add", [from, n.int(op.step)], "i32"), within(from))',
+  ),
+  m(
+    "what is read early is what is read now",
+    "compiler/thread/lower.ts",
+    "op.index, after, within(after), true",
+    "op.index, index, within(after), true",
+  ),
+  m(
+    "reads that one turn has in common are one",
+    "compiler/thread/ahead.ts",
+    "`${first[k]!.unit} ${now[k]!.unit} ${next[k]!.unit}`",
+    "`${first[k]!.unit}`",
+  ),
+  m("places that a carried value moves are read early", "compiler/tile/ahead.ts", "|| argsOf(x).some((v) => changed.has(v))", ""),
+  m(
+    "every warp sums the first share",
+    "compiler/schedule/fragments.ts",
+    `role: "pairs", warps: sharing, beside`,
+    `role: "pairs", warps: [], beside`,
+  ),
+  m("what one warp has summed is the sum", "compiler/tile/dot.ts", "axes.share === undefined ? sum :", 'axes.share !== "" ? sum :'),
+  m("every share sums the first piece", "compiler/tile/interpret.ts", "shares[p]! * piece", "0 * piece"),
+  m(
+    "conditions leave the pieces of a step whole",
+    "compiler/tile/dot.ts",
+    "if (p.where.flat().some((c) => freeIndices(c).has(axis.name))) return 1;",
+    "",
+  ),
+  m(
+    "a piece is as large as its extent allows, wherever it begins",
+    "compiler/tile/dot.ts",
+    "...(axis.range ? [axis.range.from, axis.range.to] : [])",
+    "",
+  ),
+  m(
+    "a quotient of a multiple is as much of one",
+    "compiler/thread/nodes.ts",
+    "a % divisor === 0 ? a / divisor : 1",
+    "a % divisor === 0 ? a : 1",
+  ),
+  m("bits of a multiple are as much of one", "compiler/thread/nodes.ts", "Math.max(a & -a, b & -b)", "Math.max(a, b)"),
+  m(
+    "a number within a range of quotients is the first",
+    "compiler/thread/integers.ts",
+    "times === Math.floor(to / y)",
+    "times <= Math.floor(to / y)",
+  ),
+  m(
+    "a maximum with what is in between is the other",
+    "compiler/thread/integers.ts",
+    `op === "max" ? least >= y : most <= y`,
+    `op === "max" ? most >= y : most <= y`,
+  ),
 ];
