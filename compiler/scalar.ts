@@ -94,6 +94,7 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   if (op === "select") return (a, b, c) => (a !== 0 ? b : c);
   const test = tests[op];
   if (test) return test;
+  if (op === "again") return (a) => a;
   if (op === "bitcast") return (a) => bits(a, from, elem);
   const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(op);
   if (narrow) {

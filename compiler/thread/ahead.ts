@@ -16,6 +16,8 @@ export interface HeldReads {
 }
 /** Registers of a thread that a loop may carry, of 255: there are operands and places beside them. */
 const mostCarried = 96;
+/** Of them for reads: more leave no room for other blocks beside one. */
+const mostHeld = 32;
 
 /**
  * Reads of the first turn, of this one and of the next, in the same order; undefined where they take more registers than there are beside
@@ -30,7 +32,7 @@ export function holdReads(
 ): HeldReads | undefined {
   const key = (k: number): string => `${first[k]!.unit} ${now[k]!.unit} ${next[k]!.unit}`;
   const units = new Map(now.map((_, k) => [key(k), k]));
-  if (carried + units.size > mostCarried) return undefined;
+  if (units.size > mostHeld || carried + units.size > mostCarried) return undefined;
   const variables = new Map(
     [...units].map(([name, k]) => {
       const { elem, hint } = n.at(now[k]!.unit);

@@ -4,9 +4,10 @@ import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
 import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
-import { type Launch, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import { argsOf, type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
 import { holdReads, type Read } from "./ahead.ts";
 import { lowerDot } from "./dot.ts";
+import { fragmentsFirst } from "./fragments-first.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
@@ -48,6 +49,13 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   };
 }
 
+/** Registers carried by a loop that leave few for what it does not need. */
+const crowded = 64;
+/** An integer or a truth that says where, from nothing but sizes and the places of thread and block. */
+const isPlace = (op: Op, launch: Launch): boolean =>
+  ["const", "dim", "step", "block", "coordinate", "map"].includes(op.kind) &&
+  [...outsOf(op), ...argsOf(op)].every((v) => ["i32", "bool"].includes(launch.tiles[v]!.elem));
+
 /** Register instances of a value: bit b of the key is register bit b, others 0. */
 type Instances = Map<number, NodeId>;
 
@@ -78,7 +86,19 @@ class ThreadLowering implements Registers {
     return [...this.shared.values()];
   }
   run(): void {
-    for (const op of this.launch.body) this.op(op);
+    for (const op of this.launch.body) {
+      this.op(op);
+      if (isPlace(op, this.launch)) this.made.push(op);
+      // Places from before a loop that needs the registers are computed again after it.
+      if (op.kind !== "loop" || this.carriedIn(op) < crowded) continue;
+      this.nodes.placesAgain();
+      for (const o of this.made) this.op(o);
+    }
+  }
+  private readonly made: Op[] = [];
+  /** Registers that a loop carries. */
+  private carriedIn(op: Extract<Op, { kind: "loop" }>): number {
+    return op.carried.reduce((sum, c) => sum + this.instances(this.launch.tiles[c.phi]!.axes).length, 0);
   }
 
   // ---- instances
@@ -303,8 +323,7 @@ class ThreadLowering implements Registers {
       n.at(to).range[1],
     ]);
     n.bounded(index, from, to);
-    const after = n.op("add", [index, n.int(op.step)], "i32");
-    const next = early && this.turn(early, op.index, after, within(after), true);
+    const next = early && this.turn(early, op.index, this.nextOf(op, index, from, to), undefined, true);
     this.values.set(op.index, new Map([[0, index]]));
     const now = early && this.turn(early, op.index, index);
     const held =
@@ -323,12 +342,20 @@ class ThreadLowering implements Registers {
     }
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
     if (held) assigns.push(...held.assigns);
-    const body = n.close();
+    const body = fragmentsFirst(n, n.close());
     n.effect({ kind: "loop", index, from, to, step: op.step, assigns, body });
     // After the loop the variables hold the results; they do not change again.
     for (const { c, vars } of carried) this.values.set(c.out, new Map(vars));
   }
 
+  /** The turn of a loop after one, or the same where there is none: what it reads lies in memory. */
+  private nextOf({ step }: Extract<Op, { kind: "loop" }>, index: NodeId, from: NodeId, to: NodeId): NodeId {
+    const n = this.nodes;
+    const after = n.op("add", [index, n.int(step)], "i32");
+    const next = n.op("select", [n.op("lt", [after, to], "bool"), after, index], "i32");
+    n.bounded(next, from, to);
+    return next;
+  }
   /** What a turn of a loop reads that may be read early; `here` where it stays in this place, and `also` is a condition of all of it. */
   private turn({ loads, places }: EarlyReads, index: Value, at: NodeId, also?: NodeId, here = false): Read[] {
     this.values.set(index, new Map([[0, at]]));

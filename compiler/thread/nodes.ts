@@ -71,6 +71,7 @@ export type Effect =
       readonly valid: NodeId;
       readonly guard?: NodeId;
     }
+  | { readonly kind: "scale"; readonly outs: readonly NodeId[]; readonly values: readonly NodeId[]; readonly by: readonly NodeId[] }
   | { readonly kind: "shuffle"; readonly out: NodeId; readonly value: NodeId; readonly mask: number }
   | { readonly kind: "commit" }
   | { readonly kind: "land"; readonly leave: number }
@@ -202,8 +203,19 @@ export class Nodes {
     return this.node({ kind: "uniform", elem, args: [], name, hint: name, data, ...known }, `u ${name}`);
   }
   special(kind: "thread" | "block"): NodeId {
+    const known = this.places.get(kind);
+    if (known !== undefined) return known;
     const range: Range = kind === "thread" ? [0, this.threads - 1] : natural;
     return this.node({ kind, elem: "i32", args: [], hint: kind, range }, kind);
+  }
+  private readonly places = new Map<"thread" | "block", NodeId>();
+  /** From here on, what follows from the places of thread and block is made anew. */
+  placesAgain(): void {
+    for (const kind of ["thread", "block"] as const) {
+      const before = this.special(kind);
+      const { range } = this.list[before]!;
+      this.places.set(kind, this.node({ kind: "op", op: "again", elem: "i32", args: [before], hint: kind, range, pinned: true }));
+    }
   }
   variable(name: string, elem: Elem, multiple = 1, range = anything): NodeId {
     const id = this.list.length;

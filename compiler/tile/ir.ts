@@ -38,6 +38,8 @@ export type MapOp =
   | "truncdiv"
   | "truncmod"
   | "bit_length"
+  /** Its operand, and the compiler of the target does not know that: what is made of it is computed, not held from before. */
+  | "again"
   /** `to_f32` of an integer of at most 22 bits and a sign, which threads convert by an addition (thread/nodes.ts). */
   | "small_to_f32"
   /** Two halves in a word: the fields of 4 bits of a word that begin at a bit, a multiple of 8, and 4 above it, each less an integer of 0 to 63. */

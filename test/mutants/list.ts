@@ -527,8 +527,8 @@ export const mutants: readonly Mutant[] = [
   m(
     "a wide load forgets its condition",
     "compiler/thread/memory.ts",
-    'n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard',
-    'n.loads(buffer, type, g[0]!.at, g.length, undefined',
+    "n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard",
+    "n.loads(buffer, type, g[0]!.at, g.length, undefined",
   ),
   m(
     "reversed blocks leave one out",
@@ -718,8 +718,8 @@ export const mutants: readonly Mutant[] = [
   m(
     "a step reads early what is read after its end",
     "compiler/thread/lower.ts",
-    "this.turn(early, op.index, after, within(after), true)",
-    "this.turn(early, op.index, after, undefined, true)",
+    `n.op("select", [n.op("lt", [after, to], "bool"), after, index], "i32")`,
+    "after",
   ),
   m(
     "the first step has what the second needs",
@@ -730,8 +730,8 @@ export const mutants: readonly Mutant[] = [
   m(
     "what is read early is what is read now",
     "compiler/thread/lower.ts",
-    "op.index, after, within(after), true",
-    "op.index, index, within(after), true",
+    "this.nextOf(op, index, from, to), undefined, true",
+    "index, undefined, true",
   ),
   m(
     "reads that one turn has in common are one",
@@ -739,7 +739,13 @@ export const mutants: readonly Mutant[] = [
     "`${first[k]!.unit} ${now[k]!.unit} ${next[k]!.unit}`",
     "`${first[k]!.unit}`",
   ),
-  m("places that a carried value moves are read early", "compiler/tile/ahead.ts", "|| argsOf(x).some((v) => changed.has(v))", ""),
+  m(
+    "places that a carried value moves are read early",
+    "compiler/tile/ahead.ts",
+    "|| argsOf(x).some((v) => changed.has(v))",
+    "",
+    "a loop around a product carries sums, maxima and truths, and no subscript is made of those",
+  ),
   m(
     "every warp sums the first share",
     "compiler/schedule/fragments.ts",
@@ -779,4 +785,37 @@ export const mutants: readonly Mutant[] = [
     `op === "max" ? least >= y : most <= y`,
     `op === "max" ? most >= y : most <= y`,
   ),
+  m("a warp scales where its factors are 1", "compiler/emit/emit.ts", `op: "ne", args: [e,`, `op: "eq", args: [e,`),
+  m(
+    "products share the first factor",
+    "compiler/thread/rescale.ts",
+    "by: products.map((p) => p.by)",
+    "by: products.map(() => products[0]!.by)",
+  ),
+  m(
+    "fragments are read before they have landed",
+    "compiler/thread/fragments-first.ts",
+    "[...body.slice(0, copies), ...early,",
+    "[...early, ...body.slice(0, copies),",
+  ),
+  m(
+    "a row without elements has one",
+    "compiler/tile/block-bounds.ts",
+    `b.map("lt", [from, to], "bool"), holds`,
+    `b.map("le", [from, to], "bool"), holds`,
+  ),
+  m("conditions on rows alone are lost", "compiler/tile/block-bounds.ts", "holds = l.both(holds, l.condition(c, env));", ""),
+  m(
+    "bounds tell of conditions that are none",
+    "compiler/tile/block-bounds.ts",
+    "if (lower.length + upper.length === 0 && freeIndices(c).has(axis.name)) return undefined;",
+    "if (lower.length + upper.length === 0 && freeIndices(c).has(axis.name)) continue;",
+  ),
+  m(
+    "a row of fragments is left out at every turn",
+    "compiler/thread/dot.ts",
+    "k % 2 === 0 ? own : own.reverse()",
+    "k % 2 === 0 ? own : own.slice(1)",
+  ),
+  m("magic numbers lack their fields", "compiler/emit/helpers.ts", "%1, %2, %3, 0xea;", "%1, %2, %3, 0xc0;"),
 ];
