@@ -94,6 +94,7 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   if (op === "select") return (a, b, c) => (a !== 0 ? b : c);
   const test = tests[op];
   if (test) return test;
+  if (op === "again") return (a) => a;
   if (op === "bitcast") return (a) => bits(a, from, elem);
   const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(op);
   if (narrow) {
@@ -108,6 +109,7 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
     return table[narrow[1]!]!;
   }
   if (op === "nibbles_f16") return (word, at, zero) => halves((k) => ((word >>> (at + 4 * k)) & 15) - zero);
+  if (op === "fields_f16") return (word, at, zero) => halves((k) => ((word >>> (at + 16 * k)) & 15) - zero);
   if (op === "multiply_f16x2") return (a, b) => halves((k) => half(a, k) * half(b, k));
   if (op === "dot4_i8") return (a, b) => dot4((word, k) => (word << (24 - 8 * k)) >> 24, a, b);
   if (op === "dot4_u8") return (a, b) => dot4((word, k) => (word >>> (8 * k)) & 255, a, b);

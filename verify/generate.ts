@@ -44,13 +44,14 @@ export function generate(
   options: GenerateOptions = {},
 ): { args: Arguments; dims: Record<string, number> } | undefined {
   const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)]!;
+  const sizes = artifact.dims.map((d) => sizesFor(d.name, artifact, options.sizes ?? edges));
   let empty: readonly boolean[] = [];
   for (let attempt = 0; attempt < 500; attempt++) {
     // Which axes are empty stays for a while: else those draws that are too large would leave mostly empty ones.
     if (attempt % 100 === 0) empty = artifact.dims.map(() => random() < emptyShare && !options.filled);
     const values: Record<string, number> = {};
     artifact.dims.forEach((d, k) => {
-      values[d.name] = d.value ?? options.dims?.[d.name] ?? (empty[k] ? 0 : pick(options.sizes ?? edges));
+      values[d.name] = d.value ?? options.dims?.[d.name] ?? (empty[k] ? 0 : pick(sizes[k]!));
     });
     for (const p of artifact.params) if (p.kind === "scalar") values[p.name] = options.scalars?.[p.name] ?? scalar(p.elem, random);
     if (![...artifact.requires, ...(artifact.assumes ?? [])].every((r) => holds(r.condition, values))) continue;
@@ -93,6 +94,14 @@ export function generate(
     return { args, dims: Object.fromEntries(artifact.dims.map((d) => [d.name, values[d.name]!])) };
   }
   return undefined;
+}
+/** Extents of a dimension: where it has to be a multiple that is not among them, the first few of those. */
+function sizesFor(dim: string, artifact: Artifact, sizes: readonly number[]): readonly number[] {
+  const multiples = artifact.requires.flatMap(({ condition: [op, part, rest] }) =>
+    op === "==" && rest === 0 && Array.isArray(part) && part[0] === "%" && part[1] === dim && typeof part[2] === "number" ? part[2] : [],
+  );
+  const missing = multiples.filter((m) => !sizes.some((s) => s % m === 0));
+  return missing.length === 0 ? sizes : [1, 2, 3].map((k) => k * Math.max(...missing));
 }
 /** Places of a layout that no element has hold all ones, NaN for floats: a kernel that reads them shows it. */
 function poisoned(

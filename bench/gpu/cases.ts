@@ -72,6 +72,15 @@ const w4a16 = (M: number, N: number, GS = 128): GpuCase => ({
   flops: 2 * M * N * N,
   bytes: N * N * (0.5 + 2.5 / GS) + 4 * M * N,
 });
+/** The same mathematics with weights in the order of fragments, and no zero points. */
+const marlin = (M: number, N: number, GS = 128): GpuCase => ({
+  ...w4a16(M, N, GS),
+  name: `w4a16_marlin M=${M} N=K=${N} groups of ${GS}`,
+  kernel: "w4a16_marlin",
+  instance: `GS=${GS}`,
+  reference: "w4a16_marlin",
+  bytes: N * N * (0.5 + 2 / GS) + 4 * M * N,
+});
 const w8a8 = (M: number, N: number): GpuCase => ({
   name: `w8a8 M=${M} N=K=${N}`,
   file: library.gemm,
@@ -110,6 +119,8 @@ export const gpuCases: readonly GpuCase[] = [
   dense(8192),
   ...[1, 16].map((m) => w4a16(m, 20480)),
   ...[1, 16, 64, 128, 2048].map((m) => w4a16(m, 8192)),
+  ...[1, 16].map((m) => marlin(m, 20480)),
+  ...[1, 16, 64, 2048].map((m) => marlin(m, 8192)),
   ...[16, 2048, 8192].map((m) => w8a8(m, 8192)),
   adamw(10 ** 9),
 ];

@@ -58,6 +58,25 @@ def w4a16(case, inputs):
     return lambda out: relative(out["y"][rows], want)
 
 
+def in_fragments(case, inputs):
+    """The weights of w4a16_marlin as [K, N] floats."""
+    d = case["dims"]
+    k, n = d["NG"] * d["GS"], d["N"]
+    # word (k / 16, n / 64, n % 8, k % 8 / 2, n % 64 / 16); bits of (k / 8 % 2, n / 8 % 2, k % 2)
+    w = inputs["w"].view(torch.int32).view(k // 16, n // 64, 8, 4, 4, 1, 1, 1)
+    bit = lambda by, *shape: (torch.arange(2, device="cuda", dtype=torch.int32) * by).view(shape)
+    codes = (w >> (bit(4, 2, 1, 1) + bit(8, 1, 2, 1) + bit(16, 1, 1, 2))) & 15
+    codes = codes.permute(0, 5, 3, 7, 1, 4, 6, 2).reshape(k, n)
+    s = inputs["s"].view(d["NG"], n // 64, 8, 4, 2).permute(0, 1, 3, 4, 2).reshape(d["NG"], 1, n)
+    return ((codes.view(d["NG"], d["GS"], n) - 8).float() * s.float()).view(k, n)
+
+
+def w4a16_marlin(case, inputs):
+    rows = rows_of(case["dims"]["M"])
+    want = inputs["x"][rows].float() @ in_fragments(case, inputs)
+    return lambda out: relative(out["y"][rows], want)
+
+
 def w8a8(case, inputs):
     rows = rows_of(case["dims"]["M"])
     want = (inputs["x"][rows].double() @ inputs["w"].double().T) * inputs["sx"][rows].double()[:, None] * inputs["sw"].double()
@@ -74,4 +93,12 @@ def adamw(case, inputs):
     return lambda out: relative(out["w"][: 1 << 20], want)
 
 
-references = {"attention": attention, "decode": decode, "dense": dense, "w4a16": w4a16, "w8a8": w8a8, "adamw": adamw}
+references = {
+    "attention": attention,
+    "decode": decode,
+    "dense": dense,
+    "w4a16": w4a16,
+    "w4a16_marlin": w4a16_marlin,
+    "w8a8": w8a8,
+    "adamw": adamw,
+}

@@ -2,7 +2,7 @@
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text } from "../targets/target.ts";
-import { type Contraction, children, contractionOf, type Expr, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
+import { type Contraction, children, contractionOf, type Expr, productOf, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
 export interface EmittedBody {
@@ -103,6 +103,20 @@ class Emitter {
         return this.line(depth, "weft_copy_async_commit();");
       case "land":
         return this.line(depth, `weft_copy_async_wait<${s.leave}>();`);
+      case "scale": {
+        s.outs.forEach((name, k) => this.line(depth, t.declare(name, s.values[k]!.elem, this.expr(s.values[k]!).text, true)));
+        const factors = new Map(s.by.map((e) => [this.expr(e).text, e]));
+        const others = [...factors.values()].map(
+          (e): Expr => ({ kind: "op", op: "ne", args: [e, { kind: "const", value: 1, elem: e.elem }], elem: "bool" }),
+        );
+        const some = others.reduce((x, y): Expr => ({ kind: "op", op: "lor", args: [x, y], elem: "bool" }));
+        this.line(depth, t.condition(t.anyLane(this.expr(some))));
+        s.outs.forEach((name, k) => {
+          const scaled = productOf({ kind: "name", name, elem: s.values[k]!.elem }, s.by[k]!);
+          this.line(depth + 1, `${name} = ${this.expr(scaled).text};`);
+        });
+        return this.line(depth, "}");
+      }
       case "shuffle": {
         // Registers are words: a truth value goes as one.
         const truth = s.value.elem === "bool";

@@ -228,6 +228,16 @@ export const cudaHelpers: readonly Helper[] = [
 }`,
   })),
   {
+    name: "weft_again",
+    text: `// x, of which the compiler knows nothing: it keeps no register for what follows from an earlier one.
+static __device__ __forceinline__ int weft_again(int x) {
+#ifndef WEFT_ON_CPU
+  asm volatile("" : "+r"(x));
+#endif
+  return x;
+}`,
+  },
+  {
     name: "weft_nibbles_f16",
     text: `// The fields of 4 bits from \`at\` (a multiple of 8) and above it, each less \`zero\`: bits of 1024 + a and 1024 + 16 b, and one exact sum.
 static __device__ __forceinline__ unsigned weft_nibbles_f16(unsigned word, unsigned at, int zero) {
@@ -237,6 +247,22 @@ static __device__ __forceinline__ unsigned weft_nibbles_f16(unsigned word, unsig
   const unsigned both = (__byte_perm(word, 0u, (at >> 3) * 0x0101u + 0x4040u) & 0x00f0000fu) | 0x64006400u;
   unsigned h;
   asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(h) : "r"(both), "r"(0x2c003c00u), "r"(0xd400e400u + unsigned(zero) * 0x00100001u));
+  return h;
+#endif
+}`,
+  },
+  {
+    name: "weft_fields_f16",
+    text: `// The fields of 4 bits from \`at\` (0, 4, 8 or 12) and 16 above it, each less \`zero\`: bits of 1024 + a, or of 1024 + 16 a, and one exact sum.
+static __device__ __forceinline__ unsigned weft_fields_f16(unsigned word, unsigned at, int zero) {
+#ifdef WEFT_ON_CPU
+  return weft_pair_f16(float(int((word >> at) & 15u) - zero), float(int((word >> (at + 16u)) & 15u) - zero));
+#else
+  const bool high = (at & 4u) != 0u;
+  const unsigned less = high ? 0xd400d400u + unsigned(zero) * 0x00100010u : 0xe400e400u + unsigned(zero) * 0x00010001u;
+  unsigned both, h;
+  asm("lop3.b32 %0, %1, %2, %3, 0xea;" : "=r"(both) : "r"(word >> (at & 8u)), "r"(high ? 0x00f000f0u : 0x000f000fu), "r"(0x64006400u));
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(h) : "r"(both), "r"(high ? 0x2c002c00u : 0x3c003c00u), "r"(less));
   return h;
 #endif
 }`,

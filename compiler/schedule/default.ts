@@ -291,7 +291,7 @@ export function tilingOf(d: JobDirectives, job: Job, sharedBytes: number): Tilin
       axes: axes.map((a) => ({ index: a.name, threads: 1, registers: d.tile.get(a.name) ?? 1 })),
       spread: [],
       unroll: [{ index: matrix.over, registers: matrix.depth }],
-      threads: 32 * matrix.warps[0] * matrix.warps[1],
+      threads: 32 * matrix.warps[0] * matrix.warps[1] * matrix.shares,
       matrix,
     };
   let threads = d.threads;

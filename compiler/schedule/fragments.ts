@@ -11,7 +11,7 @@ import type { Tiling } from "./shape.ts";
 interface RoleAxis {
   readonly name: string;
   readonly extent: number;
-  readonly role: "pairs" | "rows";
+  readonly role: "pairs" | "rows" | "warps";
   /** Which warp bits step along it. */
   readonly warps: readonly number[];
   /** Points that a lane holds beside each other, in place of one: columns (MatrixAxes), or pairs of bytes of a word. */
@@ -26,6 +26,7 @@ export interface Product {
 const log2 = (n: number): number => Math.round(Math.log2(n));
 export const otherAxis = (index: string): string => `${index}.other`;
 export const streamAxis = (index: string): string => `${index}.tile`;
+const shareAxis = (index: string): string => `${index}.share`;
 const overAxis = (index: string): string => `${index}.unroll`;
 const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, k) => from + k);
 
@@ -35,18 +36,21 @@ export function fragmentAxes(
   tile: (index: string) => number,
 ): { readonly axes: RoleAxis[]; readonly warps: number; readonly products: Product[] } | undefined {
   if (tiling.matrix) {
-    const { rows, columns, over, depth, inWord, warps, beside } = tiling.matrix;
+    const { rows, columns, over, depth, inWord, warps, shares, beside } = tiling.matrix;
     const [along, across] = warps.map(log2) as [number, number];
     const extent = tile(columns);
+    const sharing = range(along + across, log2(shares));
+    const share = shares > 1 ? { share: shareAxis(over) } : {};
     return {
       axes: [
         { name: rows, extent: tile(rows), role: "rows", warps: range(0, along) },
         { name: columns, extent, role: "pairs", warps: range(along, across), beside },
         { name: otherAxis(columns), extent, role: "rows", warps: range(along, across), beside },
-        { name: overAxis(over), extent: depth, role: "pairs", warps: [], beside: inWord / 2 },
+        { name: overAxis(over), extent: depth, role: "pairs", warps: sharing, beside: inWord / 2 },
+        ...(shares > 1 ? [{ name: shareAxis(over), extent: shares, role: "warps", warps: sharing } as const] : []),
       ],
-      warps: along + across,
-      products: [{ rows, columns, axes: { rows, columns, over: overAxis(over), other: otherAxis(columns), inWord, beside } }],
+      warps: along + across + sharing.length,
+      products: [{ rows, columns, axes: { rows, columns, over: overAxis(over), other: otherAxis(columns), ...share, inWord, beside } }],
     };
   }
   if (tiling.stream === undefined) return undefined;
@@ -86,7 +90,8 @@ export function fragmentLayout(axes: readonly RoleAxis[], warpBits: number): Til
     const up = log2(a.beside ?? 1);
     const step = (b: number): number => 1 << (b < 3 ? b + up : b < 3 + up ? b - 3 : b);
     const register = [...new Array<number>(first).fill(0), ...inRegisters.map(step)];
-    const lane = a.role === "pairs" ? [step(1), step(2), 0, 0, 0] : [0, 0, step(0), step(1), step(2)];
+    const lane =
+      a.role === "warps" ? [0, 0, 0, 0, 0] : a.role === "pairs" ? [step(1), step(2), 0, 0, 0] : [0, 0, step(0), step(1), step(2)];
     const warp = range(0, warpBits).map((w) => (a.warps.includes(w) ? 1 << (own + a.warps.indexOf(w)) : 0));
     const layout = new Layout(
       new Map([

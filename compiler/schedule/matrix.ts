@@ -5,6 +5,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { inWord, type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
+import { besideOf } from "./beside.ts";
 import { type MatrixTiling, multipleOf } from "./shape.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -18,6 +19,10 @@ export interface MatrixProduct {
   readonly bytes: number;
   /** The second factor is computed from what lies in memory, rather than read as it is multiplied. */
   readonly computed: boolean;
+  /** Columns beside each other that a lane holds of a second factor that is computed. */
+  readonly beside: 1 | 4;
+  /** Columns of which a lane reads whole pieces of 16 bytes. */
+  readonly wide: number;
   /** The factor that varies with the rows, and the one that varies with the columns. */
   readonly factors: readonly [Expr, Expr];
   /** Which points count, as a condition on each factor; the range of the last index, which is the same for a whole tile, is not among them. */
@@ -57,7 +62,8 @@ export function productOf(
   }
   const factors: readonly [Expr, Expr] = swapped ? [q, p] : [p, q];
   const computed = tensorOf(factors[1], plan) === undefined;
-  return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, factors, where };
+  const { beside, wide } = besideOf(computed ? factors[1] : undefined, columns, last.name, plan);
+  return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, beside, wide, factors, where };
 }
 /** Over the exact algebra narrow floats are whole integers; integers are what they were. */
 const elementBytes = (form: MatrixForm, e: Reduce): number => (form === "s8" ? 1 : e.type === "i32" ? 4 : 2);
@@ -102,8 +108,6 @@ export function matrixDefaults(
   const columns = within(extentOf(axes, m.columns) ?? 128, least.columns, 128);
   return { rows, columns, depth: 2 * leastDepth(m.form), warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
 }
-/** Words of 16 bytes. */
-const besideMost = 4;
 /** What a column of computed factors costs, against a row of read ones. */
 const computing = 4;
 /** As many slots as shared memory has room for, of those wanted; one alone would be no pipeline. */
@@ -111,9 +115,33 @@ function slotsWithin(wanted: number, bytes: number, room: number): number {
   const most = Math.min(wanted, Math.floor(room / bytes));
   return most >= 2 ? most : 0;
 }
+type Tiled = Pick<MatrixProduct, "rows" | "columns" | "over" | "form" | "bytes" | "computed" | "beside" | "wide">;
+interface Arrangement {
+  readonly warps: readonly [along: number, across: number];
+  readonly shares: number;
+}
+/**
+ * How so many warps stand: each has a piece of rows and columns as square as can be, since least is read again; columns that are computed
+ * cost more than those that are read. Those that find no place there share out the sum. Fewer stand where not all can.
+ */
+function arranged(m: Tiled, [rows, columns, depth]: readonly [number, number, number], wanted: number): Arrangement {
+  const cost = (along: number, across: number): number => rows / along + (columns / across) * (m.computed ? computing : 1);
+  const piece = m.computed ? Math.min(columns, m.wide) : least.columns;
+  for (let warps = wanted; warps > 1; warps /= 2)
+    for (let shares = 1; shares <= Math.min(warps, depth / leastDepth(m.form)); shares *= 2) {
+      let best: readonly [number, number] | undefined;
+      for (let along = 1; along <= warps / shares; along *= 2) {
+        const across = warps / shares / along;
+        if (rows / along < least.rows || columns / across < piece) continue;
+        if (best === undefined || cost(along, across) < cost(...best)) best = [along, across];
+      }
+      if (best) return { warps: best, shares };
+    }
+  return { warps: [1, 1], shares: 1 };
+}
 /** How a tile of these sizes is computed, with `room` bytes of shared memory; undefined where it is smaller than an instruction. */
 export function matrixTiling(
-  m: Pick<MatrixProduct, "rows" | "columns" | "over" | "form" | "bytes" | "computed">,
+  m: Tiled,
   size: (index: string) => number,
   threads: number,
   slots: number,
@@ -121,27 +149,18 @@ export function matrixTiling(
 ): MatrixTiling | undefined {
   const [rows, columns, depth] = [size(m.rows), size(m.columns), size(baseName(m.over))];
   if (rows < least.rows || columns < least.columns || depth < leastDepth(m.form)) return undefined;
-  // Warps stand so that each has a piece as square as can be: least is read again. Columns that are computed cost more than those that are read.
-  const cost = (along: number, across: number): number => rows / along + (columns / across) * (m.computed ? computing : 1);
-  const wide = m.computed && columns >= besideMost * least.columns ? besideMost * least.columns : least.columns;
-  let best: readonly [number, number] | undefined;
-  const total = Math.min(threads / 32, (rows / least.rows) * (columns / least.columns));
-  for (let along = 1; along <= total; along *= 2) {
-    const across = total / along;
-    if (rows / along < least.rows || columns / across < wide) continue;
-    if (best === undefined || cost(along, across) < cost(...best)) best = [along, across];
-  }
-  return (
-    best && {
-      rows: m.rows,
-      columns: m.columns,
-      over: baseName(m.over),
-      depth,
-      inWord: inWord[m.form],
-      warps: best,
-      slots: slotsWithin(slots, (rows + columns) * depth * m.bytes, room),
-      // Words that lie beside each other are read together, 16 bytes at a time.
-      beside: m.computed ? Math.min(besideMost, columns / best[1] / least.columns) : 1,
-    }
-  );
+  const { warps, shares } = arranged(m, [rows, columns, depth], threads / 32);
+  const partial = shares > 1 ? rows * columns * shares * 4 : 0;
+  return {
+    rows: m.rows,
+    columns: m.columns,
+    over: baseName(m.over),
+    depth,
+    inWord: inWord[m.form],
+    warps,
+    shares,
+    slots: slotsWithin(slots, (rows + (m.computed ? 0 : columns)) * depth * m.bytes, room - partial),
+    // Words that lie beside each other are read together, 16 bytes at a time.
+    beside: Math.min(m.beside, columns / warps[1] / least.columns),
+  };
 }

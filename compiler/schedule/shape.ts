@@ -37,6 +37,8 @@ export interface MatrixTiling {
   /** As in MatrixAxes. */
   readonly inWord: 2 | 4;
   readonly warps: readonly [number, number];
+  /** Shares of a step that warps take, beside those along rows and columns. */
+  readonly shares: number;
   /** Steps whose operands shared memory holds at once; 0 where they are read from global memory. */
   readonly slots: number;
   /** As in MatrixAxes. */
@@ -54,7 +56,7 @@ export class LaunchShape {
   readonly layout: TileLayout;
   private readonly tiling: Tiling;
 
-  private readonly multiples: Multiples;
+  readonly multiples: Multiples;
 
   /**
    * @param warp threads that run in step; lane bits come first

@@ -66,16 +66,15 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
     const mixed = streamed.bodies.filter((b, k) => freeIndices(b).has(column) && columnFactor(streamed!, k, plan) === undefined);
     if (mixed.length > 0 || freeIndices(counts).has(column)) return undefined;
   }
-  const wide = Math.max(0, ...inner.values(), columns?.extent ?? 0) > 64;
   return {
     index: baseName(axis.name),
-    // Each warp has 32 rows, which read a piece of the other operand once; what it holds of them and of a tile fills its registers.
-    tile: wide ? 32 : 64,
+    // Each warp has 32 rows, which read a piece of the other operand once; what it holds of them and of a tile fills its registers at 128 columns.
+    tile: 64,
     rows,
     inner: [...inner].map(([index, extent]) => ({ index, extent })),
     ...(columns ? { columns } : {}),
-    warps: wide ? 2 : 4,
-    rowsTile: wide ? 64 : 128,
+    warps: 4,
+    rowsTile: 128,
     laterFirst: walksFurther(baseName(axis.name), rows, job, plan),
   };
 }

@@ -88,6 +88,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[], from: Elem): Text {
   if (name === "random" || name === "uniform" || name === "normal")
     return call(`weft_${name}`, args.length === 2 ? [a, atom("0u"), b] : args);
   if ((name === "min" || name === "max" || name === "abs") && !float) return call(name, args);
+  if (name === "again") return call("weft_again", [a]);
   if (name === "bit_length") return infixText("sub", [atom("32"), call("__clz", [a])])!;
   const power = exponentials[name];
   if (power) return call(elem === "f64" ? name : power, args);
@@ -143,6 +144,7 @@ export const cuda: Target = {
   condition: (test) => `if (${test}) {`,
   lanes: 32,
   shuffle: (value, bits) => `__shfl_xor_sync(0xffffffffu, ${value.text}, ${bits})`,
+  anyLane: (test) => `__any_sync(0xffffffffu, ${test.text})`,
   packedDots: false,
   barrier: "__syncthreads();",
   sharedArray: (name, elem, count, offset) =>

@@ -67,6 +67,8 @@ export interface Target {
   readonly lanes: number;
   /** What a lane reads of the one whose number differs in some bits. */
   readonly shuffle: (value: Text, bits: number) => string;
+  /** Whether it holds for some lane of the warp. */
+  readonly anyLane: (test: Text) => string;
   /** Bits of the smallest memory unit that a thread can read and write on its own. */
   readonly unitBits: 8 | 32;
   /** An element of a buffer; narrow ones as their bits in a u32. `atomic`: this kernel also changes single fields of its words. */

@@ -52,6 +52,7 @@ function op(name: MapOp, elem: Elem, args: readonly Text[]): Text {
   if (name === "small_to_f32") return call("f32", [a]);
   if (name === "to_f32" || name === "to_i32" || name === "to_u32") return call(types[elem]!, [a]);
   if (name === "dot4_u8") return call("i32", [call("dot4U8Packed", [a, b])]);
+  if (name === "again") return a;
   if (name === "bit_length") return infixText("sub", [atom("32"), call("countLeadingZeros", [a])])!;
   if (name === "isfinite" || functions[name])
     return call(
@@ -110,6 +111,7 @@ export const wgsl: Target = {
   condition: (test) => `if (${test}) {`,
   lanes: 1,
   shuffle: (value, bits) => `subgroupShuffleXor(${value.text}, ${bits}u)`,
+  anyLane: (test) => `subgroupAny(${test.text})`,
   packedDots: true,
   wide: {
     alone: true,

@@ -4,6 +4,7 @@ import type { TileLayout } from "../layout/tile-layout.ts";
 import type { Op, Value } from "../tile/ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 import { wordOf } from "./pairs.ts";
+import { rescaled } from "./rescale.ts";
 import { fragment, type HeldSlot, takesFragments } from "./ring.ts";
 
 interface Registers {
@@ -78,15 +79,27 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
     return at & pair ? words.slice(2) : words.slice(0, 2);
   };
   // Step by step for all results: products beside each other wait for nothing, and few fragments are held at a time.
-  const results = from
-    .instances(axes)
+  const held = from.instances(axes);
+  const before = new Map(
+    rescaled(
+      n,
+      held.map((p) => get(op.acc, p)),
+    ).map((acc, k) => [held[k]!, acc]),
+  );
+  const results = held
     .filter((r) => (r & (nextColumn | lowerRow)) === 0)
     .map((r) => {
       const places = [r, r | nextColumn, r | lowerRow, r | lowerRow | nextColumn];
-      return { r, places, acc: places.map((p) => get(op.acc, p)) };
+      return { r, places, acc: places.map((p) => before.get(p)!) };
     });
+  // Neighbours share the fragment of a row or of a column, whichever leaves the fewer words of the others to be held: 4 to a row, 2 to a column.
+  const grouped = (kept: number): (typeof results)[] =>
+    [...new Set(results.map(({ r }) => r & kept))].map((place) => results.filter(({ r }) => (r & kept) === place));
+  const [byRow, byColumn] = [grouped(ofRows), grouped(~ofRows)];
+  // Back and forth: at the turn, the other fragment stays.
+  const turns = (2 * byColumn.length <= 4 * byRow.length ? byRow : byColumn).flatMap((own, k) => (k % 2 === 0 ? own : own.reverse()));
   for (const k of steps)
-    for (const one of results) {
+    for (const one of turns) {
       const outs = one.acc.map((c) => n.variable("dot", n.at(c).elem));
       n.effect({ kind: "mma", form: op.form, outs, a: leftAt(one.r, k), b: rightAt(one.r, k), c: one.acc });
       one.acc = outs;

@@ -54,8 +54,11 @@ export function simplified(n: Nodes, op: MapOp, args: readonly NodeId[]): NodeId
     case "xor":
       return exclusive(n, a, b, y);
     case "min":
-    case "max":
-      return a === b ? a : undefined;
+    case "max": {
+      if (a === b) return a;
+      const [least, most] = n.at(a).range;
+      return y !== undefined && (op === "max" ? least >= y : most <= y) ? a : undefined;
+    }
     default:
       return undefined;
   }
@@ -126,6 +129,12 @@ function exclusive(n: Nodes, a: NodeId, b: NodeId, y: number | undefined): NodeI
 }
 /** A quotient or remainder by a constant. */
 function quotient(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
+  const [from, to] = n.at(a).range;
+  const times = Math.floor(from / y);
+  if (from >= 0 && times === Math.floor(to / y)) {
+    if (op === "truncdiv") return n.int(times);
+    if (times === 0) return a;
+  }
   const { base, by } = offsetOf(n, a);
   const whole = n.at(base).multiple % y === 0;
   // base is a multiple of y: only the constant part decides the remainder.

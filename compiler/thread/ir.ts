@@ -83,6 +83,11 @@ export type Stmt =
       readonly at: Expr;
       readonly transposed: boolean;
     }
+  /**
+   * outs = values by, product by product. A warp may leave the instructions out where every factor of it is 1: its lanes arrive together.
+   * Declares its results.
+   */
+  | { readonly kind: "scale"; readonly outs: readonly string[]; readonly values: readonly Expr[]; readonly by: readonly Expr[] }
   /** out = `value` of the lane whose number differs in the bits of `mask`. All lanes of the warp arrive together. */
   | { readonly kind: "shuffle"; readonly out: string; readonly value: Expr; readonly mask: number }
   /** All threads of the block arrive before any goes on. Stands in control flow that is uniform over the block. */
@@ -146,6 +151,11 @@ export function placeShared(arrays: readonly SharedArray[]): { readonly offsets:
   });
   return { offsets, bytes };
 }
+/** Of two elements of one algebra. */
+export const productOf = (x: Expr, y: Expr): Expr => ({
+  ...{ kind: "op", op: "mul", args: [x, y], elem: x.elem },
+  ...(x.elem === "i32" ? { wraps: true } : {}),
+});
 /** The buffers that statements read or write. */
 export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<string> {
   const expr = (e: Expr): void => {
@@ -188,12 +198,15 @@ export function partsOf(s: Stmt): readonly Expr[] {
       return [s.value];
     case "mma":
       return [...s.a, ...s.b, ...s.c];
+    case "scale":
+      return [...s.values, ...s.by];
     default:
       return [];
   }
 }
-/** Wide accesses unit by unit: what they mean. */
-export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" }>): Stmt[] {
+/** One statement for each unit of a wide access, or product of a scaling: what they mean. */
+export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" | "scale" }>): Stmt[] {
+  if (s.kind === "scale") return s.outs.map((name, k): Stmt => ({ kind: "let", name, value: productOf(s.values[k]!, s.by[k]!) }));
   const at = (k: number): Expr => ({ kind: "op", op: "add", args: [s.at, { kind: "const", value: k, elem: "i32" }], elem: "i32" });
   if (s.kind === "stores") return s.values.map((value, k): Stmt => ({ kind: "store", buffer: s.buffer, at: at(k), value }));
   return s.outs.flatMap((name, k): Stmt[] =>

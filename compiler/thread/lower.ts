@@ -3,19 +3,19 @@ import { InternalError } from "../../dsl/diagnostics.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
-import { type Combine, type Elem, type Launch, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
+import { argsOf, type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
+import { holdReads, type Read } from "./ahead.ts";
 import { lowerDot } from "./dot.ts";
+import { fragmentsFirst } from "./fragments-first.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
-import { Memory, unitsOf } from "./memory.ts";
+import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
-import { packedSum } from "./packed-sum.ts";
+import { Reducer, type Registers } from "./reduce.ts";
 import { arrayElem, elementOf, type HeldSlot, inFragmentsAlone, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
 import { settleWide } from "./settle.ts";
 import { statementsOf } from "./statements.ts";
 import { knownUniforms } from "./uniforms.ts";
-
-/** Partners that are read in one exchange; longer reductions take several. */
-const exchangeBits = 4;
 
 export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   const l = new ThreadLowering(launch, target);
@@ -49,12 +49,19 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   };
 }
 
+/** Registers carried by a loop that leave few for what it does not need. */
+const crowded = 64;
+/** An integer or a truth that says where, from nothing but sizes and the places of thread and block. */
+const isPlace = (op: Op, launch: Launch): boolean =>
+  ["const", "dim", "step", "block", "coordinate", "map"].includes(op.kind) &&
+  [...outsOf(op), ...argsOf(op)].every((v) => ["i32", "bool"].includes(launch.tiles[v]!.elem));
+
 /** Register instances of a value: bit b of the key is register bit b, others 0. */
 type Instances = Map<number, NodeId>;
 
-class ThreadLowering {
+class ThreadLowering implements Registers {
   readonly nodes: Nodes;
-  private readonly launch: Launch;
+  readonly launch: Launch;
   private readonly values = new Map<Value, Instances>();
   private readonly shared = new Map<string, SharedArray>();
   private readonly written: ReadonlySet<string>;
@@ -65,29 +72,38 @@ class ThreadLowering {
   private readonly masks = new Map<string, number>();
   /** Of a tile value's own axes. */
   private readonly valueMasks: (number | undefined)[] = [];
-  private readonly lanes: number;
-  private readonly packedDots: boolean;
-  private exchanges = 0;
+  private readonly reducer: Reducer;
 
-  constructor(launch: Launch, { unitBits, lanes, packedDots }: Pick<Target, "unitBits" | "lanes" | "packedDots">) {
+  constructor(launch: Launch, target: Pick<Target, "unitBits" | "lanes" | "packedDots">) {
     this.launch = launch;
     this.inFragments = inFragmentsAlone(launch);
-    this.lanes = lanes;
-    this.packedDots = packedDots;
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
-    this.memory = new Memory(this.nodes, launch.buffers, unitBits);
+    this.memory = new Memory(this.nodes, launch.buffers, target.unitBits);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
+    this.reducer = new Reducer(this, target);
   }
   get sharedArrays(): SharedArray[] {
     return [...this.shared.values()];
   }
   run(): void {
-    for (const op of this.launch.body) this.op(op);
+    for (const op of this.launch.body) {
+      this.op(op);
+      if (isPlace(op, this.launch)) this.made.push(op);
+      // Places from before a loop that needs the registers are computed again after it.
+      if (op.kind !== "loop" || this.carriedIn(op) < crowded) continue;
+      this.nodes.placesAgain();
+      for (const o of this.made) this.op(o);
+    }
+  }
+  private readonly made: Op[] = [];
+  /** Registers that a loop carries. */
+  private carriedIn(op: Extract<Op, { kind: "loop" }>): number {
+    return op.carried.reduce((sum, c) => sum + this.instances(this.launch.tiles[c.phi]!.axes).length, 0);
   }
 
   // ---- instances
   /** Register bits that move along one of the axes. */
-  private mask(axes: readonly string[]): number {
+  mask(axes: readonly string[]): number {
     const key = axes.join();
     let mask = this.masks.get(key);
     if (mask === undefined) {
@@ -97,10 +113,10 @@ class ThreadLowering {
     }
     return mask;
   }
-  private instances(axes: readonly string[]): number[] {
+  instances(axes: readonly string[]): number[] {
     return subsetsOf(this.mask(axes));
   }
-  private get(v: Value, register: number): NodeId {
+  get(v: Value, register: number): NodeId {
     const own = this.values.get(v);
     if (own === undefined) throw new InternalError(`tile value ${v} is used before it is made`);
     let mask = this.valueMasks[v];
@@ -137,23 +153,18 @@ class ThreadLowering {
           ),
         );
       case "load": {
-        const pinned = this.written.has(op.buffer);
-        // A thread that only holds a copy must not look at what another is changing.
-        const first = pinned ? this.firstOfCopies(tile(op.out).axes) : undefined;
-        const guarded = (r: number): NodeId | undefined => {
-          const own = op.guard === undefined ? undefined : this.get(op.guard, r);
-          return first === undefined ? own : own === undefined ? first : n.op("land", [first, own], "bool");
-        };
-        const instances = this.instances(tile(op.out).axes);
-        const places = instances.map((r) => ({ at: this.get(op.at, r), guard: guarded(r) }));
-        const loaded = this.memory.loadAll(op.buffer, tile(op.out).elem, places, pinned);
-        const by = new Map(instances.map((r, k) => [r, loaded[k]!]));
-        return this.set(op.out, (r) => by.get(r)!);
+        const loaded = this.fetch(op);
+        return this.set(op.out, (r) => {
+          const { unit, value } = loaded.get(r)!;
+          return value(unit);
+        });
       }
       case "store":
         return this.store(op);
-      case "reduce":
-        return this.reduce(op);
+      case "reduce": {
+        const results = this.reducer.reduce(op);
+        return op.outs.forEach((out, k) => this.values.set(out, results[k]!));
+      }
       case "issue": {
         const ring = ringOf(this.launch, op.ring);
         this.array(ring.name, arrayElem(ring), ring.slots * slotSize(ring));
@@ -203,6 +214,23 @@ class ThreadLowering {
       default:
         return op satisfies never;
     }
+  }
+  /** What a load reads, by register; `here` where it stays in this place, and `also` what must hold beside its guard. */
+  private fetch(op: Extract<Op, { kind: "load" }>, here = false, also?: NodeId): Map<number, Fetched> {
+    const n = this.nodes;
+    const { axes, elem } = this.launch.tiles[op.out]!;
+    const pinned = this.written.has(op.buffer);
+    // A thread that only holds a copy must not look at what another is changing.
+    const first = pinned ? this.firstOfCopies(axes) : undefined;
+    const instances = this.instances(axes);
+    const places = instances.map((r) => {
+      const guards = [first, op.guard === undefined ? undefined : this.get(op.guard, r), also].filter(
+        (g) => g !== undefined && n.at(g).value !== true,
+      ) as NodeId[];
+      return { at: this.get(op.at, r), guard: guards.length === 0 ? undefined : guards.reduce((a, b) => n.op("land", [a, b], "bool")) };
+    });
+    const fetched = this.memory.fetch(op.buffer, elem, places, pinned || here);
+    return new Map(instances.map((r, k) => [r, fetched[k]!]));
   }
   /** The block's place along an axis: the linear index unfolded, last axis fastest. */
   private blockOf(axis: string): NodeId {
@@ -284,6 +312,9 @@ class ThreadLowering {
       });
       return { c, vars };
     });
+    const early = earlyReads(op, this.launch);
+    const within = (at: NodeId): NodeId => n.op("lt", [at, to], "bool");
+    const first = early && this.turn(early, op.index, from, within(from));
     n.open();
     for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
     const [least] = n.at(from).range;
@@ -292,137 +323,49 @@ class ThreadLowering {
       n.at(to).range[1],
     ]);
     n.bounded(index, from, to);
+    const next = early && this.turn(early, op.index, this.nextOf(op, index, from, to), undefined, true);
     this.values.set(op.index, new Map([[0, index]]));
-    for (const o of op.body) this.op(o);
+    const now = early && this.turn(early, op.index, index);
+    const held =
+      early &&
+      holdReads(
+        n,
+        carried.reduce((sum, { vars }) => sum + vars.length, 0),
+        first!,
+        now!,
+        next!,
+      );
+    for (const o of op.body) {
+      const known = o.kind === "load" ? held?.values.get(o.out) : undefined;
+      if (known) this.values.set((o as { out: Value }).out, new Map(known));
+      else this.op(o);
+    }
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
-    const body = n.close();
+    if (held) assigns.push(...held.assigns);
+    const body = fragmentsFirst(n, n.close());
     n.effect({ kind: "loop", index, from, to, step: op.step, assigns, body });
     // After the loop the variables hold the results; they do not change again.
     for (const { c, vars } of carried) this.values.set(c.out, new Map(vars));
   }
 
-  // ---- reductions
-  private reduce(op: Extract<Op, { kind: "reduce" }>): void {
-    const all = this.launch.tiles[op.values[0]!]!.axes;
-    const rest = all.filter((a) => a !== op.over);
-    const axisMask = this.mask([op.over]);
-    const own = this.instances([op.over]);
-    const folded = new Map<number, NodeId[]>();
-    for (const r of this.instances(rest)) {
-      let parts = own.map((a) => op.values.map((v) => this.get(v, (r & ~axisMask) | a)));
-      if (this.packedDots && op.by.kind === "sum")
-        parts = packedSum(
-          this.nodes,
-          parts.map(([v]) => v!),
-        ).map((v) => [v]);
-      folded.set(
-        r,
-        parts.reduce((acc, part) => this.combine(op.by, acc, part)),
-      );
-    }
-    const layout = this.launch.layout.over([op.over]);
-    const columns = [...(layout.columns.get("lane") ?? []), ...(layout.columns.get("warp") ?? [])];
-    const bits = columns.flatMap((c, b) => (c === 0 ? [] : [b]));
-    const words = op.values.every((v) => this.launch.tiles[v]!.elem !== "f64");
-    const whole = threadsOf(this.launch) % this.lanes === 0;
-    const inWarp = op.by.kind !== "monoid" && words && whole ? bits.filter((b) => 1 << b < this.lanes) : [];
-    for (const b of inWarp) this.shuffle(op.by, folded, b);
-    const across = bits.filter((b) => !inWarp.includes(b));
-    for (let at = 0; at < across.length; at += exchangeBits) this.exchange(op.by, folded, across.slice(at, at + exchangeBits));
-    op.outs.forEach((out, k) => {
-      this.values.set(out, new Map([...folded].map(([r, parts]) => [r, parts[k]!])));
-    });
-  }
-  /** Lanes that differ in one bit combine what they have; each gets the same, whichever comes first. */
-  private shuffle(by: Combine, folded: Map<number, NodeId[]>, bit: number): void {
+  /** The turn of a loop after one, or the same where there is none: what it reads lies in memory. */
+  private nextOf({ step }: Extract<Op, { kind: "loop" }>, index: NodeId, from: NodeId, to: NodeId): NodeId {
     const n = this.nodes;
-    for (const [r, parts] of folded) {
-      const others = parts.map((value) => {
-        const out = n.variable("other", n.at(value).elem);
-        n.effect({ kind: "shuffle", out, value, mask: 1 << bit });
-        return out;
-      });
-      folded.set(r, this.combine(by, parts, others));
-    }
+    const after = n.op("add", [index, n.int(step)], "i32");
+    const next = n.op("select", [n.op("lt", [after, to], "bool"), after, index], "i32");
+    n.bounded(next, from, to);
+    return next;
   }
-  /** Every thread reads the partial results of the threads that differ from it in `bits`, in one order, and combines them. */
-  private exchange(by: Combine, folded: Map<number, NodeId[]>, bits: readonly number[]): void {
-    const n = this.nodes;
-    const threads = threadsOf(this.launch);
-    const thread = n.special("thread");
-    const registers = [...folded.keys()];
-    if (this.exchanges++ > 0) n.effect({ kind: "barrier" });
-    registers.forEach((r, i) => {
-      folded.get(r)!.forEach((v, k) => {
-        n.effect({
-          kind: "share",
-          array: this.partials(k, n.at(v).elem, registers.length * threads),
-          at: n.op("add", [thread, n.int(i * threads)], "i32"),
-          value: v,
-        });
-      });
-    });
-    n.effect({ kind: "barrier" });
-    const mask = bits.reduce((m, b) => m | (1 << b), 0);
-    const base = n.op("and", [thread, n.int((threads - 1) & ~mask)], "i32");
-    registers.forEach((r, i) => {
-      const elems = folded.get(r)!.map((v) => n.at(v).elem);
-      let acc: NodeId[] | undefined;
-      for (let c = 0; c < 1 << bits.length; c++) {
-        const offset = bits.reduce((o, b, k) => ((c >> k) & 1 ? o | (1 << b) : o), 0);
-        const at = n.op("add", [base, n.int(i * threads + offset)], "i32");
-        const part = elems.map((e, k) => n.shared(this.partials(k, e, registers.length * threads), e, at));
-        acc = acc === undefined ? part : this.combine(by, acc, part);
-      }
-      folded.set(r, acc!);
-    });
+  /** What a turn of a loop reads that may be read early; `here` where it stays in this place, and `also` is a condition of all of it. */
+  private turn({ loads, places }: EarlyReads, index: Value, at: NodeId, also?: NodeId, here = false): Read[] {
+    this.values.set(index, new Map([[0, at]]));
+    for (const o of places) this.op(o);
+    return loads.flatMap((o) => [...this.fetch(o, here, also)].map(([register, f]) => ({ ...f, load: o.out, register })));
   }
-  private partials(component: number, elem: Elem, count: number): string {
-    return this.array(`partial${component}_${elem}`, elem, count);
-  }
-  private array(name: string, elem: SharedArray["elem"], count: number): string {
+  array(name: string, elem: SharedArray["elem"], count: number): string {
     const old = this.shared.get(name);
     if (old === undefined || old.count < count) this.shared.set(name, { name, elem, count });
     return name;
-  }
-  private combine(by: Combine, x: readonly NodeId[], y: readonly NodeId[]): NodeId[] {
-    const n = this.nodes;
-    const [a, b] = [x[0]!, y[0]!];
-    const { elem } = n.at(a);
-    switch (by.kind) {
-      case "sum":
-        return [n.op("add", [a, b], elem)];
-      case "prod":
-        return [n.op("mul", [a, b], elem)];
-      case "max":
-      case "min":
-        return [n.op(by.kind, [a, b], elem)];
-      case "all":
-        return [n.op("land", [a, b], elem)];
-      case "any":
-        return [n.op("lor", [a, b], elem)];
-      case "argmax": {
-        const tie = n.op("land", [n.op("eq", [b, a], "bool"), n.op("lt", [y[1]!, x[1]!], "bool")], "bool");
-        const take = n.op("lor", [n.op("gt", [b, a], "bool"), tie], "bool");
-        return [n.op("select", [take, b, a], elem), n.op("select", [take, y[1]!, x[1]!], "i32")];
-      }
-      default:
-        return this.replay(by, x, y);
-    }
-  }
-  private replay(by: Extract<Combine, { kind: "monoid" }>, x: readonly NodeId[], y: readonly NodeId[]): NodeId[] {
-    const n = this.nodes;
-    const local = new Map<Value, NodeId>();
-    by.x.forEach((v, k) => local.set(v, x[k]!));
-    by.y.forEach((v, k) => local.set(v, y[k]!));
-    const get = (v: Value): NodeId => local.get(v) ?? this.get(v, 0);
-    for (const op of by.body) {
-      if (op.kind === "const") local.set(op.out, n.constant(op.value, this.launch.tiles[op.out]!.elem));
-      else if (op.kind === "map") local.set(op.out, n.op(op.op, op.args.map(get), this.launch.tiles[op.out]!.elem));
-      else if (op.kind === "dim" || op.kind === "scalar") local.set(op.out, n.uniform(op.name, this.launch.tiles[op.out]!.elem));
-      else throw new InternalError(`a monoid's combine with a ${op.kind}`);
-    }
-    return by.results.map(get);
   }
 }
 

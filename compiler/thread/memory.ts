@@ -13,6 +13,16 @@ export interface Place {
   /** Written only where this holds. */
   readonly test: NodeId | undefined;
 }
+export interface ReadPlace {
+  readonly at: NodeId;
+  /** Read only where this holds; 0 elsewhere. */
+  readonly guard: NodeId | undefined;
+}
+/** A unit of memory, and the element that a unit like it holds. */
+export interface Fetched {
+  readonly unit: NodeId;
+  readonly value: (unit: NodeId) => NodeId;
+}
 export class Memory {
   private readonly nodes: Nodes;
   private readonly buffers: readonly BufferUse[];
@@ -118,50 +128,38 @@ export class Memory {
     return { groups, rest: places.filter((p) => !taken.has(p)) };
   }
   /** One load for each place. */
-  loadAll(
-    buffer: string,
-    type: Elem,
-    places: readonly { readonly at: NodeId; readonly guard: NodeId | undefined }[],
-    pinned: boolean,
-  ): NodeId[] {
-    const { elem } = this.buffers.find((b) => b.name === buffer)!;
-    if (storage[elem].bits < this.unitBits) return this.loadFields(buffer, elem, places, pinned);
-    const { groups } = this.grouped(elem, places, (p) => p.guard);
-    const made = new Map<(typeof places)[number], NodeId>();
-    for (const g of groups) {
-      const narrow = storage[elem].bits < 32;
-      const units = this.nodes.loads(buffer, narrow ? "u32" : type, g[0]!.at, g.length, g[0]!.guard, pinned, buffer);
-      g.forEach((p, k) => made.set(p, narrow ? this.decode(units[k]!, elem) : units[k]!));
-    }
-    return places.map((p) => made.get(p) ?? this.load(buffer, type, p.at, p.guard, pinned));
+  loadAll(buffer: string, type: Elem, places: readonly ReadPlace[], pinned: boolean): NodeId[] {
+    return this.fetch(buffer, type, places, pinned).map((f) => f.value(f.unit));
   }
-  /** Fields of words, each word once: several beside each other in one access. */
-  private loadFields(
-    buffer: string,
-    elem: Storage,
-    places: readonly { readonly at: NodeId; readonly guard: NodeId | undefined }[],
-    pinned: boolean,
-  ): NodeId[] {
+  /** The units that hold what lies at these places, each read once and several beside each other in one access. */
+  fetch(buffer: string, type: Elem, places: readonly ReadPlace[], pinned: boolean): Fetched[] {
+    const { elem } = this.buffers.find((b) => b.name === buffer)!;
     const n = this.nodes;
     const { bits } = storage[elem];
+    if (bits >= this.unitBits) {
+      const decoded = (unit: NodeId): NodeId => (bits < 32 ? this.decode(unit, elem) : unit);
+      return this.units(buffer, elem, bits < 32 ? "u32" : type, places, pinned, buffer).map((unit) => ({ unit, value: decoded }));
+    }
     const fields = places.map((p) => ({ ...this.field(p.at, bits), guard: p.guard }));
-    const key = (f: { readonly word: NodeId; readonly guard: NodeId | undefined }): string => `${f.word} ${f.guard}`;
-    const words = [...new Map(fields.map((f) => [key(f), { at: f.word, word: f.word, guard: f.guard }])).values()];
+    const words = fields.map((f) => ({ at: f.word, guard: f.guard }));
+    const mask = n.constant(2 ** bits - 1, "u32");
+    return this.units(buffer, "u32", "u32", words, pinned, `${buffer}_word`).map((unit, k) => ({
+      unit,
+      value: (whole) => this.decode(n.op("and", [n.op("shr", [whole, fields[k]!.shift], "u32"), mask], "u32"), elem),
+    }));
+  }
+  private units(buffer: string, elem: Storage, type: Elem, places: readonly ReadPlace[], pinned: boolean, hint: string): NodeId[] {
+    const n = this.nodes;
+    const key = (p: ReadPlace): string => `${p.at} ${p.guard}`;
+    const distinct = [...new Map(places.map((p) => [key(p), p])).values()];
     const made = new Map<string, NodeId>();
-    for (const g of this.grouped("u32", words, (p) => p.guard).groups) {
-      const units = n.loads(buffer, "u32", g[0]!.at, g.length, g[0]!.guard, pinned, `${buffer}_word`);
+    for (const g of this.grouped(elem, distinct, (p) => p.guard).groups) {
+      const units = n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard, pinned, hint);
       g.forEach((p, k) => made.set(key(p), units[k]!));
     }
-    return fields.map((f) => {
-      const whole = made.get(key(f)) ?? n.load(buffer, "u32", f.word, f.guard, pinned, `${buffer}_word`);
-      return this.decode(n.op("and", [n.op("shr", [whole, f.shift], "u32"), n.constant(2 ** bits - 1, "u32")], "u32"), elem);
-    });
-  }
-  private load(buffer: string, type: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean): NodeId {
-    const { elem } = this.buffers.find((b) => b.name === buffer)!;
     const counts = elem === "index" || elem === "offsets" ? natural : undefined;
-    if (storage[elem].bits >= 32) return this.nodes.load(buffer, type, at, guard, pinned, buffer, counts);
-    return this.decode(this.nodes.load(buffer, "u32", at, guard, pinned, buffer), elem);
+    for (const p of distinct) if (!made.has(key(p))) made.set(key(p), n.load(buffer, type, p.at, p.guard, pinned, hint, counts));
+    return places.map((p) => made.get(key(p))!);
   }
   decode(raw: NodeId, elem: Storage): NodeId {
     const n = this.nodes;

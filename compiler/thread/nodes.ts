@@ -71,6 +71,7 @@ export type Effect =
       readonly valid: NodeId;
       readonly guard?: NodeId;
     }
+  | { readonly kind: "scale"; readonly outs: readonly NodeId[]; readonly values: readonly NodeId[]; readonly by: readonly NodeId[] }
   | { readonly kind: "shuffle"; readonly out: NodeId; readonly value: NodeId; readonly mask: number }
   | { readonly kind: "commit" }
   | { readonly kind: "land"; readonly leave: number }
@@ -202,14 +203,32 @@ export class Nodes {
     return this.node({ kind: "uniform", elem, args: [], name, hint: name, data, ...known }, `u ${name}`);
   }
   special(kind: "thread" | "block"): NodeId {
+    const known = this.places.get(kind);
+    if (known !== undefined) return known;
     const range: Range = kind === "thread" ? [0, this.threads - 1] : natural;
     return this.node({ kind, elem: "i32", args: [], hint: kind, range }, kind);
+  }
+  private readonly places = new Map<"thread" | "block", NodeId>();
+  /** From here on, what follows from the places of thread and block is made anew. */
+  placesAgain(): void {
+    for (const kind of ["thread", "block"] as const) {
+      const before = this.special(kind);
+      const { range } = this.list[before]!;
+      this.places.set(kind, this.node({ kind: "op", op: "again", elem: "i32", args: [before], hint: kind, range, pinned: true }));
+    }
   }
   variable(name: string, elem: Elem, multiple = 1, range = anything): NodeId {
     const id = this.list.length;
     // A loop's index has ends, what it carries has none.
     const data = range === anything;
     this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, data, hint: name }));
+    return id;
+  }
+  /** A variable that the loop that is open changes, declared before it. */
+  carried(name: string, elem: Elem, init: NodeId): NodeId {
+    const id = this.list.length;
+    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth - 1, data: true, hint: name }));
+    this.scopes.at(-2)!.effects.push({ kind: "declare", variable: id, init });
     return id;
   }
   /** A variable as the loop that is open sees it: what reads it there stays inside. */
@@ -391,6 +410,14 @@ export class Nodes {
     if (op === "add" || op === "sub" || op === "min" || op === "max") return gcd(a, b);
     if (op === "select") return gcd(b, this.list[args[2]!]!.multiple);
     if (op === "xor") return gcd(gcd(a, b), 2 ** 30);
+    // A bit that one of them lacks.
+    if (op === "and") return Math.max(a & -a, b & -b);
+    if (op === "truncmod") return gcd(a, b);
+    if (op === "shr" || op === "truncdiv") {
+      const by = this.value(args[1]!);
+      const divisor = typeof by !== "number" || by < 0 || by > 30 ? 0 : op === "shr" ? 2 ** by : by;
+      return divisor > 0 && a % divisor === 0 ? a / divisor : 1;
+    }
     return 1;
   }
 }

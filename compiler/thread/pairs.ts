@@ -37,6 +37,10 @@ function bitsOf(n: Nodes, value: NodeId, form: MatrixForm): NodeId {
   if (v.kind === "const" && v.value === 0) return n.constant(0, "u32");
   return n.op(`encode_${form}` as MapOp, [value], "u32");
 }
+interface Bit {
+  readonly base: NodeId | undefined;
+  readonly by: number;
+}
 /** A field of 4 bits of a word, from a bit on, less an integer. */
 interface Field {
   readonly word: NodeId;
@@ -55,12 +59,18 @@ function scaledFields(n: Nodes, low: NodeId, high: NodeId): NodeId | undefined {
   const { range } = n.at(p.zero);
   if (range[0] < 0 || range[1] > mostZero) return undefined;
   const [from, to] = [placeOf(n, p.shift), placeOf(n, q.shift)];
-  const wholeByte = from.by % 8 === 0 && (from.base === undefined || n.at(from.base).multiple % 8 === 0);
-  if (from.base !== to.base || to.by !== from.by + 4 || !wholeByte) return undefined;
-  return n.op("multiply_f16x2", [n.op("nibbles_f16", [p.word, p.shift, p.zero], "u32"), joined(n, p.scale, q.scale)], "u32");
+  if (from.base !== to.base) return undefined;
+  const op = togetherAt(n, from, to.by - from.by);
+  return op && n.op("multiply_f16x2", [n.op(op, [p.word, p.shift, p.zero], "u32"), joined(n, p.scale, q.scale)], "u32");
+}
+/** The instruction that makes halves of two fields, so many bits apart. */
+function togetherAt(n: Nodes, from: Bit, apart: number): "nibbles_f16" | "fields_f16" | undefined {
+  const multiple = (of: number): boolean => from.by % of === 0 && (from.base === undefined || n.at(from.base).multiple % of === 0);
+  if (apart === 4 && multiple(8)) return "nibbles_f16";
+  return apart === 16 && multiple(4) ? "fields_f16" : undefined;
 }
 /** A bit's place, as a value and what is added to it. */
-function placeOf(n: Nodes, shift: NodeId): { readonly base: NodeId | undefined; readonly by: number } {
+function placeOf(n: Nodes, shift: NodeId): Bit {
   const node = n.at(shift);
   if (node.kind === "const") return { base: undefined, by: node.value as number };
   return node.op === "to_u32" ? offsetOf(n, node.args[0]!) : { base: shift, by: 0 };
@@ -80,6 +90,11 @@ function fieldOf(n: Nodes, integer: NodeId): Field | undefined {
   if (v.op === "sub") {
     const field = fieldOf(n, v.args[0]!);
     return field && isZero(n, field.zero) ? { ...field, zero: v.args[1]! } : undefined;
+  }
+  const less = v.op === "add" ? n.at(v.args[1]!).value : undefined;
+  if (typeof less === "number" && less < 0) {
+    const field = fieldOf(n, v.args[0]!);
+    return field && isZero(n, field.zero) ? { ...field, zero: n.int(-less) } : undefined;
   }
   const masked = v.op === "to_i32" ? n.at(v.args[0]!) : undefined;
   if (masked?.op !== "and" || n.at(masked.args[1]!).value !== 15) return undefined;

@@ -39,6 +39,8 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}commit`];
       case "land":
         return [`${indent}land, leave ${s.leave}`];
+      case "scale":
+        return s.outs.map((o, k) => `${indent}let ${o}: ${s.values[k]!.elem} = scale ${printExpr(s.values[k]!)} by ${printExpr(s.by[k]!)}`);
       case "shuffle":
         return [`${indent}let ${s.out}: ${s.value.elem} = shuffle ${printExpr(s.value)} by ${s.mask}`];
       case "fragment":

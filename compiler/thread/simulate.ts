@@ -7,8 +7,9 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { scalarFn } from "../scalar.ts";
 import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
-import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
+import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel, unfolded } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
+import { Shadow } from "./shadow.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
 export interface Fault {
@@ -29,29 +30,6 @@ interface Thread {
 }
 type Eval = (t: Thread) => number;
 type Run = (t: Thread) => void;
-
-/** Who touched each unit last: owner is block * threads + thread + 1, epoch counts barriers of the launch. */
-class Shadow {
-  readonly writer: Int32Array;
-  readonly writeEpoch: Int32Array;
-  readonly reader: Int32Array;
-  readonly readEpoch: Int32Array;
-  /** A second reader, not ordered with the first: whoever writes, one of the two is another thread. */
-  readonly other: Int32Array;
-  readonly otherEpoch: Int32Array;
-  /** Bits of the word that merges have written. */
-  readonly merged: Uint32Array;
-
-  constructor(size: number) {
-    this.writer = new Int32Array(size);
-    this.writeEpoch = new Int32Array(size);
-    this.reader = new Int32Array(size);
-    this.readEpoch = new Int32Array(size);
-    this.other = new Int32Array(size);
-    this.otherEpoch = new Int32Array(size);
-    this.merged = new Uint32Array(size);
-  }
-}
 
 /** @returns the faults found, at most a hundred; an empty list is a clean run */
 export function simulate(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch?: Watch): Fault[] {
@@ -291,6 +269,12 @@ class Simulator {
       }
     };
   }
+  private all(list: readonly Stmt[]): Run {
+    const runs = list.map((s) => this.statement(s));
+    return (t) => {
+      for (const run of runs) run(t);
+    };
+  }
   private statement(s: Stmt): Run {
     switch (s.kind) {
       case "let":
@@ -306,19 +290,19 @@ class Simulator {
         const from = this.expr(s.from);
         const to = this.expr(s.to);
         const slot = this.slot(s.name);
-        const body = s.body.map((x) => this.statement(x));
+        const body = this.all(s.body);
         return (t) => {
           for (let i = from(t); i < to(t); i += s.step) {
             t.values[slot] = i;
-            for (const run of body) run(t);
+            body(t);
           }
         };
       }
       case "if": {
         const test = this.expr(s.test);
-        const body = s.then.map((x) => this.statement(x));
+        const body = this.all(s.then);
         return (t) => {
-          if (test(t)) for (const run of body) run(t);
+          if (test(t)) body(t);
         };
       }
       case "store": {
@@ -337,6 +321,8 @@ class Simulator {
       case "loads":
       case "stores":
         return this.wide(s);
+      case "scale":
+        return this.all(unfolded(s));
       case "merge": {
         const at = this.expr(s.at);
         const mask = this.expr(s.mask);

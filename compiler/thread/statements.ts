@@ -47,6 +47,7 @@ class Writer {
       if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "fragment") this.count(e.at, depth);
       if (e.kind === "shuffle") this.count(e.value, depth);
+      if (e.kind === "scale") for (const id of [...e.values, ...e.by]) this.count(id, depth);
       if (e.kind === "mma") for (const id of [...e.a, ...e.b, ...e.c]) this.count(id, depth);
       if (e.kind === "declare") this.count(e.init, depth);
       if (e.kind === "loop") {
@@ -184,6 +185,11 @@ class Writer {
         case "shuffle":
           out.push({ ...e, out: this.nameOf(e.out), value: this.expr(e.value) });
           break;
+        case "scale": {
+          const [values, by] = [e.values, e.by].map((list) => list.map((id) => this.expr(id)));
+          out.push({ kind: "scale", outs: e.outs.map((o) => this.nameOf(o)), values: values!, by: by! });
+          break;
+        }
         case "fragment":
           out.push({ ...e, outs: e.outs.map((o) => this.nameOf(o)), at: this.expr(e.at) });
           break;

@@ -98,6 +98,11 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           invariant(conditions === 0, `${where}: a shuffle in control flow that may diverge`);
           invariant(s.mask < target.lanes && k.threads % target.lanes === 0, `${where}: a shuffle beyond the lanes that there are`);
           break;
+        case "scale":
+          for (const e of [...s.values, ...s.by]) expr(e, known);
+          s.outs.forEach(declare);
+          invariant(conditions === 0, `${where}: a warp that scales in control flow that may diverge`);
+          break;
         case "fragment":
           expr(s.at, known);
           s.outs.forEach(declare);

@@ -17,6 +17,22 @@ export interface BlockBounds {
   readonly full?: { readonly from: Value; readonly to: Value; readonly rest: readonly Expr[] };
 }
 
+/** Whether any element of `axis` meets the conditions, of each row on its own; undefined where that is to be found element by element. */
+export function reaches(l: Lowering, axis: Axis, conditions: readonly Expr[], env: Env): Value | undefined {
+  const b = l.builder;
+  let from = l.int(0);
+  let to = l.value(axis.extent, env);
+  let holds: Value | undefined;
+  for (const c of conditions) {
+    const { lower, upper } = boundsOf(c, axis.name, new Set());
+    if (lower.length + upper.length === 0 && freeIndices(c).has(axis.name)) return undefined;
+    if (lower.length + upper.length === 0) holds = l.both(holds, l.condition(c, env));
+    for (const x of lower) from = b.map("max", [from, l.value(x, env)], "i32");
+    for (const x of upper) to = b.map("min", [to, l.value(x, env)], "i32");
+  }
+  return l.both(b.map("lt", [from, to], "bool"), holds);
+}
+
 /** @param conditions which elements of `axis` count for a row of the launch's index `rows` */
 export function blockBounds(l: Lowering, axis: Axis, rows: string, conditions: readonly Expr[], env: Env): BlockBounds {
   const b = l.builder;

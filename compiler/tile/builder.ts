@@ -144,7 +144,14 @@ export class Builder {
   dot(a: Value, b: Value, acc: Value, form: MatrixForm | "exact", axes: MatrixAxes): Value {
     const key = `dot ${form} ${axes.over} ${a} ${b} ${acc}`;
     const make = (out: Value): Op => ({ kind: "dot", out, a, b, acc, form, axes });
-    const out = this.pure(key, this.elem(acc), [axes.rows, axes.columns, ...this.axes(acc)], [a, b, acc], make, "dot");
+    const out = this.pure(
+      key,
+      this.elem(acc),
+      [axes.rows, axes.columns, ...(axes.share ? [axes.share] : []), ...this.axes(acc)],
+      [a, b, acc],
+      make,
+      "dot",
+    );
     this.products.add(out);
     return out;
   }

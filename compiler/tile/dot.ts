@@ -3,9 +3,12 @@
  * the factor that knows.
  */
 import { member } from "../../dsl/check/domain.ts";
-import { and, baseName } from "../../dsl/tensor/expr.ts";
+import { and, baseName, freeIndices } from "../../dsl/tensor/expr.ts";
+import type { Axis } from "../../dsl/tensor/ir.ts";
 import { inWord } from "../../dsl/tensor/matrix.ts";
+import { gcd } from "../plan/size.ts";
 import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
+import { multipleOf, powerIn } from "../schedule/shape.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { identityOf } from "./identity.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
@@ -41,7 +44,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   const form = p.form !== "s8" && b.elem(init) === "i32" ? "exact" : p.form;
   // The whole tile walks together: what an element does not want it computes and drops.
   const env: Env = { ...outer, guard: undefined };
-  const carried = [axes.rows, axes.columns];
+  const carried = [axes.rows, axes.columns, ...(axes.share ? [axes.share] : [])];
   const outerAxes = [...outer.axes, ...e.axes.slice(0, -1)];
   const step = (at: Env, acc: Value, inside: Value | undefined): Value => {
     const factor = (k: 0 | 1): Value => {
@@ -63,8 +66,10 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
     const alone: Env = { ...at, values: new Map(at.values).set(axis.name, b.coordinate(axes.over)), axes: [...at.axes, axis] };
     // The whole sum is one step.
     if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside);
-    // Steps begin where the chunk does; they end with it where it is a multiple of a step.
+    // Steps begin where the chunk does; they end with it where it is a multiple of a step. Otherwise a step's pieces are inside as wholes or not
+    // at all, each as large as divides all ends.
     const ends = last && (axis.range === undefined || l.shape.divides(axis.range.to, width)) && l.shape.divides(axis.extent, width);
+    const piece = last && !ends ? pieceOf(l, p, axis, width) : 1;
     const stages = new Map<string, Stage>();
     if (last && l.shape.slots > 0)
       for (const n of [0, 1] as const) {
@@ -101,11 +106,9 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
       [acc],
       () => carried,
       (index, [held]) => {
-        const raw = last ? b.map("add", [index, b.coordinate(axes.over)], "i32") : index;
-        const clamped = !last || ends ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32");
-        const below = last && !ends ? b.map("lt", [raw, to], "bool") : undefined;
+        const { real, below } = last ? pointOf(l, axes.over, index, ends ? undefined : { extent, to, piece }) : { real: index };
         const within = l.both(inside, below);
-        const next: Env = { ...at, values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], inLoop: true };
+        const next: Env = { ...at, values: new Map(at.values).set(axis.name, real), axes: [...at.axes, axis], inLoop: true };
         if (!last) return [go(k + 1, next, held!, within)];
         if (staged.length > 0) {
           // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
@@ -122,5 +125,31 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
     if (staged.length > 0) b.land(0);
     return out!;
   };
-  return go(0, env, init, undefined);
+  const sum = go(0, env, init, undefined);
+  return axes.share === undefined ? sum : b.reduce([sum], axes.share, { kind: "sum" })[0]!;
+}
+
+/** The largest power of two, up to a step, that divides where the index begins and ends, and the extent: of its points all are inside, or none. */
+function pieceOf(l: Lowering, p: MatrixProduct, axis: Axis, width: number): number {
+  // Conditions move the ends.
+  if (p.where.flat().some((c) => freeIndices(c).has(axis.name))) return 1;
+  const ends = [axis.extent, ...(axis.range ? [axis.range.from, axis.range.to] : [])];
+  return powerIn(ends.map((e) => multipleOf(e, l.shape.multiples)).reduce(gcd), width);
+}
+/** The points of a step that begins at `index`, brought inside where it may leave the extent, and whether they were inside. */
+function pointOf(
+  l: Lowering,
+  over: string,
+  index: Value,
+  ends: { readonly extent: Value; readonly to: Value; readonly piece: number } | undefined,
+): { readonly real: Value; readonly below?: Value } {
+  const b = l.builder;
+  const point = b.coordinate(over);
+  const plus = (x: Value, y: Value): Value => b.map("add", [x, y], "i32");
+  if (ends === undefined) return { real: plus(index, point) };
+  const { extent, to, piece } = ends;
+  const first = plus(index, l.alignedDown(point, piece));
+  const real = b.map("min", [first, b.map("sub", [extent, l.int(piece)], "i32")], "i32");
+  const within = b.map("truncmod", [point, l.int(piece)], "i32");
+  return { real: piece === 1 ? real : plus(b.map("max", [real, l.int(0)], "i32"), within), below: b.map("lt", [first, to], "bool") };
 }

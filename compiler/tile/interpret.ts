@@ -217,9 +217,11 @@ class Block {
     });
   }
   private dot(o: Extract<Op, { kind: "dot" }>): void {
-    const { columns, over, other } = o.axes;
+    const { columns, over, other, share } = o.axes;
     const axes = this.axes(o.out);
     const n = this.extents.get(over)!;
+    const piece = share ? n / this.extents.get(share)! : n;
+    const shares = share ? this.positions(axes, [share]) : undefined;
     const [left, right] = [this.get(o.a), this.get(o.b)];
     const acc = this.get(o.acc);
     const inColumns = this.axes(o.b).map((a) => (a === other ? columns : a));
@@ -230,7 +232,8 @@ class Block {
       o.out,
       Float64Array.from({ length: this.size(axes) }, (_, p) => {
         let sum = acc[fromAcc[p]!]!;
-        for (let k = 0; k < n; k++) sum = plus(sum, times(left[fromA[p * n + k]!]!, right[fromB[p * n + k]!]!, 0), 0);
+        const first = shares ? shares[p]! * piece : 0;
+        for (let k = first; k < first + piece; k++) sum = plus(sum, times(left[fromA[p * n + k]!]!, right[fromB[p * n + k]!]!, 0), 0);
         return sum;
       }),
     );

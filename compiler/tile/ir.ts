@@ -38,10 +38,14 @@ export type MapOp =
   | "truncdiv"
   | "truncmod"
   | "bit_length"
+  /** Its operand, and the compiler of the target does not know that: what is made of it is computed, not held from before. */
+  | "again"
   /** `to_f32` of an integer of at most 22 bits and a sign, which threads convert by an addition (thread/nodes.ts). */
   | "small_to_f32"
   /** Two halves in a word: the fields of 4 bits of a word that begin at a bit, a multiple of 8, and 4 above it, each less an integer of 0 to 63. */
   | "nibbles_f16"
+  /** The same of the fields that begin at a bit below 16, a multiple of 4, and 16 above it. */
+  | "fields_f16"
   /** Products of the halves of two words, each rounded once. */
   | "multiply_f16x2"
   /** The sum of the products of the four bytes of two words, as an i32: signed ones, or natural ones. */
@@ -69,6 +73,8 @@ export interface MatrixAxes {
   readonly columns: string;
   readonly over: string;
   readonly other: string;
+  /** An axis over the shares into which warps cut what is summed over, piece by piece; undefined where every warp takes all of it. */
+  readonly share?: string;
   /** Elements along `over` that lie in a word of an operand. */
   readonly inWord: 2 | 4;
   /** Columns beside each other that a lane holds of the second factor, instead of columns 8 apart: 1, or a power of two. */
@@ -98,7 +104,8 @@ export type Op =
     }
   /**
    * acc + the sum over an axis of a[rows, over] b[other, over]: a matrix product on a matrix unit. `other` is an axis of its own that stands
-   * for the columns where b is held, since a fragment of b lies otherwise in a warp than one of the result.
+   * for the columns where b is held, since a fragment of b lies otherwise in a warp than one of the result. With `share`, the element at a
+   * point of it sums that piece of `over`.
    */
   | {
       readonly kind: "dot";

@@ -7,7 +7,7 @@ import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
 import { joinRows } from "../schedule/join-rows.ts";
-import { LaunchShape, type Tiling } from "../schedule/shape.ts";
+import { LaunchShape, multipleOf, powerIn, type Tiling } from "../schedule/shape.ts";
 import { sharePasses } from "../schedule/share.ts";
 import type { Target } from "../targets/target.ts";
 import { Builder } from "./builder.ts";
@@ -193,8 +193,10 @@ function enter(
     let real = raw;
     if (tile > 1 && !shape.divides(a.extent, tile)) {
       const extent = lowering.value(a.extent, env);
-      const { first, clamped } = clampedTo(extent, raw, b.coordinate(a.name), sideOf(a, a.name, shape), lowering);
-      real = clamped;
+      const side = sideOf(a, shape);
+      const within = side === 1 ? lowering.int(0) : b.map("truncmod", [b.coordinate(a.name), lowering.int(side)], "i32");
+      const first = b.map("sub", [raw, within], "i32");
+      real = b.map("add", [clampedTo(extent, first, side, lowering), within], "i32");
       inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));
     }
     values.set(a.name, real);
@@ -204,27 +206,30 @@ function enter(
   }
   return { env, inside };
 }
-/** The columns of a matrix product, held where a fragment of its second factor has them. */
+/**
+ * The columns of a matrix product, held where a fragment of its second factor has them. Those that lie together in memory are clamped
+ * together: as many as are inside for every size, or none.
+ */
 function otherColumns(a: Axis, m: MatrixAxes, lowering: Lowering, shape: LaunchShape, env: Env): Value {
   const b = lowering.builder;
   const tile = shape.tile(a.name);
-  const raw = b.map("add", [b.map("mul", [b.block(a.name), lowering.int(tile)], "i32"), b.coordinate(m.other)], "i32");
-  if (shape.divides(a.extent, tile)) return raw;
-  return clampedTo(lowering.value(a.extent, env), raw, b.coordinate(m.other), sideOf(a, m.other, shape), lowering).clamped;
+  const start = b.map("mul", [b.block(a.name), lowering.int(tile)], "i32");
+  const column = b.coordinate(m.other);
+  if (shape.divides(a.extent, tile)) return b.map("add", [start, column], "i32");
+  const side = powerIn(multipleOf(a.extent, shape.multiples), tile);
+  const first = b.map("add", [start, lowering.alignedDown(column, side)], "i32");
+  const clamped = b.map("max", [clampedTo(lowering.value(a.extent, env), first, side, lowering), lowering.int(0)], "i32");
+  return side === 1 ? clamped : b.map("add", [clamped, b.map("truncmod", [column, lowering.int(side)], "i32")], "i32");
 }
 /** Neighbours that one thread takes along an axis of the tile, where the extent is a multiple of their number; 1 otherwise. */
-function sideOf(a: Axis, tileAxis: string, shape: LaunchShape): number {
-  const side = shape.sideBySide(tileAxis);
+function sideOf(a: Axis, shape: LaunchShape): number {
+  const side = shape.sideBySide(a.name);
   return side > 1 && shape.divides(a.extent, side) ? side : 1;
 }
-/** Places of a tile within an extent. Neighbours that a thread takes are inside together: they are clamped as one, by the first of them. */
-function clampedTo(extent: Value, raw: Value, coordinate: Value, side: number, l: Lowering): { first: Value; clamped: Value } {
-  const b = l.builder;
-  const last = b.map("sub", [extent, l.int(side)], "i32");
-  if (side === 1) return { first: raw, clamped: b.map("min", [raw, last], "i32") };
-  const within = b.map("truncmod", [coordinate, l.int(side)], "i32");
-  const first = b.map("sub", [raw, within], "i32");
-  return { first, clamped: b.map("add", [b.map("min", [first, last], "i32"), within], "i32") };
+/** The first of `side` places beside each other, brought within an extent: they are inside together. */
+function clampedTo(extent: Value, first: Value, side: number, l: Lowering): Value {
+  const last = l.builder.map("sub", [extent, l.int(side)], "i32");
+  return l.builder.map("min", [first, last], "i32");
 }
 function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
   if (job.row) return lowerWholeRows(job, job.row, lowering, env, inside);

@@ -60,7 +60,9 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
       case "slot":
         return [`${indent}${v(o.out)}: ${type(o.out)} = slot ${o.ring}(${v(o.slot)})`];
       case "dot":
-        return [`${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form} ${v(o.a)}, ${v(o.b)} over ${o.axes.over} + ${v(o.acc)}`];
+        return [
+          `${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form} ${v(o.a)}, ${v(o.b)} over ${o.axes.over}${o.axes.share ? ` in shares ${o.axes.share}` : ""} + ${v(o.acc)}`,
+        ];
       case "loop":
         return [
           `${indent}loop ${v(o.index)} in ${v(o.from)}..${v(o.to)} step ${o.step}`,

@@ -7,7 +7,7 @@ import { and, baseName, conjuncts, isTrue, some, visit } from "../../dsl/tensor/
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
-import { blockBounds } from "./block-bounds.ts";
+import { blockBounds, reaches } from "./block-bounds.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
@@ -45,10 +45,19 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
     for (const s of stages) s.stage.issue(start);
     b.commit();
   }
+  // Whether there is an element at all, bounds alone may tell: then the loops do not ask.
+  const any = held.findIndex((h, k) => h.kind === "plain" && h.op === "any" && isTrue(e.bodies[k]!));
+  const told = any >= 0 && reaches(l, axis, conditions, env) !== undefined;
+  const moving = [...held.keys()].filter((k) => !(told && k === any));
+  const filled = (moved: readonly Value[]): Value[] => moving.reduce((all, k, n) => all.with(k, moved[n]!), [...init]);
   const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
+  // Products last: what a sum asks of the weights, it asks before they are held as operands.
+  const last = (k: number): boolean => held[k]!.kind === "centred" && columnProduct(l, e.bodies[k]!, undefined, streamed) !== undefined;
+  const order = [...moving].sort((a, b) => Number(last(a)) - Number(last(b)));
   /** The steps from `first` on before `last`, where `asked` may drop an element; and what is past the extent, unless the tile is `inside`. */
-  const walk = (state: readonly Value[], first: Value, last: Value, asked: readonly Expr[], inside: boolean): Value[] =>
-    b.loop(index, first, last, tile, state, carried, (at, acc) => {
+  const walk = (state: readonly Value[], first: Value, last: Value, asked: readonly Expr[], inside: boolean): Value[] => {
+    const step = (at: Value, moved: readonly Value[]): Value[] => {
+      const acc = filled(moved);
       if (stages.length > 0) {
         // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
         b.land(0);
@@ -74,11 +83,15 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
       const elements: Elements = { e, at: here, over: streamed, kept, identity: init };
       const next = [...acc];
-      held.forEach((h, k) => {
+      for (const k of order) {
+        const h = held[k]!;
         next[k] = h.kind === "plain" ? plain(l, k, h, elements, acc[k]!) : centred(l, k, h, elements, acc, next);
-      });
-      return next;
-    });
+      }
+      return moving.map((k) => next[k]!);
+    };
+    const before = moving.map((k) => state[k]!);
+    return filled(b.loop(index, first, last, tile, before, (n) => carried(moving[n]!), step));
+  };
   const { full, to } = bounds;
   let out: Value[];
   if (full === undefined || (whole && full.rest.length === conditions.length)) out = walk(init, start, to, conditions, whole);
@@ -91,7 +104,7 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   }
   for (const s of stages) l.staged.delete(s.key);
   if (stages.length > 0) b.land(0);
-  return out;
+  return told ? out.with(any, reaches(l, axis, conditions, env)!) : out;
 }
 /** What a slot holds is one value within a step: a score that several fields of the state need is then one product. */
 function once(make: () => Value): () => Value {

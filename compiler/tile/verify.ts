@@ -138,8 +138,9 @@ function verifyLaunch(l: Launch, target: Target): void {
         case "dot": {
           [o.a, o.b, o.acc].forEach(use);
           make(o.out);
-          const { rows, columns, over, other } = o.axes;
-          for (const a of [rows, columns, over, other]) check(names.has(a), () => `no axis ${a}`);
+          const { rows, columns, over, other, share } = o.axes;
+          for (const a of [rows, columns, over, other, ...(share ? [share] : [])]) check(names.has(a), () => `no axis ${a}`);
+          check(share === undefined || axesOf(o.out).includes(share), () => `a product in shares, without ${share}`);
           check(
             axesOf(o.a).every((a) => a === rows || a === over),
             () => `a factor over ${axesOf(o.a).join()}`,

@@ -16,10 +16,22 @@ schedule f on cuda { tile m: 16, n: 32, k: 32; warps 1 }
 const scaled = "f32(w[k, n] - zero[k / 32, n]) * s[k / 32, n]";
 const source = (text: string): string => compiled(text, "cuda").artifact.source;
 
+/** Weights in the order of fragments: 16 bytes of a lane are its share of four instructions (Frantar et al. 2024, "MARLIN"). */
+const inFragments = (columns: number, warps: number): string => `
+layout fragments[K, N](k, n) = (
+  word: (k / 16) * (2 * N) + (n / 64) * 128 + (n % 8) * 16 + (k % 8) / 2 * 4 + (n % 64) / 16,
+  bit: 4 * ((k / 8) % 2) + 8 * ((n / 8) % 2) + 16 * (k % 2)
+)
+kernel f[M, N](x: f16[M, 48], w: u4[48, N] layout fragments, s: f16[3, N]) -> (y: f32[M, N]) where N % 64 == 0 {
+  y[m, n] = sum(k) x[m, k] * relax<f16>(f32(w[k, n] - 8) * s[k / 16, n])
+}
+schedule f on cuda { tile m: 16, n: ${columns}, k: 16; warps ${warps} }
+`;
+
 describe("packed weights", () => {
   test("a lane reads four words at a time where rows are a multiple of 8", async () => {
     const text = weights(" where N % 8 == 0", "z[g, n]", scaled);
-    expect(source(text).match(/uint4 wide\w* = \*reinterpret_cast<const uint4\*>\(&w\[/g)).toHaveLength(4);
+    expect(source(text).match(/wide\w* = \*reinterpret_cast<const uint4\*>\(&w\[/g)).toHaveLength(8);
     expect(source(weights("", "z[g, n]", scaled))).not.toContain("uint4");
     expect(await agreesOnLevels(text, 5, 3, ["cuda"], [0, 1, 2, 8, 16, 24])).toBeGreaterThan(100);
   });
@@ -27,6 +39,25 @@ describe("packed weights", () => {
     const text = weights("", "z[g, n] + 1", scaled);
     expect(source(text)).toContain("weft_multiply_f16x2(weft_nibbles_f16(");
     expect(await agreesOnLevels(text, 5, 4, ["cuda"], [0, 1, 2, 9, 17])).toBeGreaterThan(100);
+  });
+  test.each([
+    ["one warp", 64, 1],
+    ["two warps", 128, 2],
+  ])("in the order of fragments 16 bytes are words of instructions, decoded two halves at a time: %s", async (_, columns, warps) => {
+    const text = inFragments(columns, warps);
+    const cuda = source(text);
+    // Of the first step, and of the next within the loop.
+    expect(cuda.match(/= \*reinterpret_cast<const uint4\*>\(&w\[/g)).toHaveLength(2);
+    expect(cuda.match(/weft_fields_f16\(w_word_now/g)).toHaveLength(16);
+    expect(cuda).not.toMatch(/nibbles_f16|small_to_float\(/);
+    expect(await agreesOnLevels(text, 4, 3, ["cuda"], [0, 1, 2, 17, 64])).toBeGreaterThan(100);
+  });
+  test("what a step reads of packed weights is read a step early, where there are registers for it", async () => {
+    const text = (rows: number): string =>
+      weights(" where N % 8 == 0", "z[g, n]", scaled).replace("tile m: 16, n: 32", `tile m: ${rows}, n: 32`);
+    expect(source(text(16))).toContain("w_word_now");
+    expect(source(text(128))).not.toContain("_now");
+    expect(await agreesOnLevels(text(128), 2, 3, ["cuda"], [0, 1, 8, 130])).toBeGreaterThan(100);
   });
   test.each([
     ["a zero that may be negative", "z[g, n] - 1", scaled],
@@ -50,20 +81,22 @@ describe("packed weights", () => {
   });
   test("products of halves are what f32 gives, rounded to a half", () => {
     const f16 = formats.f16!;
-    const nibbles = scalarFn("nibbles_f16", "u32", "u32", 3);
+    const pairs = [
+      [scalarFn("nibbles_f16", "u32", "u32", 3), 8, 4],
+      [scalarFn("fields_f16", "u32", "u32", 3), 4, 16],
+    ] as const;
     const multiply = scalarFn("multiply_f16x2", "u32", "u32", 2);
     const random = seeded(8);
     for (let run = 0; run < 4000; run++) {
       const word = Math.floor(random() * 2 ** 32);
-      const at = 8 * Math.floor(random() * 4);
+      const [pair, step, apart] = pairs[run % 2]!;
+      const at = step * Math.floor(random() * 4);
       const zero = Math.floor(random() * 64);
       const [s, t] = [0, 1].map(() => decode(f16, Math.floor(random() * 0x7c00) | (random() < 0.5 ? 0x8000 : 0)));
       const code = (k: number, by: number): number =>
-        encode(f16, roundTo(f16, Math.fround(Math.fround(((word >>> (at + 4 * k)) & 15) - zero) * by)));
+        encode(f16, roundTo(f16, Math.fround(Math.fround(((word >>> (at + apart * k)) & 15) - zero) * by)));
       const scales = (encode(f16, s!) | (encode(f16, t!) << 16)) >>> 0;
-      expect(multiply(nibbles(word, at, zero), scales, 0), `${word} ${at} ${zero} ${s} ${t}`).toBe(
-        (code(0, s!) | (code(1, t!) << 16)) >>> 0,
-      );
+      expect(multiply(pair(word, at, zero), scales, 0), `${word} ${at} ${zero} ${s} ${t}`).toBe((code(0, s!) | (code(1, t!) << 16)) >>> 0);
     }
   });
 });

@@ -164,6 +164,26 @@ describe("the library", () => {
     );
     expect(get("y")).toEqual([...new Float16Array(want)]);
   });
+  test("w4a16_marlin", () => {
+    const [M, N, NG, GS] = [2, 64, 1, 128];
+    const half = (n: number, f: () => number): number[] => [...new Float16Array(Array.from({ length: n }, f))];
+    const x = half(M * GS, () => random() * 2 - 1);
+    const s = half(N, () => 0.01 + random() * 0.01);
+    const w = Array.from({ length: GS * N }, () => Math.floor(random() * 16));
+    const get = run(
+      fs.readFileSync(library.gemm, "utf8"),
+      "w4a16_marlin",
+      "GS=128",
+      { M, N, NG, GS },
+      {
+        x: { shape: [M, GS], values: x },
+        w: { shape: [GS, N], values: w },
+        s: { shape: [NG, N], values: s },
+      },
+    );
+    const want = range(M).flatMap((m) => range(N).map((n) => sum(range(GS).map((k) => x[m * GS + k]! * (w[k * N + n]! - 8) * s[n]!))));
+    expect(get("y")).toEqual([...new Float16Array(want)]);
+  });
   test("w8a8", () => {
     const [M, N, K] = [2, 3, 32];
     const bytes = (n: number): number[] => Array.from({ length: n }, () => Math.floor(random() * 256) - 128);

@@ -67,6 +67,9 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
+  ["compiler/schedule/fragments.ts", ["test/compiler/shares.test.ts", "test/compiler/matrix.test.ts"]],
+  ["compiler/tile/ahead.ts", ["test/compiler/packed-weights.test.ts"]],
+  ["compiler/tile/interpret.ts", ["test/compiler/shares.test.ts"]],
   [
     "compiler/schedule/",
     [
@@ -96,7 +99,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/lower.ts", ["test/compiler/vectorize.test.ts", "test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
-  ["compiler/tile/dot.ts", ["test/compiler/split-products.test.ts"]],
+  ["compiler/tile/dot.ts", ["test/compiler/split-products.test.ts", "test/compiler/shares.test.ts"]],
   ["compiler/tile/stage.ts", ["test/compiler/split-products.test.ts"]],
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],

@@ -66,6 +66,7 @@ describe.skipIf(version === undefined || compiler === undefined)("PTX", () => {
     ["a lost .trans", "ldmatrix_x4_trans", "x4.trans.shared", "x4.shared"],
     ["bf16 read as f16", "mma_bf16_0", "f32.bf16.bf16.f32", "f32.f16.f16.f32"],
     ["a copy of a valid size whatever the guard", "copy_async_16", '"r"(valid ? 16 : 0)', '"r"(valid ? 16 : 16)'],
+    ["bits that take another's place", "fields_f16", "%3, 0xea;", "%3, 0xe8;"],
     ["a wait for the wrong group", "copy_async_4", 'cp.async.wait_group %0;" :: "n"(N)', 'cp.async.wait_group %0;" :: "n"(N + 1)'],
   ])("a wrong line of assembly shows: %s", (_, name, right, wrong) => {
     const k = probes.findIndex((p) => p.name === name);

@@ -12,5 +12,14 @@ export const moves: ReadonlySet<string> = new Set(["and", "or", "shl", "shr"]);
 /** From floats to what is no float. */
 export const decisions: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge", "eq", "ne", "to_i32", "to_u32", "to_int"]);
 /** Halves in a word: of what is known exactly, exactly what they hold. */
-export const halves: ReadonlySet<string> = new Set(["nibbles_f16", "multiply_f16x2"]);
-export const fromBits: ReadonlySet<string> = new Set([...halves, "dot4_i8", "dot4_u8", "bitcast", "truncdiv", "truncmod", "bit_length"]);
+export const halves: ReadonlySet<string> = new Set(["nibbles_f16", "fields_f16", "multiply_f16x2"]);
+export const fromBits: ReadonlySet<string> = new Set([
+  ...halves,
+  "dot4_i8",
+  "dot4_u8",
+  "bitcast",
+  "truncdiv",
+  "truncmod",
+  "bit_length",
+  "again",
+]);

@@ -215,7 +215,8 @@ class BoundRun {
         };
       }
       case "loads":
-      case "stores": {
+      case "stores":
+      case "scale": {
         const parts = unfolded(s).map((x) => this.statement(x));
         return (f) => {
           for (const run of parts) run(f);

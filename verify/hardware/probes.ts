@@ -226,6 +226,9 @@ export const probes: readonly Probe[] = [
       `for (int k = 0; k < 4; k++) y[thread * 4 + k] = weft_pair_${format}(__uint_as_float(x[thread * 8 + 2 * k]), __uint_as_float(x[thread * 8 + 2 * k + 1]));`,
     ]),
   ),
+  probe("fields_f16", randomWords(lanes * 2, 16), 8, [
+    "for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_fields_f16(x[thread * 2 + (k & 1)], 4u * ((thread + k) % 4), (thread * 7 + k * 5) % 64);",
+  ]),
   probe("nibbles_f16", randomWords(lanes * 2, 15), 8, [
     "for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_nibbles_f16(x[thread * 2 + (k & 1)], 8u * ((thread + k) % 4), (thread * 7 + k * 5) % 64);",
   ]),

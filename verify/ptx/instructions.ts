@@ -118,6 +118,14 @@ function whole(op: readonly string[], x: readonly Bits[]): Bits | undefined {
       return wrap(a & b, n);
     case "or":
       return wrap(a | b, n);
+    case "lop3": {
+      // Bit i of the table is the result where the bits of a, b and c are those of i.
+      const minterm = (i: bigint): Bits => (i & 4n ? a : ~a) & (i & 2n ? b : ~b) & (i & 1n ? c : ~c);
+      return wrap(
+        [0n, 1n, 2n, 3n, 4n, 5n, 6n, 7n].reduce((r, i) => ((x[3]! >> i) & 1n ? r | minterm(i) : r), 0n),
+        n,
+      );
+    }
     case "xor":
       return wrap(a ^ b, n);
     case "not":

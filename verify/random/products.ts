@@ -18,6 +18,16 @@ export function randomProduct(tape: Tape): string {
     [`K % ${width} == 0`, `M % ${width} == 0`, `N % ${width} == 0`],
     [`M % ${width} == 0`, `N % ${width} == 0`],
   ]);
+  const layouts: string[] = [];
+  /** A layout of packed weights: eight in a word along either dimension. */
+  const packing = (): string => {
+    const place = tape.pick(["", "word: (a / 8) * B + b, bit: 4 * (a % 8)", "word: a * ((B + 7) / 8) + b / 8, bit: 4 * (b % 8)"]);
+    if (lead.length > 0 || place === "") return "";
+    const name = `packed${layouts.length}`;
+    layouts.push(`layout ${name}[A, B](a, b) = (${place})
+`);
+    return ` layout ${name}`;
+  };
   /** An operand over an own index and k, and how it is read. */
   const operand = (name: string, extent: string, index: string): string => {
     const [dims, subscripts] = tape.chance(50)
@@ -46,7 +56,7 @@ export function randomProduct(tape: Tape): string {
         params.push(`${name}: i8${shape}`, `${name}s: f32[${extent}]`);
         return `relax<${elem}>(f32(${read}) * ${name}s[${index}])`;
       case 4:
-        params.push(`${name}: u4${shape}`);
+        params.push(`${name}: u4${shape}${packing()}`);
         return `relax<${elem}>(f32(${read} - 8))`;
       default:
         params.push(`${name}: ${elem}${shape}`);
@@ -82,5 +92,5 @@ export function randomProduct(tape: Tape): string {
   const size = (list: readonly number[]): number => tape.pick(list);
   const tile = `tile i: ${size([16, 32])}, j: ${size([16, 8, 32])}, k: ${size([16, 32])}`;
   const schedule = tape.chance(20) ? "" : `schedule f on cuda { ${tile}; warps ${size([1, 2, 4])} }\n`;
-  return `kernel f[${dims}](${params.join(", ")}) -> (c: ${bytes ? type : tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${schedule}`;
+  return `${layouts.join("")}kernel f[${dims}](${params.join(", ")}) -> (c: ${bytes ? type : tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${schedule}`;
 }

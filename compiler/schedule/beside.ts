@@ -1,0 +1,66 @@
+/** Which columns of packed weights a lane holds: those whose words lie beside each other, so that it reads 16 bytes of them at a time. */
+import { evaluateInteger } from "../../dsl/check/evaluate.ts";
+import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
+import { storage } from "../../dsl/tensor/types.ts";
+import type { Plan } from "../plan/jobs.ts";
+
+type Read = Extract<Expr, { kind: "read" }>;
+export interface Beside {
+  /** Columns beside each other that a lane holds, instead of columns 8 apart. */
+  readonly beside: 1 | 4;
+  /** Columns of a warp of which its lanes read whole pieces. */
+  readonly wide: number;
+}
+/** Words of 16 bytes, and columns of an instruction. */
+const words = 4;
+const columnsOf = 8;
+/** Points of the index summed over that a lane holds of an instruction (PTX ISA, "Matrix Fragments"). */
+const points = [0, 1, 8, 9];
+const mostColumns = 16;
+/** What stands for a dimension: what may be asked of one divides it. */
+const someSize = 4096;
+
+/** @param factor the second factor of a product, where it is computed from what lies in memory */
+export function besideOf(factor: Expr | undefined, columns: string, over: string, plan: Pick<Plan, "stored">): Beside {
+  if (factor === undefined) return { beside: 1, wide: columnsOf };
+  let found: Beside = { beside: words, wide: words * columnsOf };
+  visit(factor, (x) => {
+    const t = x.kind === "read" ? plan.stored.get(x.tensor) : undefined;
+    if (x.kind !== "read" || t?.layout === undefined || storage[t.elem].bits >= 32) return;
+    const inWord = 32 / storage[t.elem].bits;
+    const held = (apart: number, count: number): ReadonlySet<number> => wordsOf(x, t.layout!, inWord, columns, over, apart, count);
+    const pieces = (list: ReadonlySet<number>): number => new Set([...list].map((w) => Math.floor(w / words))).size;
+    if (pieces(held(columnsOf, words)) >= pieces(held(1, words))) return;
+    let count = words;
+    while (count < mostColumns && pieces(held(columnsOf, 2 * count)) === pieces(held(columnsOf, count))) count *= 2;
+    found = { beside: 1, wide: count * columnsOf };
+  });
+  return found;
+}
+/** The words in which a lane's elements of so many columns lie, so far apart. */
+function wordsOf(x: Read, layout: MemoryLayout, inWord: number, columns: string, over: string, apart: number, count: number): Set<number> {
+  const found = new Set<number>();
+  const sized = (e: Expr, values: Map<string, number>): void =>
+    visit(e, (y) => {
+      if (y.kind === "dim") values.set(y.name, someSize);
+    });
+  for (const k of points)
+    for (let c = 0; c < count; c++) {
+      const values = new Map<string, number>();
+      for (const s of x.subscripts) {
+        sized(s, values);
+        for (const name of freeIndices(s)) values.set(name, name === columns ? c * apart : baseName(name) === baseName(over) ? k : 0);
+      }
+      const at = x.subscripts.map((s) => evaluateInteger(s, values));
+      const places = new Map<string, number>();
+      sized(layout.place, places);
+      layout.indices.forEach((name, n) => {
+        if (at[n] !== undefined) places.set(name, at[n]!);
+      });
+      const place = evaluateInteger(layout.place, places);
+      // Where pages are in a table, no words are known to lie together.
+      found.add(place === undefined ? words * (k * mostColumns + c) : Math.floor(place / inWord));
+    }
+  return found;
+}
