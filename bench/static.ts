@@ -7,15 +7,14 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { promisify } from "node:util";
-import { type Compiled, compile, variantsOf } from "../compiler/index.ts";
+import type { Compiled } from "../compiler/index.ts";
 import { check } from "../dsl/index.ts";
 import { library } from "../kernels/index.ts";
-import { holds } from "../runtime/abi.ts";
-import { mostSpecific, prepare } from "../runtime/call.ts";
-import { fixedDims } from "../runtime/dims.ts";
+import { prepare } from "../runtime/call.ts";
 import { generate, seeded } from "../verify/generate.ts";
 import { runThreads } from "../verify/levels.ts";
 import { accessOf, newTraffic, TrafficCounter } from "./traffic.ts";
+import { taken } from "./variant.ts";
 
 const run = promisify(execFile);
 
@@ -59,12 +58,7 @@ export async function* staticRows(only: string | undefined): AsyncGenerator<Stat
     for (const instance of checked.instances)
       for (const target of ["cuda", "wgsl"] as const) {
         if (only !== undefined && instance.kernel !== only) continue;
-        const all = variantsOf(checked, instance, target).map(({ schedule }) => compile(instance, text, { target, schedule }));
-        const dims = { ...sizes[instance.kernel], ...fixedDims(all[0]!.artifact) };
-        // The one that a call of these sizes would take, on a device without features.
-        const plain = all.map((c) => c.artifact).filter((a) => (a.features ?? []).length === 0);
-        const taken = mostSpecific(plain).find((a) => a.when === undefined || holds(a.when, dims))!;
-        const made = all.find((c) => c.artifact === taken)!;
+        const made = taken(instance, checked.schedules, text, target, sizes[instance.kernel] ?? {});
         const moved = traffic(made, sizes[instance.kernel]);
         const ptx = target === "cuda" ? await ptxas(made.artifact.source) : undefined;
         yield {

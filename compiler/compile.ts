@@ -122,6 +122,7 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
     uniforms,
     steps: stepsOf(tiles.steps, byName),
     source: module.source,
+    ...(module.many ? { many: module.many } : {}),
     lines: module.lines,
     weft,
   };

@@ -114,6 +114,14 @@ export interface UniformAbi {
   readonly kind: "dim" | "scalar" | "step";
   readonly type: "i32" | "u32" | "f32" | "f64";
 }
+/**
+ * An entry of its own source, which takes a table of calls (buffers and uniforms of each, in the order and with the alignment of a C struct),
+ * the number of each call's first block, and how many calls there are.
+ */
+export interface ManyAbi {
+  readonly entry: string;
+  readonly source: string;
+}
 export interface Artifact {
   readonly kernel: string;
   /** `T=f16, D=64`; empty where the kernel has one form. */
@@ -139,6 +147,8 @@ export interface Artifact {
   readonly uniforms: readonly UniformAbi[];
   readonly steps: readonly StepAbi[];
   readonly source: string;
+  /** The same kernel for many calls in one launch, where it has one. */
+  readonly many?: ManyAbi;
   /** Generated line (from 1) -> Weft line (from 1). */
   readonly lines: readonly (readonly [number, number])[];
   /** The Weft text it came from: what the reference interpreter runs. */

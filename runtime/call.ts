@@ -42,6 +42,8 @@ export interface Device {
   /** What schedules may ask for, and this device has. */
   readonly features?: ReadonlySet<string>;
   run(call: PreparedCall, options?: CallOptions): Promise<CallResult>;
+  /** Runs calls of one artifact together; results in their order, each with the time of all. */
+  runMany?(calls: readonly PreparedCall[], options?: CallOptions): Promise<CallResult[]>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
@@ -55,6 +57,46 @@ export async function call(
   args: Arguments,
   options: CallOptions = {},
 ): Promise<CallResult> {
+  return device.run(choose(device, artifacts, args, options), options);
+}
+/**
+ * Runs a kernel on many sets of arguments, of any sizes: those of one variant together, in one launch where its code can find its call (CUDA,
+ * kernels of one launch), and in one submission on WebGPU.
+ * @returns results in the order of the arguments, each with the time of all that ran with it
+ * @throws WeftError before anything is launched, where arguments do not fit; the message tells which
+ */
+export async function callMany(
+  device: Device,
+  artifacts: readonly Artifact[],
+  list: readonly Arguments[],
+  options: CallOptions = {},
+): Promise<CallResult[]> {
+  const calls = list.map((args, k) => {
+    try {
+      return choose(device, artifacts, args, options);
+    } catch (e) {
+      throw e instanceof WeftError ? new WeftError(e.code, `call ${k} of ${list.length}: ${e.message.replace(/^R\d+: /, "")}`) : e;
+    }
+  });
+  const results = new Array<CallResult>(calls.length);
+  for (const artifact of new Set(calls.map((c) => c.artifact))) {
+    const places = calls.flatMap((c, k) => (c.artifact === artifact ? [k] : []));
+    const own = places.map((k) => calls[k]!);
+    const made = device.runMany ? await device.runMany(own, options) : await oneByOne(device, own, options);
+    places.forEach((k, j) => {
+      results[k] = made[j]!;
+    });
+  }
+  return results;
+}
+async function oneByOne(device: Device, calls: readonly PreparedCall[], options: CallOptions): Promise<CallResult[]> {
+  const made: CallResult[] = [];
+  for (const c of calls) made.push(await device.run(c, options));
+  const timeMs = made.reduce((sum, r) => sum + r.timeMs, 0);
+  return made.map((r) => ({ ...r, timeMs }));
+}
+/** The variant for these arguments, and they themselves, checked. */
+function choose(device: Device, artifacts: readonly Artifact[], args: Arguments, options: CallOptions): PreparedCall {
   const built = artifacts.filter((a) => device.target === "reference" || a.target === device.target);
   const name = artifacts[0]?.kernel ?? "kernel";
   if (built.length === 0) throw new WeftError("R206", `${name} was not built for ${device.target}`);
@@ -63,7 +105,7 @@ export async function call(
   const fitting = own.filter((a) => fits(a, args));
   if (fitting.length === 0) {
     // With one candidate its own complaint says most.
-    if (own.length === 1 || device.target === "reference") return device.run(prepare(own[0]!, args, options), options);
+    if (own.length === 1 || device.target === "reference") return prepare(own[0]!, args, options);
     const given = Object.entries(args).flatMap(([k, v]) => (typeof v === "object" ? [`${k}: ${v.elem}[${v.shape.join(", ")}]`] : []));
     const instances = [...new Set(own.map((a) => a.instance || "(one form)"))];
     throw new WeftError("R206", `${name} has no instance for ${given.join(", ")}; there are ${instances.join("; ")}`);
@@ -71,7 +113,7 @@ export async function call(
   const { values } = bind(fitting[0]!, args, options);
   const chosen = fitting.find((a) => a.when === undefined || holds(a.when, values));
   if (chosen === undefined) throw new WeftError("R206", `${name}: no schedule was built for these dimensions`);
-  return device.run(prepare(chosen, args, options), options);
+  return prepare(chosen, args, options);
 }
 /** Whether the device has what the schedule asks; the reference interpreter runs the text, whatever the schedule. */
 function suits(a: Artifact, device: Device): boolean {

@@ -10,6 +10,8 @@ export interface GpuCase {
   readonly instance: string;
   readonly dims: Readonly<Record<string, number>>;
   readonly scalars: Readonly<Record<string, number>>;
+  /** The other dimensions of each call, of a case that is many calls. */
+  readonly calls?: readonly Readonly<Record<string, number>>[];
   /** Names in peers.py. */
   readonly peers: readonly string[];
   /** Which reference of reference.py the output is held against. */
@@ -105,6 +107,20 @@ const adamw = (N: number): GpuCase => ({
   flops: 16 * N,
   bytes: 28 * N,
 });
+/** The parameters of a transformer of `layers` layers: matrices, and vectors for its norms. */
+function adamwMany(layers: number, width: number): GpuCase {
+  const layer = [4 * width * width, 4 * width * width, 3 * width * width, width * width, width, width].map((N) => ({ N }));
+  const calls = Array.from({ length: layers }, () => layer).flat();
+  const N = calls.reduce((sum, c) => sum + c.N, 0);
+  return {
+    ...adamw(N),
+    name: `adamw ${calls.length} tensors N=${N}`,
+    dims: {},
+    calls,
+    peers: ["fused adamw", "foreach adamw", "device copy"],
+    reference: "adamw_many",
+  };
+}
 
 export const gpuCases: readonly GpuCase[] = [
   attention(true, 4, 16, 1, 4096, 4096, 64),
@@ -123,4 +139,6 @@ export const gpuCases: readonly GpuCase[] = [
   ...[1, 16, 64, 2048].map((m) => marlin(m, 8192)),
   ...[16, 2048, 8192].map((m) => w8a8(m, 8192)),
   adamw(10 ** 9),
+  adamwMany(50, 1024),
+  adamwMany(50, 128),
 ];

@@ -1,5 +1,6 @@
 """Compiled kernels on torch's current stream: NVRTC and the driver API, with the flags that Weft's own runtime gives them."""
 
+import base64
 import ctypes
 import struct
 
@@ -58,12 +59,28 @@ class Kernel:
         self.launches = contender["launches"]
         self.temps = {t["name"]: torch.empty(max(16, t["bytes"]), dtype=torch.uint8, device="cuda") for t in contender["temps"]}
         self.functions = []
+        self.tables = {}
         for launch in self.launches:
             f = ctypes.c_void_p()
             checked(cuda.cuModuleGetFunction(ctypes.byref(f), self.module, launch["entry"].encode()), launch["entry"])
             if launch["sharedBytes"] > 48 << 10:
                 checked(cuda.cuFuncSetAttribute(f, most_dynamic_shared, launch["sharedBytes"]), "shared memory")
             self.functions.append(f)
+
+    def table(self, launch, tensors):
+        """Where a launch for many calls finds them: pointers at the head of each row, made once for a set of tensors."""
+        key = (launch["entry"], id(tensors))
+        if key not in self.tables:
+            t = launch["table"]
+            data = bytearray(base64.b64decode(t["bytes"]))
+            stride = len(data) // len(t["rows"])
+            for k, row in enumerate(t["rows"]):
+                struct.pack_into(f"<{len(row)}Q", data, k * stride, *(tensors[b].data_ptr() for b in row))
+            calls = torch.frombuffer(data, dtype=torch.uint8).cuda()
+            firsts = torch.tensor(t["firsts"], dtype=torch.int32, device="cuda")
+            self.tables[key] = (calls, firsts)
+        calls, firsts = self.tables[key]
+        return [struct.pack("<Q", calls.data_ptr()), struct.pack("<Q", firsts.data_ptr()), struct.pack("<i", len(firsts))]
 
     def call(self, tensors):
         stream = ctypes.c_void_p(torch.cuda.current_stream().cuda_stream)
@@ -73,6 +90,8 @@ class Kernel:
             values += [
                 struct.pack(formats[u["type"]], u["value"] if u["type"][0] == "f" else int(u["value"])) for u in launch["uniforms"]
             ]
+            if "table" in launch:
+                values = self.table(launch, tensors)
             boxes = [ctypes.create_string_buffer(v, len(v)) for v in values]
             args = (ctypes.c_void_p * len(boxes))(*[ctypes.addressof(b) for b in boxes])
             checked(

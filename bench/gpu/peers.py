@@ -79,12 +79,19 @@ def int_mm(case, sets):
     return Peer(lambda i: torch._int_mm(sets[i]["x"], sets[i]["w"].t()), note="cuBLAS, i32 sums without their scales")
 
 
-def fused_adamw(case, sets):
-    n, s = case["dims"]["N"], case["scalars"]
-    p = torch.nn.Parameter(torch.randn(n, device="cuda"))
-    p.grad = torch.randn(n, device="cuda")
-    optimizer = torch.optim.AdamW([p], lr=s["lr"], betas=(s["b1"], s["b2"]), eps=s["eps"], weight_decay=s["decay"], fused=True)
-    return Peer(lambda i: optimizer.step(), note="f32 parameters and gradients, 28 bytes each as well", graph=False)
+def torch_adamw(form):
+    def make(case, sets):
+        s = case["scalars"]
+        sizes = [c["N"] for c in case["calls"]] if "calls" in case else [case["dims"]["N"]]
+        parameters = [torch.nn.Parameter(torch.randn(n, device="cuda")) for n in sizes]
+        for p in parameters:
+            p.grad = torch.randn_like(p)
+        optimizer = torch.optim.AdamW(
+            parameters, lr=s["lr"], betas=(s["b1"], s["b2"]), eps=s["eps"], weight_decay=s["decay"], **{form: True}
+        )
+        return Peer(lambda i: optimizer.step(), note="f32 parameters and gradients, 28 bytes each as well", graph=False)
+
+    return make
 
 
 def device_copy(case, sets):
@@ -109,6 +116,7 @@ peers = {
     "cublas": cublas,
     "int4pack": int4pack,
     "int_mm": int_mm,
-    "fused adamw": fused_adamw,
+    "fused adamw": torch_adamw("fused"),
+    "foreach adamw": torch_adamw("foreach"),
     "device copy": device_copy,
 }

@@ -1,10 +1,10 @@
 /** Cases as plain data for the process that measures: sources, launches with their sizes worked out, tensors and peers. */
 import fs from "node:fs";
-import { compile, variantsOf } from "../../compiler/index.ts";
 import { type CheckedInstance, check, type Schedule } from "../../dsl/index.ts";
 import { type Artifact, elementBits, evaluateSize, holds, unroll } from "../../runtime/abi.ts";
-import { mostSpecific } from "../../runtime/call.ts";
 import { unitsOf } from "../../runtime/layout.ts";
+import { manyTable } from "../../runtime/many.ts";
+import { taken } from "../variant.ts";
 import type { GpuCase } from "./cases.ts";
 
 interface PlannedLaunch {
@@ -14,6 +14,13 @@ interface PlannedLaunch {
   readonly sharedBytes: number;
   readonly buffers: readonly string[];
   readonly uniforms: readonly { readonly type: string; readonly value: number }[];
+  /** Of a launch for many calls: what it finds them in, with room for the pointers, which begin each row. */
+  readonly table?: {
+    readonly bytes: string;
+    readonly firsts: readonly number[];
+    /** Buffers of each call. */
+    readonly rows: readonly (readonly string[])[];
+  };
 }
 interface Contender {
   readonly label: string;
@@ -36,29 +43,62 @@ export interface PlannedCase extends Omit<GpuCase, "file"> {
   readonly ours: readonly Contender[];
 }
 export function planCase(c: GpuCase): PlannedCase {
-  const values = { ...c.dims, ...c.scalars };
-  const artifact = taken(c, fs.readFileSync(c.file, "utf8"), values);
-  const unmet = [...artifact.requires, ...(artifact.assumes ?? [])].find((r) => !holds(r.condition, values));
-  if (unmet) throw new Error(`${c.name}: \`where ${unmet.text}\` does not hold`);
+  const text = fs.readFileSync(c.file, "utf8");
+  const { instance, schedules } = instanceOf(c, text);
+  const calls = (c.calls ?? [{}]).map((dims) => ({ ...c.dims, ...dims, ...c.scalars }));
+  const artifacts = calls.map((values) => taken(instance, schedules, text, "cuda", values).artifact);
   const { file: _, ...rest } = c;
+  const [artifact] = artifacts as [Artifact];
+  if (artifacts.some((a) => a.source !== artifact.source)) throw new Error(`${c.name}: calls of several variants`);
+  for (const values of calls) {
+    const unmet = [...artifact.requires, ...(artifact.assumes ?? [])].find((r) => !holds(r.condition, values));
+    if (unmet) throw new Error(`${c.name}: \`where ${unmet.text}\` does not hold`);
+  }
   return {
     ...rest,
-    tensors: artifact.params.flatMap((p) =>
-      p.kind === "scalar"
-        ? []
-        : {
-            ...{
-              name: p.name,
-              role: p.role,
-              elem: p.elem,
-              shape: p.shape.map((e) => evaluateSize(e, values)),
-              bytes: unitsOf(p, values) * (elementBits[p.elem] < 8 ? 4 : elementBits[p.elem] / 8),
-            },
-            ...(p.least === undefined ? {} : { least: p.least }),
-            ...(p.bound === undefined ? {} : { bound: evaluateSize(p.bound, values) }),
+    tensors: calls.flatMap((values, k) => tensorsOf(artifact, values, c.calls ? `.${k}` : "")),
+    ours: [c.calls ? together(artifact, calls) : contender("weft", artifact, calls[0]!)],
+  };
+}
+function tensorsOf(artifact: Artifact, values: Readonly<Record<string, number>>, suffix: string): PlannedCase["tensors"] {
+  return artifact.params.flatMap((p) =>
+    p.kind === "scalar"
+      ? []
+      : {
+          ...{
+            name: `${p.name}${suffix}`,
+            role: p.role,
+            elem: p.elem,
+            shape: p.shape.map((e) => evaluateSize(e, values)),
+            bytes: unitsOf(p, values) * (elementBits[p.elem] < 8 ? 4 : elementBits[p.elem] / 8),
           },
-    ),
-    ours: [contender("weft", artifact, values)],
+          ...(p.least === undefined ? {} : { least: p.least }),
+          ...(p.bound === undefined ? {} : { bound: evaluateSize(p.bound, values) }),
+        },
+  );
+}
+/** All calls in one launch. */
+function together(artifact: Artifact, calls: readonly Readonly<Record<string, number>>[]): Contender {
+  const [step] = artifact.steps;
+  if (artifact.many === undefined || step?.kind !== "launch") throw new Error(`${artifact.kernel} has no entry for many calls`);
+  const { launch } = step;
+  const prepared = calls.map((values) => ({ artifact, values, tensors: new Map() }));
+  const table = manyTable(launch, prepared, () => 0n);
+  const { source, entry } = artifact.many;
+  return {
+    label: "weft",
+    source,
+    launches: [
+      {
+        ...{ entry, blocks: table.blocks, threads: launch.threads, sharedBytes: 0, buffers: [], uniforms: [] },
+        table: {
+          bytes: Buffer.from(table.calls).toString("base64"),
+          firsts: [...table.firsts],
+          rows: calls.map((_, k) => launch.buffers.map((b) => `${b.name}.${k}`)),
+        },
+      },
+    ],
+    temps: [],
   };
 }
 function instanceOf(c: GpuCase, text: string): { instance: CheckedInstance; schedules: readonly Schedule[] } {
@@ -69,12 +109,6 @@ function instanceOf(c: GpuCase, text: string): { instance: CheckedInstance; sche
   const instance = checked.instances.find((i) => i.kernel === c.kernel && parts(i.name) === parts(c.instance));
   if (instance === undefined) throw new Error(`${c.kernel} has no instance ${c.instance}`);
   return { instance, schedules: checked.schedules };
-}
-/** The variant that a call would take. */
-function taken(c: GpuCase, text: string, values: Readonly<Record<string, number>>): Artifact {
-  const { instance, schedules } = instanceOf(c, text);
-  const all = variantsOf({ schedules }, instance, "cuda").map(({ schedule }) => compile(instance, text, { target: "cuda", schedule }));
-  return mostSpecific(all.map((x) => x.artifact)).find((a) => a.when === undefined || holds(a.when, values))!;
 }
 function contender(label: string, a: Artifact, values: Readonly<Record<string, number>>): Contender {
   return {

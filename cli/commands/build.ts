@@ -166,9 +166,11 @@ function compileAll(
           if (derived && artifact.features && known) continue;
           const name = `${instance.kernel}${suffix(instance.name)}${label && `-${label}`}.${target === "cuda" ? "cu" : "wgsl"}`;
           files.set(name, artifact.source);
+          const many = artifact.many && { file: name.replace(/\.cu$/, ".many.cu"), entry: artifact.many.entry };
+          if (many) files.set(many.file, artifact.many!.source);
           byKernel.set(instance.kernel, [...(byKernel.get(instance.kernel) ?? []), artifact]);
-          const { source: _, weft: __, ...description } = artifact;
-          kernels[instance.kernel] = [...(kernels[instance.kernel] ?? []), { file: name, ...description }];
+          const { source: _, weft: __, many: ___, ...description } = artifact;
+          kernels[instance.kernel] = [...(kernels[instance.kernel] ?? []), { file: name, ...description, ...(many ? { many } : {}) }];
         } catch (e) {
           if (!(e instanceof Refusal)) throw e;
           const d = {

@@ -105,6 +105,11 @@ class Counter {
         case "share":
           this.shared(parts[0], this.arrayBytes(s.array), r);
           break;
+        case "shares":
+        case "takes":
+          r.instructions += this.warps;
+          r.sharedBytes += this.warps * warp * 16;
+          break;
         case "fragment":
           r.instructions += this.warps;
           r.sharedBytes += this.warps * warp * 4 * s.outs.length;

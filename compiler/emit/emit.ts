@@ -1,7 +1,7 @@
 /** Thread IR -> source text. One walk; what differs between languages is asked of the target. */
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
-import type { Target, Text } from "../targets/target.ts";
+import type { Target, Text, Unit } from "../targets/target.ts";
 import { type Contraction, children, contractionOf, type Expr, productOf, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
@@ -45,6 +45,10 @@ class Emitter {
   }
   private buffer(name: string): ThreadKernel["buffers"][number] {
     return this.kernel.buffers.find((b) => b.name === name)!;
+  }
+
+  private arrayUnit(name: string): Unit {
+    return this.kernel.shared.find((a) => a.name === name)!.elem as Unit;
   }
 
   block(list: readonly Stmt[], depth: number): void {
@@ -95,6 +99,22 @@ class Emitter {
           : values.map((v) => v.text);
         return this.line(depth, t.wide.store(this.buffer(s.buffer).unit, s.buffer, this.expr(s.at), words));
       }
+      case "shares":
+        return this.line(
+          depth,
+          t.wide.store(
+            this.arrayUnit(s.array),
+            s.array,
+            this.expr(s.at),
+            s.values.map((v) => this.expr(v).text),
+          ),
+        );
+      case "takes":
+        for (const text of t.wide.load(s.name, this.arrayUnit(s.array), s.array, this.expr(s.at), undefined)) this.line(depth, text);
+        s.outs.forEach((name, k) => {
+          if (name !== undefined) this.line(depth, t.declare(name, s.elem, `${s.name}.${"xyzw"[k]}`, false));
+        });
+        return;
       case "copy": {
         const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.expr(e).text);
         return this.line(depth, `weft_copy_async_16(&${s.array}[${to}], &${s.buffer}[${from}], ${valid});`);

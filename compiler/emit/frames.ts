@@ -82,3 +82,52 @@ extern "C" __global__ void __launch_bounds__({{threads}}, 1) {{name}}({{params}}
 }
 {{/each}}
 `);
+
+export interface ManyFrame {
+  readonly title: string;
+  readonly entry: string;
+  /** The type of what differs between calls. */
+  readonly call: string;
+  readonly helpers: readonly string[];
+  readonly fields: readonly string[];
+  readonly locals: readonly string[];
+  readonly threads: number;
+  readonly usesThread: boolean;
+  readonly body: string;
+}
+export const manyFrame = compile<ManyFrame>(`// {{title}}: many calls in one launch
+{{#each helpers}}
+
+{{this}}
+{{/each}}
+
+struct {{call}} {
+{{#each fields}}
+  {{this}}
+{{/each}}
+};
+
+// The blocks of call c are those from firsts[c] on: which call has a block.
+static __device__ __forceinline__ int weft_call_of(const int* __restrict__ firsts, int count, int block) {
+  int low = 0;
+  for (int high = count - 1; low < high;) {
+    const int middle = (low + high + 1) / 2;
+    if (firsts[middle] <= block) low = middle;
+    else high = middle - 1;
+  }
+  return low;
+}
+
+extern "C" __global__ void __launch_bounds__({{threads}}, 1) {{entry}}(const {{call}}* __restrict__ weft_calls, const int* __restrict__ weft_firsts, int weft_count) {
+  const int weft_at = weft_call_of(weft_firsts, weft_count, blockIdx.x);
+  const {{call}} weft_call = weft_calls[weft_at];
+{{#if usesThread}}
+  const int thread = threadIdx.x;
+{{/if}}
+  const int block = blockIdx.x - weft_firsts[weft_at];
+{{#each locals}}
+  {{this}}
+{{/each}}
+{{body}}
+}
+`);

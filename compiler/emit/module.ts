@@ -1,18 +1,19 @@
 /** All launches of a kernel as one source file, with what the ABI says of each. */
-import type { BufferBinding, LaunchAbi, UniformAbi } from "../../runtime/abi.ts";
-import { unitType } from "../targets/cuda.ts";
+import type { BufferBinding, LaunchAbi, ManyAbi, UniformAbi } from "../../runtime/abi.ts";
 import { spelledName, type Target } from "../targets/target.ts";
 import { placeShared, type ThreadKernel } from "../thread/ir.ts";
+import { accessOf, cudaModule } from "./cuda-module.ts";
 import { emitBody, sizeText } from "./emit.ts";
-import { exactCuda, exactWgsl } from "./exact.ts";
-import { cudaFrame, wgslFrame } from "./frames.ts";
-import { cudaHelpers, neededHelpers, wgslHelpers } from "./helpers.ts";
-import { intrinsics } from "./intrinsics.ts";
+import { exactWgsl } from "./exact.ts";
+import { wgslFrame } from "./frames.ts";
+import { neededHelpers, wgslHelpers } from "./helpers.ts";
+import { emitMany } from "./many.ts";
 
 export interface EmittedModule {
   readonly source: string;
   readonly launches: readonly LaunchAbi[];
   readonly lines: readonly (readonly [number, number])[];
+  readonly many?: ManyAbi;
 }
 
 export function emitModule(
@@ -34,7 +35,8 @@ export function emitModule(
       buffers: bindings[i]!,
     }),
   );
-  return { source, launches, lines: originsIn(source, kernels, bodies) };
+  const many = emitMany(title, kernels, texts[0] ?? "", uniforms, target);
+  return { source, launches, lines: originsIn(source, kernels, bodies), ...(many ? { many } : {}) };
 }
 /** Generated line -> Weft line, both from 1: a comment's origin holds until the next. */
 function originsIn(source: string, kernels: readonly ThreadKernel[], bodies: readonly ReturnType<typeof emitBody>[]): [number, number][] {
@@ -49,8 +51,6 @@ function originsIn(source: string, kernels: readonly ThreadKernel[], bodies: rea
   });
   return out;
 }
-
-const access = (b: ThreadKernel["buffers"][number]): "read" | "read_write" => (b.access === "read" ? "read" : "read_write");
 
 function wgslModule(
   title: string,
@@ -77,13 +77,13 @@ function wgslModule(
         const binding = declared.size + 1;
         d = {
           binding,
-          text: `@group(0) @binding(${binding}) var<storage, ${access(b)}> ${name}: array<${mode === "atomic" ? `atomic<${unit}>` : b.vector ? `vec4<${unit}>` : unit}>;`,
+          text: `@group(0) @binding(${binding}) var<storage, ${accessOf(b)}> ${name}: array<${mode === "atomic" ? `atomic<${unit}>` : b.vector ? `vec4<${unit}>` : unit}>;`,
         };
         declared.set(key, d);
       }
       const name = names.get(key)!;
       if (name !== b.name) body = body.replace(new RegExp(`\\b${b.name}\\[`, "g"), `${name}[`);
-      return { name: b.name, access: access(b), binding: d.binding };
+      return { name: b.name, access: accessOf(b), binding: d.binding };
     });
     bodies.push(body);
     return list;
@@ -95,7 +95,7 @@ function wgslModule(
     const shared = k.shared.map((s) => {
       const name = kernels.length > 1 ? `${k.name}_${s.name}` : s.name;
       body = body.replace(new RegExp(`\\b${s.name}\\[`, "g"), `${name}[`);
-      return target.sharedArray(name, s.elem, s.count, 0);
+      return target.sharedArray(name, s.elem, s.count, 0, s.vector ?? false);
     });
     return { name: k.name, shared, threads: k.threads, blocks: sizeText(k.blocks, target), body };
   });
@@ -109,43 +109,4 @@ function wgslModule(
     entries,
   });
   return { source, bindings };
-}
-
-function sharedLines(k: ThreadKernel, target: Target): string[] {
-  const { offsets } = placeShared(k.shared);
-  return k.shared.map((s, j) => target.sharedArray(s.name, s.elem, s.count, offsets[j]!));
-}
-function cudaModule(
-  title: string,
-  kernels: readonly ThreadKernel[],
-  texts: readonly string[],
-  uniforms: readonly UniformAbi[],
-  target: Target,
-): { source: string; bindings: BufferBinding[][] } {
-  const types = { i32: "int", u32: "unsigned", f32: "float", f64: "double" } as const;
-  const bodies = kernels.map((k, i) =>
-    k.buffers.reduce((body, b) => {
-      const name = spelledName(target, b.name);
-      return name === b.name ? body : body.replace(new RegExp(`\\b${b.name}\\[`, "g"), `${name}[`);
-    }, texts[i]!),
-  );
-  const entries = kernels.map((k, i) => ({
-    name: k.name,
-    params: [
-      ...k.buffers.map((b) => `${b.access === "read" ? "const " : ""}${unitType(b.unit)}* __restrict__ ${spelledName(target, b.name)}`),
-      ...uniforms.map((u) => `${types[u.type]} ${target.uniform(u.name)}`),
-    ].join(", "),
-    shared: sharedLines(k, target),
-    threads: k.threads,
-    // Only what is used: an unused variable is a warning.
-    places: [
-      ["thread", "threadIdx"],
-      ["block", "blockIdx"],
-    ].flatMap(([name, from]) => (new RegExp(`\\b${name}\\b`).test(bodies[i]!) ? [`const int ${name} = ${from}.x;`] : [])),
-    body: bodies[i]!,
-  }));
-  const used = [...bodies, ...entries.flatMap((e) => e.shared)].join("\n");
-  const helpers = neededHelpers(used, [...cudaHelpers, ...exactCuda, ...intrinsics]);
-  const source = cudaFrame({ title, helpers: helpers.map((h) => h.text), entries });
-  return { source, bindings: kernels.map((k) => k.buffers.map((b, j) => ({ name: b.name, access: access(b), binding: j }))) };
 }

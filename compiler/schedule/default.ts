@@ -9,6 +9,7 @@ import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, MapJob, Plan } from "../plan/jobs.ts";
 import type { Profile } from "../targets/target.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
+import { type Staging, stagingOf } from "./operands.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
 import { countsChunks } from "./split.ts";
 import { type StreamTiling, streamTiling, streamTilingOf } from "./stream-tiles.ts";
@@ -30,6 +31,10 @@ export interface JobDirectives {
   readonly matrix?: MatrixProduct;
   /** Steps of the product whose operands shared memory holds at once. */
   readonly slots?: number;
+  /** The reduction whose operands may go through shared memory, and what its launch is like then. */
+  readonly staging?: Staging & Pick<JobDirectives, "tile" | "unroll" | "threads">;
+  /** It is so where no schedule speaks of its tile. */
+  readonly stages?: boolean;
   /** Own indices of which one thread takes so many elements, in registers; others are shared out as evenly as goes. */
   readonly registers: ReadonlyMap<string, number>;
 }
@@ -85,14 +90,12 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   if (shared.length >= 2) {
     const [outer, inner] = shared.slice(-2) as [Axis, Axis];
     const size = (a: Axis, most: number) => Math.min(most, powerUp(constant(a.extent) ?? most));
-    return make(
-      [
-        [outer.name, size(outer, 32)],
-        [inner.name, size(inner, 32)],
-      ],
-      profile.productThreads,
-      unrolls(reduces, plan),
-    );
+    const tiles = (rows: number, columns: number): [string, number][] => [
+      [outer.name, size(outer, rows)],
+      [inner.name, size(inner, columns)],
+    ];
+    const direct = make(tiles(32, 32), profile.productThreads, unrolls(reduces, plan));
+    return job.kind === "map" ? { ...direct, ...stagedLaunch(reduces, [outer, inner], plan, profile, tiles) } : direct;
   }
   const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
   if (axes.length === 0) return make(reduces.length && long ? [[baseName(long.name), 256]] : [], 256);
@@ -106,6 +109,26 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     8 * profile.warp,
   );
 }
+/** How a launch would go whose operands are staged: every thread has as many registers as on a launch whose extents fill its tile. */
+function stagedLaunch(
+  reduces: readonly Reduce[],
+  sides: readonly [Axis, Axis],
+  plan: Plan,
+  profile: Profile,
+  tiles: (rows: number, columns: number) => [string, number][],
+): Pick<JobDirectives, "staging" | "stages"> {
+  const { staging: p } = profile;
+  const found = stagingOf(reduces, sides, p.depth, plan);
+  if (found === undefined) return {};
+  const tile = tiles(p.rows, p.columns);
+  const volume = tile.reduce((n, [, size]) => n * size, 1);
+  const threads = Math.max(profile.warp, (p.threads * volume) / (p.rows * p.columns));
+  // A side that is known to be short is not read again often enough.
+  const stages = p.always && tile.every(([, size]) => size >= least);
+  return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, p.depth]]), threads }, stages };
+}
+/** Sides of a tile from which on staging its operands pays. */
+const least = 16;
 /** The axes over which a job's points are independent: blocks and threads take them. */
 export function axesOf(job: Job): readonly Axis[] {
   if (job.kind === "map") return job.axes;
@@ -233,11 +256,13 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   ]);
   const tiles = own.filter((d): d is Sized => d.kind === "tile" && known.has(d.index));
   const unrolled = own.filter((d): d is Sized => d.kind === "unroll" && known.has(d.index));
-  const staged = own.find((d): d is Extract<Directive, { kind: "stage" }> => d.kind === "stage");
-  if (staged && defaults.matrix) defaults = { ...defaults, slots: staged.buffers };
+  const stages = own.filter((d): d is Extract<Directive, { kind: "stage" }> => d.kind === "stage");
+  if (stages.length > 0 && defaults.matrix) defaults = { ...defaults, slots: stages[0]!.buffers };
   const warps = own.find((d): d is Extract<Directive, { kind: "warps" }> => d.kind === "warps");
   const vectors = own.filter((d): d is Sized => d.kind === "vectorize" && axesOf(job).some((a) => a.name === d.index));
-  if (tiles.length === 0 && unrolled.length === 0 && warps === undefined && vectors.length === 0) return defaults;
+  const silent = tiles.length === 0 && unrolled.length === 0 && warps === undefined && vectors.length === 0;
+  if (defaults.staging) defaults = stagedAs(defaults, stages, silent);
+  if (silent) return defaults;
   const tile = new Map(tiles.length > 0 ? [] : defaults.tile);
   for (const t of tiles) tile.set(t.index, t.size);
   // A step of a product is as deep as by default where nothing is said of it.
@@ -263,6 +288,15 @@ export function applyDirectives(defaults: JobDirectives, directives: readonly Di
   return { ...defaults, tile, unroll, registers, threads };
 }
 
+/** The launch with its operands staged, or without: as the schedule says, or as is usual where it says nothing of the tile either. */
+function stagedAs(d: JobDirectives, stages: readonly Extract<Directive, { kind: "stage" }>[], silent: boolean): JobDirectives {
+  const { staging, stages: usual, ...direct } = d;
+  const wanted = stages.length > 0 || (usual === true && silent);
+  if (!wanted) return direct;
+  const said = stages.length > 0 ? { slots: stages[0]!.buffers, tensors: new Set(stages.map((s) => s.name)) } : {};
+  const { tile, unroll, threads } = staging!;
+  return { ...direct, staging: { ...staging!, ...said }, tile, unroll, threads };
+}
 /** Directives to numbers: threads go to the launch's own axes first, last axis first, then to reduced ones; what is left is registers. */
 export function tilingOf(d: JobDirectives, job: Job, sharedBytes: number): Tiling {
   const axes = axesOf(job);
@@ -294,6 +328,8 @@ export function tilingOf(d: JobDirectives, job: Job, sharedBytes: number): Tilin
       threads: 32 * matrix.warps[0] * matrix.warps[1] * matrix.shares,
       matrix,
     };
+  const depth = d.staging && d.unroll.get(d.staging.over);
+  const staging = d.staging && depth ? { ...d.staging, depth } : undefined;
   let threads = d.threads;
   const share = new Map<string, number>();
   const reduced = [...d.tile].filter(([index]) => !axes.some((a) => a.name === index));
@@ -333,6 +369,7 @@ export function tilingOf(d: JobDirectives, job: Job, sharedBytes: number): Tilin
     spread,
     unroll: [...d.unroll].map(([index, registers]) => ({ index, registers })),
     threads: d.threads,
+    ...(staging ? { staging } : {}),
   };
 }
 /** Registers along one axis, so that the product over all is `total` and the shares are near each other. */
@@ -357,5 +394,6 @@ export function printDirectives(d: JobDirectives): string[] {
   if (d.tile.size > 0) lines.push(`tile ${list(d.tile)}`);
   if (d.registers.size > 0) lines.push(`vectorize ${list(d.registers)}`);
   if (d.unroll.size > 0) lines.push(`unroll ${list(d.unroll)}`);
+  if (d.staging) lines.push(`stage ${d.staging.operands.join(", ")} in shared, buffers: ${d.staging.slots}`);
   return lines;
 }

@@ -6,6 +6,7 @@ import { TileLayout } from "../layout/tile-layout.ts";
 import { gcd } from "../plan/size.ts";
 import type { Ring, TileAxis } from "../tile/ir.ts";
 import { fragmentAxes, fragmentLayout, type Product } from "./fragments.ts";
+import type { Staging } from "./operands.ts";
 import type { StreamTiling } from "./stream-tiles.ts";
 
 export interface AxisShape {
@@ -27,6 +28,8 @@ export interface Tiling {
   readonly matrix?: MatrixTiling;
   /** The streamed reduction that is done by tiles. */
   readonly stream?: StreamTiling;
+  /** The reduction whose operands go through shared memory. */
+  readonly staging?: Staging;
 }
 /** Rows and columns of the result, the index summed over and how much of it a step takes; warps along rows and columns. */
 export interface MatrixTiling {
@@ -82,8 +85,12 @@ export class LaunchShape {
     for (const s of tiling.unroll) parts.push(["register", `${s.index}.unroll`, log2(s.registers)]);
     for (const s of tiling.spread) put(`${s.index}.threads`, s.threads);
     for (const a of [...tiling.axes].reverse()) {
-      parts.push(["register", a.index, log2(a.registers)]);
+      // Of neighbours that a thread reads together there are 16 bytes; neighbouring threads have the next.
+      const most = tiling.staging === undefined ? 0 : a.index === tiling.staging.columns && tiling.staging.apart ? 1 : 4;
+      const side = most === 0 ? a.registers : Math.min(most, a.registers);
+      parts.push(["register", a.index, log2(side)]);
       put(a.index, a.threads);
+      parts.push(["register", a.index, log2(a.registers / side)]);
     }
     const idle = log2(tiling.threads) - threadBits;
     let layout = Layout.blocked(parts.filter((p) => p[2] > 0));
@@ -122,7 +129,8 @@ export class LaunchShape {
   }
   /** Neighbours along an index that one thread takes, the first of which is a multiple of their number. */
   sideBySide(index: string): number {
-    if (this.products.length === 0) return this.tiling.axes.find((x) => x.index === index)?.registers ?? 1;
+    if (this.products.length === 0 && this.tiling.staging === undefined)
+      return this.tiling.axes.find((x) => x.index === index)?.registers ?? 1;
     const steps = this.layout.over([index]).columns.get("register") ?? [];
     let side = 1;
     while (steps.includes(side)) side *= 2;
@@ -135,6 +143,10 @@ export class LaunchShape {
   unroll(index: string): { axis: string; extent: number } | undefined {
     const s = this.tiling.unroll.find((x) => x.index === baseName(index));
     return s && s.registers > 1 ? { axis: `${s.index}.unroll`, extent: s.registers } : undefined;
+  }
+  /** The reduction whose operands go through shared memory. */
+  get staging(): Staging | undefined {
+    return this.tiling.staging;
   }
   /** How the launch walks a streamed index, tile by tile. */
   get stream(): StreamTiling | undefined {

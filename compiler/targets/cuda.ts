@@ -117,7 +117,11 @@ const reserved = new Set(
 );
 export const cuda: Target = {
   name: "cuda",
-  profile: { name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
+  profile: {
+    ...{ name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false, productThreads: 64 },
+    // Each thread has 8 x 8 sums: what it reads of shared memory for them keeps that as busy as they keep the arithmetic.
+    staging: { rows: 128, columns: 128, depth: 8, threads: 256, always: true },
+  },
   // 99 KB of shared memory: what a block may ask for on the least of the chips since sm_80 (CUDA C++ Programming Guide, Compute Capabilities).
   limits: { threads: 1024, sharedBytes: 101376, buffers: 64 },
   infinities: true,

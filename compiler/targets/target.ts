@@ -24,6 +24,14 @@ export interface Profile {
   readonly wholeRows: boolean;
   /** Threads that share a tile of 32 x 32 elements of a product: the fewer, the more registers to each. */
   readonly productThreads: number;
+  /** The tile of a product whose operands go through shared memory, steps of the index that is summed over, and its threads; `always` where no schedule says otherwise. */
+  readonly staging: {
+    readonly rows: number;
+    readonly columns: number;
+    readonly depth: number;
+    readonly threads: number;
+    readonly always: boolean;
+  };
 }
 export interface WideAccess {
   /** A buffer has one type in a launch: all its accesses are wide, or none. */
@@ -60,7 +68,8 @@ export interface Target {
   readonly loop: (name: string, turn: string, from: string, to: string, step: number) => readonly string[];
   readonly condition: (test: string) => string;
   readonly barrier: string;
-  readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number) => string;
+  /** `vector`: all its accesses are wide. */
+  readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number, vector: boolean) => string;
   /** It multiplies and adds the four bytes of two words at once, where a word is its smallest unit of memory. */
   readonly packedDots: boolean;
   /** Lanes that can read each other's registers, neighbours from a multiple of their number on; 1 where none can. */

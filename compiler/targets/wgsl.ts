@@ -90,7 +90,11 @@ const reserved = new Set(
 const quarter = (at: Text): Text => infixText("truncdiv", [at, atom("4")])!;
 export const wgsl: Target = {
   name: "wgsl",
-  profile: { name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
+  profile: {
+    ...{ name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
+    // 4 x 8 sums to a thread: more do not fit in the registers of some chips. Both operands twice are the 16 KiB that every device has.
+    staging: { rows: 64, columns: 64, depth: 16, threads: 128, always: true },
+  },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,
   powersOfTwo: false,
@@ -123,8 +127,10 @@ export const wgsl: Target = {
     store: (unit, buffer, at, words) => `${buffer}[${quarter(at).text}] = vec4<${unit}>(${words.join(", ")});`,
   },
   barrier: "workgroupBarrier();",
-  sharedArray: (name, elem, count) =>
-    `var<workgroup> ${name}: array<${elem === "bool" || elem === "u16" || elem === "u8" ? "u32" : types[elem]}, ${count}>;`,
+  sharedArray: (name, elem, count, _offset, vector) => {
+    const type = elem === "bool" || elem === "u16" || elem === "u8" ? "u32" : types[elem];
+    return `var<workgroup> ${name}: array<${vector ? `vec4<${type}>, ${count / 4}` : `${type}, ${count}`}>;`;
+  },
   unitBits: 32,
   load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${at.text}])` : `${buffer}[${at.text}]`),
   store: (buffer, _unit, at, value, atomic) =>
@@ -149,5 +155,9 @@ export const withLanes = (target: Target, lanes: number): Target =>
  */
 export const softwareWgsl: Target = {
   ...wgsl,
-  profile: { ...wgsl.profile, name: "wgsl software", streams: false, wholeRows: true, productThreads: 16 },
+  profile: {
+    ...wgsl.profile,
+    ...{ name: "wgsl software", streams: false, wholeRows: true, productThreads: 16 },
+    staging: { ...wgsl.profile.staging, always: false },
+  },
 };

@@ -53,6 +53,18 @@ export type Stmt =
   /** Replaces the bits under `mask` of a word; other threads may change its other bits at the same time. */
   | { readonly kind: "merge"; readonly buffer: string; readonly at: Expr; readonly mask: Expr; readonly bits: Expr }
   | { readonly kind: "share"; readonly array: string; readonly at: Expr; readonly value: Expr }
+  /** Four values to a shared array, from `at`, a multiple of their number, in one access. */
+  | { readonly kind: "shares"; readonly array: string; readonly at: Expr; readonly values: readonly Expr[] }
+  /** Four values of a shared array in the same way; what nobody reads has no name. */
+  | {
+      readonly kind: "takes";
+      /** Of all of them together. */
+      readonly name: string;
+      readonly outs: readonly (string | undefined)[];
+      readonly array: string;
+      readonly at: Expr;
+      readonly elem: Elem;
+    }
   /**
    * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in words of u32, two floats
    * or four bytes, the first in the low bits: 4 words of a, 2 of b; whole integers as they are, 8 and 4. Declares its four results.
@@ -100,6 +112,8 @@ export interface SharedArray {
   readonly name: string;
   readonly elem: SharedElem;
   readonly count: number;
+  /** All accesses are of 16 bytes, and the language knows it as an array of vectors. */
+  readonly vector?: boolean;
 }
 export interface ThreadBuffer extends BufferUse {
   readonly unit: Unit;
@@ -187,12 +201,14 @@ export function partsOf(s: Stmt): readonly Expr[] {
     case "loads":
       return s.guard ? [s.at, s.guard] : [s.at];
     case "stores":
+    case "shares":
       return [s.at, ...s.values];
     case "merge":
       return [s.at, s.mask, s.bits];
     case "copy":
       return [s.to, s.from, s.valid];
     case "fragment":
+    case "takes":
       return [s.at];
     case "shuffle":
       return [s.value];
@@ -205,10 +221,15 @@ export function partsOf(s: Stmt): readonly Expr[] {
   }
 }
 /** One statement for each unit of a wide access, or product of a scaling: what they mean. */
-export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" | "scale" }>): Stmt[] {
+export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" | "scale" | "shares" | "takes" }>): Stmt[] {
   if (s.kind === "scale") return s.outs.map((name, k): Stmt => ({ kind: "let", name, value: productOf(s.values[k]!, s.by[k]!) }));
   const at = (k: number): Expr => ({ kind: "op", op: "add", args: [s.at, { kind: "const", value: k, elem: "i32" }], elem: "i32" });
   if (s.kind === "stores") return s.values.map((value, k): Stmt => ({ kind: "store", buffer: s.buffer, at: at(k), value }));
+  if (s.kind === "shares") return s.values.map((value, k): Stmt => ({ kind: "share", array: s.array, at: at(k), value }));
+  if (s.kind === "takes")
+    return s.outs.flatMap((name, k): Stmt[] =>
+      name === undefined ? [] : [{ kind: "let", name, value: { kind: "shared", array: s.array, at: at(k), elem: s.elem } }],
+    );
   return s.outs.flatMap((name, k): Stmt[] =>
     name === undefined
       ? []

@@ -12,7 +12,18 @@ import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
 import { Reducer, type Registers } from "./reduce.ts";
-import { arrayElem, elementOf, type HeldSlot, inFragmentsAlone, placeOf, ringOf, slotSize, slotStart } from "./ring.ts";
+import {
+  arrayElem,
+  elementOf,
+  elementPlace,
+  type HeldSlot,
+  inFragmentsAlone,
+  placeOf,
+  ringOf,
+  slotSize,
+  slotStart,
+  wideElements,
+} from "./ring.ts";
 import { settleWide } from "./settle.ts";
 import { statementsOf } from "./statements.ts";
 import { knownUniforms } from "./uniforms.ts";
@@ -31,7 +42,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   const statements = statementsOf(
     l.nodes,
     target.reserved,
-    launch.buffers.map((b) => b.name),
+    [...launch.buffers, ...l.sharedArrays].map((x) => x.name),
   );
   const { body, vectors } = target.wide.alone ? settleWide(statements) : { body: statements, vectors: new Set<string>() };
   // A load whose value nobody needs is gone, and so is a buffer that only it read.
@@ -44,7 +55,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     buffers: launch.buffers
       .filter((b) => used.has(b.name))
       .map((b) => ({ ...b, ...unitsOf(b, target.unitBits), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
-    shared: l.sharedArrays,
+    shared: l.sharedArrays.map((a) => (vectors.has(a.name) ? { ...a, vector: true } : a)),
     body,
   };
 }
@@ -179,22 +190,26 @@ class ThreadLowering implements Registers {
         }
         return;
       }
+      case "put":
+        return this.put(op);
       case "commit":
         return n.effect({ kind: "commit" });
       case "land":
         n.effect({ kind: "land", leave: op.leave });
+        return n.effect({ kind: "barrier" });
+      case "meet":
         return n.effect({ kind: "barrier" });
       case "slot": {
         const ring = ringOf(this.launch, op.ring);
         const start = slotStart(n, ring, this.get(op.slot, 0));
         this.slots.set(op.out, { ring, start });
         if (this.inFragments.has(op.out)) return;
-        return this.set(op.out, (r) =>
-          this.memory.decode(
-            elementOf(n, { ring, start }, (axis) => this.coordinate(axis, r)),
-            ring.elem,
-          ),
-        );
+        const held = { ring, start };
+        const wide = wideElements(n, held, this.instances(tile(op.out).axes), (axis, r) => this.coordinate(axis, r));
+        return this.set(op.out, (r) => {
+          const raw = wide?.get(r) ?? elementOf(n, held, (axis) => this.coordinate(axis, r));
+          return ring.values ? raw : this.memory.decode(raw, ring.elem);
+        });
       }
       case "dot": {
         const { layout } = this.launch;
@@ -213,6 +228,24 @@ class ThreadLowering implements Registers {
         return n.effect({ kind: "comment", text: op.text, ...(op.line ? { line: op.line } : {}) });
       default:
         return op satisfies never;
+    }
+  }
+  /** Elements to a slot, those that fill 16 bytes together. */
+  private put(op: Extract<Op, { kind: "put" }>): void {
+    const n = this.nodes;
+    const ring = ringOf(this.launch, op.ring);
+    this.array(ring.name, arrayElem(ring), ring.slots * slotSize(ring));
+    const axes = [ring.copy.slow.name, ring.copy.piece.name];
+    const first = this.firstOfCopies(axes);
+    const guard = first === undefined ? {} : { guard: first };
+    const start = slotStart(n, ring, this.get(op.slot, 0));
+    const place = (r: number): NodeId =>
+      n.op("add", [start, elementPlace(n, ring, this.coordinate(axes[0]!, r), this.coordinate(axes[1]!, r))], "i32");
+    // The lowest registers are neighbours along a row.
+    const instances = this.instances(axes);
+    for (let k = 0; k < instances.length; k += ring.width) {
+      const values = instances.slice(k, k + ring.width).map((r) => this.get(op.value, r));
+      n.effect({ kind: "shares", array: ring.name, at: place(instances[k]!), values, ...guard });
     }
   }
   /** What a load reads, by register; `here` where it stays in this place, and `also` what must hold beside its guard. */

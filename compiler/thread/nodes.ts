@@ -82,7 +82,9 @@ export type Effect =
       readonly at: NodeId;
       readonly transposed: boolean;
     }
-  | { readonly kind: "share"; readonly array: string; readonly at: NodeId; readonly value: NodeId }
+  | { readonly kind: "share"; readonly array: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
+  | { readonly kind: "shares"; readonly array: string; readonly at: NodeId; readonly values: readonly NodeId[]; readonly guard?: NodeId }
+  | { readonly kind: "takes"; readonly outs: readonly NodeId[]; readonly array: string; readonly at: NodeId; readonly elem: Elem }
   | { readonly kind: "barrier" }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number }
   | { readonly kind: "declare"; readonly variable: NodeId; readonly init: NodeId }
@@ -274,6 +276,15 @@ export class Nodes {
   }
   shared(array: string, elem: Elem, at: NodeId): NodeId {
     return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true, data: true });
+  }
+  /** Elements of a shared array from `at` on, in one access, here. */
+  takes(array: string, elem: Elem, at: NodeId, count: number): NodeId[] {
+    const outs = Array.from({ length: count }, () => {
+      this.list.push(nodeOf({ kind: "variable", elem, args: [at], name: array, depth: this.depth, data: true, hint: array }));
+      return this.list.length - 1;
+    });
+    this.effect({ kind: "takes", outs, array, at, elem });
+    return outs;
   }
   open(): void {
     this.scopes.push({ effects: [], known: new Map() });

@@ -33,6 +33,10 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}merge ${s.buffer}[${printExpr(s.at)}] under ${printExpr(s.mask)} = ${printExpr(s.bits)}`];
       case "share":
         return [`${indent}${s.array}[${printExpr(s.at)}] = ${printExpr(s.value)}`];
+      case "shares":
+        return [`${indent}${s.array}[${printExpr(s.at)} ..] = ${s.values.map(printExpr).join(", ")}`];
+      case "takes":
+        return [`${indent}let ${s.outs.map((o) => o ?? "_").join(", ")}: ${s.elem} = ${s.array}[${printExpr(s.at)} ..]`];
       case "copy":
         return [`${indent}copy ${s.array}[${printExpr(s.to)}] <- ${s.buffer}[${printExpr(s.from)}] where ${printExpr(s.valid)}`];
       case "commit":

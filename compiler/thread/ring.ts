@@ -2,7 +2,8 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
-import { argsOf, type Launch, type Op, type Ring, swizzleOf, type Value } from "../tile/ir.ts";
+import { argsOf, type Elem, type Launch, type Op, type Ring, swizzleOf, type Value } from "../tile/ir.ts";
+import { offsetOf } from "./integers.ts";
 import type { SharedArray } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
@@ -39,7 +40,13 @@ export function inFragmentsAlone(l: Launch): ReadonlySet<Value> {
   walk(l.body);
   return new Set([...slots.keys()].filter((v) => !asked.has(v)));
 }
-export const arrayElem = (r: Ring): SharedArray["elem"] => (({ 8: "u8", 16: "u16" }) as const)[storage[r.elem].bits as 8] ?? "i32";
+export const arrayElem = (r: Ring): SharedArray["elem"] =>
+  (({ 8: "u8", 16: "u16" }) as const)[storage[r.elem].bits as 8] ?? (r.elem === "f32" || r.elem === "u32" ? r.elem : "i32");
+/** The type of what is read of it: of narrow elements their bits. */
+const readElem = (r: Ring): Elem => {
+  const elem = arrayElem(r);
+  return elem === "u16" || elem === "u8" ? "u32" : elem;
+};
 export const slotSize = (r: Ring): number => r.slow.extent * r.fast.extent;
 export const slotStart = (n: Nodes, r: Ring, slot: NodeId): NodeId => n.op("mul", [slot, n.int(slotSize(r))], "i32");
 
@@ -52,13 +59,44 @@ export function placeOf(n: Nodes, r: Ring, slow: NodeId, piece: NodeId): NodeId 
   const row = n.op("mul", [slow, n.int(r.fast.extent)], "i32");
   return n.op("add", [row, n.op("mul", [at, n.int(r.width)], "i32")], "i32");
 }
-/** One element of a slot, as it lies in memory; `coordinate` gives its place along the axes of the tile. */
-export function elementOf(n: Nodes, { ring: r, start }: HeldSlot, coordinate: (axis: string) => NodeId): NodeId {
-  const [slow, fast] = [coordinate(r.slow.name), coordinate(r.fast.name)];
+/** Where an element lies within a slot. */
+export function elementPlace(n: Nodes, r: Ring, slow: NodeId, fast: NodeId): NodeId {
   const piece = n.op("shr", [fast, n.int(Math.log2(r.width))], "i32");
   const within = n.op("and", [fast, n.int(r.width - 1)], "i32");
-  const at = n.op("add", [start, n.op("add", [placeOf(n, r, slow, piece), within], "i32")], "i32");
-  return n.shared(r.name, arrayElem(r) === "i32" ? "i32" : "u32", at);
+  return n.op("add", [placeOf(n, r, slow, piece), within], "i32");
+}
+/** One element of a slot, as it lies in memory; `coordinate` gives its place along the axes of the tile. */
+export function elementOf(n: Nodes, { ring: r, start }: HeldSlot, coordinate: (axis: string) => NodeId): NodeId {
+  const place = elementPlace(n, r, coordinate(r.slow.name), coordinate(r.fast.name));
+  return n.shared(r.name, readElem(r), n.op("add", [start, place], "i32"));
+}
+/** Elements of a slot by register, 16 bytes at a time; undefined where no registers are neighbours along a row. */
+export function wideElements(
+  n: Nodes,
+  { ring: r, start }: HeldSlot,
+  registers: readonly number[],
+  coordinate: (axis: string, register: number) => NodeId,
+): Map<number, NodeId> | undefined {
+  if (!r.values) return undefined;
+  const rows = new Map<string, number[]>();
+  const known = registers.map((register) => {
+    const fast = coordinate(r.fast.name, register);
+    const { value } = n.at(fast);
+    const { base, by } = typeof value === "number" ? { base: n.int(0), by: value } : offsetOf(n, fast);
+    const key = `${coordinate(r.slow.name, register)} ${base} ${Math.floor(by / r.width)}`;
+    if (n.at(base).multiple % r.width === 0) rows.set(key, [...(rows.get(key) ?? []), register]);
+    return [register, by] as const;
+  });
+  const by = new Map(known);
+  const out = new Map<number, NodeId>();
+  for (const list of rows.values()) {
+    if (list.length !== r.width) return undefined;
+    list.sort((x, y) => by.get(x)! - by.get(y)!);
+    const place = elementPlace(n, r, coordinate(r.slow.name, list[0]!), coordinate(r.fast.name, list[0]!));
+    const values = n.takes(r.name, readElem(r), n.op("add", [start, place], "i32"), r.width);
+    list.forEach((register, k) => out.set(register, values[k]!));
+  }
+  return out.size === registers.length ? out : undefined;
 }
 /** What warp and register give of a coordinate: where the matrices of a fragment begin. */
 function origin(n: Nodes, layout: TileLayout, axis: string, register: number): NodeId {

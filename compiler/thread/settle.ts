@@ -1,6 +1,6 @@
 /**
- * Wide accesses where a language gives a buffer one type in a launch: what goes by 16 bytes in all accesses is a buffer of vectors, and wide
- * accesses of any other are taken apart again.
+ * Wide accesses where a language gives a buffer or a shared array one type in a launch: what goes by 16 bytes in all accesses holds vectors,
+ * and wide accesses of any other are taken apart again.
  */
 import { children, type Expr, partsOf, type Stmt, unfolded } from "./ir.ts";
 
@@ -8,12 +8,15 @@ export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stm
   const [wide, single] = [new Set<string>(), new Set<string>()];
   const look = (e: Expr): void => {
     if (e.kind === "load") single.add(e.buffer);
+    if (e.kind === "shared") single.add(e.array);
     children(e).forEach(look);
   };
   const walk = (list: readonly Stmt[]): void => {
     for (const s of list) {
       if (s.kind === "loads" || s.kind === "stores") wide.add(s.buffer);
+      if (s.kind === "shares" || s.kind === "takes") wide.add(s.array);
       if (s.kind === "store" || s.kind === "merge" || s.kind === "copy") single.add(s.buffer);
+      if (s.kind === "share") single.add(s.array);
       partsOf(s).forEach(look);
       if (s.kind === "for") walk(s.body);
       if (s.kind === "if") walk(s.then);
@@ -25,8 +28,9 @@ export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stm
     list.flatMap((s): Stmt[] => {
       if (s.kind === "for") return [{ ...s, body: settled(s.body) }];
       if (s.kind === "if") return [{ ...s, then: settled(s.then) }];
-      if ((s.kind !== "loads" && s.kind !== "stores") || vectors.has(s.buffer)) return [s];
-      if (s.kind === "stores") return unfolded(s);
+      if (s.kind === "shares") return vectors.has(s.array) ? [s] : unfolded(s);
+      if (s.kind === "stores") return vectors.has(s.buffer) ? [s] : unfolded(s);
+      if ((s.kind !== "loads" && s.kind !== "takes") || vectors.has(s.kind === "loads" ? s.buffer : s.array)) return [s];
       // The place is computed once, under the name that the vector would have had.
       return [{ kind: "let", name: s.name, value: s.at }, ...unfolded({ ...s, at: { kind: "name", name: s.name, elem: "i32" } })];
     });

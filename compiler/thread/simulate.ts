@@ -137,6 +137,9 @@ class Simulator {
     const [start, bytes] = this.places.get(array)!;
     this.watch?.shared(site, t.index, t.block, start + at * bytes, units * bytes);
   }
+  private unwritten(array: string, at: number): void {
+    this.fault("uninitialised", `${array}[${at}] is read before it is written`);
+  }
   private inside(what: string, at: number, size: number, t: Thread): boolean {
     if (at >= 0 && at < size) return true;
     this.fault("out-of-bounds", `${what}[${at}] of ${size}, thread ${t.index} of block ${t.block}`);
@@ -208,13 +211,14 @@ class Simulator {
       }
     };
   }
-  private wide(s: Extract<Stmt, { kind: "loads" | "stores" }>): Run {
+  private wide(s: Extract<Stmt, { kind: "loads" | "stores" | "shares" | "takes" }>): Run {
+    const shared = s.kind === "shares" || s.kind === "takes";
+    const writes = s.kind === "stores" || s.kind === "shares";
+    const name = shared ? s.array : s.buffer;
     const at = this.expr(s.at);
-    const data = this.memory.get(s.buffer)!;
-    const shadow = this.shadows.get(s.buffer)!;
-    const count = 16 / data.BYTES_PER_ELEMENT;
-    const outs = s.kind === "loads" ? s.outs.map((name) => (name === undefined ? undefined : this.slot(name))) : [];
-    const values = s.kind === "stores" ? s.values.map((v) => this.expr(v)) : [];
+    const outs = writes ? [] : s.outs.map((o) => (o === undefined ? undefined : this.slot(o)));
+    const values = writes ? s.values.map((v) => this.expr(v)) : [];
+    const count = outs.length + values.length;
     const guard = s.kind === "loads" && s.guard ? this.expr(s.guard) : undefined;
     return (t) => {
       if (guard && !guard(t)) {
@@ -223,15 +227,19 @@ class Simulator {
       }
       const first = at(t);
       const made = values.map((v) => v(t));
-      if (first % count !== 0) this.fault("out-of-bounds", `${s.buffer}[${first}]: 16 bytes that are not aligned`);
-      if (!this.inside(s.buffer, first, data.length - count + 1, t)) return;
-      if (this.watch) this.seen(s, s.buffer, first, count, t, s.kind === "stores");
+      const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
+      const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
+      if (first % count !== 0) this.fault("out-of-bounds", `${name}[${first}]: 16 bytes that are not aligned`);
+      if (!this.inside(name, first, data.length - count + 1, t)) return;
+      if (this.watch && shared) this.seenShared(s, name, first, count, t);
+      else if (this.watch) this.seen(s, name, first, count, t, writes);
       for (let k = 0; k < count; k++)
-        if (s.kind === "stores") {
-          this.write(s.buffer, shadow, first + k, t);
+        if (writes) {
+          this.write(name, shadow, first + k, t);
           data[first + k] = made[k]!;
         } else {
-          this.read(s.buffer, shadow, first + k, t);
+          if (shared && shadow.writer[first + k] === 0) this.unwritten(name, first + k);
+          this.read(name, shadow, first + k, t);
           const out = outs[k];
           if (out !== undefined) t.values[out] = data[first + k]!;
         }
@@ -245,7 +253,7 @@ class Simulator {
       const shadow = this.sharedShadows.get(s.array)!;
       const element = (i: number, t: Thread): number => {
         if (!this.inside(s.array, i, array.length, t)) return 0;
-        if (shadow.writer[i] === 0) this.fault("uninitialised", `${s.array}[${i}] is read before it is written`);
+        if (shadow.writer[i] === 0) this.unwritten(s.array, i);
         this.read(s.array, shadow, i, t);
         return array[i]!;
       };
@@ -320,6 +328,8 @@ class Simulator {
       }
       case "loads":
       case "stores":
+      case "shares":
+      case "takes":
         return this.wide(s);
       case "scale":
         return this.all(unfolded(s));
@@ -424,7 +434,7 @@ class Simulator {
           if (!this.inside(e.array, i, data.length, t)) return 0;
           const shadow = this.sharedShadows.get(e.array)!;
           if (this.watch) this.seenShared(e, e.array, i, 1, t);
-          if (shadow.writer[i] === 0) this.fault("uninitialised", `${e.array}[${i}] is read before it is written`);
+          if (shadow.writer[i] === 0) this.unwritten(e.array, i);
           this.read(e.array, shadow, i, t);
           return data[i]!;
         };

@@ -43,7 +43,8 @@ class Writer {
       if (e.kind === "stores") for (const id of [e.at, ...e.values, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "merge") for (const id of [e.at, e.mask, e.bits, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "loads" && e.guard !== undefined && e.outs.some((o) => this.uses.has(o))) this.count(e.guard, depth);
-      if (e.kind === "share") for (const id of [e.at, e.value]) this.count(id, depth);
+      if (e.kind === "share") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
+      if (e.kind === "shares") for (const id of [e.at, ...e.values, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
       if (e.kind === "fragment") this.count(e.at, depth);
       if (e.kind === "shuffle") this.count(e.value, depth);
@@ -199,8 +200,20 @@ class Writer {
           break;
         }
         case "share":
-          out.push({ kind: "share", array: e.array, at: this.expr(e.at), value: this.expr(e.value) });
+          this.guarded(out, e.guard, { kind: "share", array: e.array, at: this.expr(e.at), value: this.expr(e.value) });
           break;
+        case "shares":
+          this.guarded(out, e.guard, {
+            ...{ kind: "shares", array: e.array, at: this.expr(e.at) },
+            values: e.values.map((v) => this.expr(v)),
+          });
+          break;
+        case "takes": {
+          const used = e.outs.map((o) => (this.uses.has(o) ? this.nameOf(o) : undefined));
+          if (used.some((o) => o !== undefined))
+            out.push({ kind: "takes", name: this.fresh("wide"), outs: used, array: e.array, at: this.expr(e.at), elem: e.elem });
+          break;
+        }
         case "barrier":
         case "commit":
         case "land":

@@ -76,6 +76,15 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           expr(s.value, known);
           invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
           break;
+        case "shares":
+          for (const e of [s.at, ...s.values]) expr(e, known);
+          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
+          break;
+        case "takes":
+          expr(s.at, known);
+          for (const o of s.outs) if (o !== undefined) declare(o);
+          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
+          break;
         case "copy":
           for (const e of [s.to, s.from, s.valid]) expr(e, known);
           invariant(arrays.has(s.array) && buffers.has(s.buffer), `${where}: a copy from ${s.buffer} to ${s.array}`);

@@ -1,6 +1,6 @@
 /**
- * What a loop around a matrix product may read a turn early, so that it is on its way while the turn before is computed: operands that are
- * computed from what lies in memory, and hence pass through no ring.
+ * What a loop around a product may read a turn early, so that it is on its way while the turn before is computed: operands of a matrix unit
+ * that are computed from what lies in memory, and hence pass through no ring, and what threads put into one.
  */
 import { storage } from "../../dsl/tensor/types.ts";
 import { argsOf, type Launch, type Op, outsOf, type Value } from "./ir.ts";
@@ -15,13 +15,10 @@ const pure: ReadonlySet<Op["kind"]> = new Set(["const", "dim", "scalar", "step",
 
 /** Undefined where there is nothing to read early. Whether there are registers for it, threads know. */
 export function earlyReads(loop: Extract<Op, { kind: "loop" }>, launch: Launch): EarlyReads | undefined {
-  const products = loop.body.filter((o) => o.kind === "dot");
-  if (products.length === 0) return undefined;
+  const wanted = loop.body.flatMap((o) => (o.kind === "dot" ? [o.a, o.b] : o.kind === "put" ? [o.value] : []));
+  if (wanted.length === 0) return undefined;
   const makers = new Map(loop.body.flatMap((o) => outsOf(o).map((v) => [v, o] as const)));
-  const operands = behind(
-    products.flatMap((o) => [o.a, o.b]),
-    makers,
-  );
+  const operands = behind(wanted, makers);
   const moving = new Set<Value>([loop.index]);
   for (const o of loop.body) if (argsOf(o).some((v) => moving.has(v))) for (const v of outsOf(o)) moving.add(v);
   const changed = new Set(loop.carried.map((c) => c.phi));

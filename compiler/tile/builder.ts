@@ -168,11 +168,17 @@ export class Builder {
   issue(ring: string, slot: Value, buffer: string, at: Value, guard: Value | undefined): void {
     this.scopes.at(-1)!.ops.push({ kind: "issue", ring, slot, buffer, at, ...(guard === undefined ? {} : { guard }) });
   }
+  put(ring: string, slot: Value, value: Value): void {
+    this.scopes.at(-1)!.ops.push({ kind: "put", ring, slot, value });
+  }
   commit(): void {
     this.scopes.at(-1)!.ops.push({ kind: "commit" });
   }
   land(leave: number): void {
     this.scopes.at(-1)!.ops.push({ kind: "land", leave });
+  }
+  meet(): void {
+    this.scopes.at(-1)!.ops.push({ kind: "meet" });
   }
   /** What a slot holds now. */
   slot(ring: Ring, slot: Value, elem: Elem): Value {

@@ -69,6 +69,8 @@ export class Lowering {
   readonly others = new Map<string, Value>();
   /** Operands of products that lie in shared memory: product, factor and tensor give the tile of the step at hand. */
   readonly staged = new Map<string, () => Value>();
+  /** Expressions whose value is known where the lowering stands. */
+  readonly computed = new Map<Expr, Value>();
   readonly sharedBytes: number;
   /** Elements that are read in place of memory, one for each point of the launch. */
   readonly held = new Map<string, Value>();
@@ -101,6 +103,8 @@ export class Lowering {
   /** The value of `e`, as if it were defined. */
   value(e: Expr, env: Env): Value {
     const b = this.builder;
+    const known = this.computed.size > 0 ? this.computed.get(e) : undefined;
+    if (known !== undefined) return known;
     switch (e.kind) {
       case "const":
         return b.constant(e.type === "f32" && typeof e.value === "number" ? Math.fround(e.value) : e.value, elemOf(e.type));

@@ -160,9 +160,19 @@ class Block {
         return this.reduce(o);
       case "commit":
       case "land":
+      case "meet":
         return;
       case "issue":
         return this.issue(o);
+      case "put": {
+        const [r, held] = this.ring(o.ring);
+        const first = this.get(o.slot)[0]! * r.slow.extent * r.fast.extent;
+        const value = this.get(o.value);
+        this.positions([r.copy.slow.name, r.copy.piece.name], this.axes(o.value)).forEach((p, k) => {
+          held[first + k] = value[p]!;
+        });
+        return;
+      }
       case "slot": {
         const [r, held] = this.ring(o.ring);
         const size = r.slow.extent * r.fast.extent;

@@ -128,10 +128,14 @@ export type Op =
       readonly at: Value;
       readonly guard?: Value;
     }
+  /** Fills a slot of a ring of values: `value` is a tile over the ring's copy axes. Nobody may read the slot before the next `meet`. */
+  | { readonly kind: "put"; readonly ring: string; readonly slot: Value; readonly value: Value }
   /** What was issued since the last one is a group. */
   | { readonly kind: "commit" }
   /** All groups but the newest `leave` have landed, for all threads; what they read before, they have read. */
   | { readonly kind: "land"; readonly leave: number }
+  /** What any thread has put is there for all, and what they read before, they have read. */
+  | { readonly kind: "meet" }
   /** The tile in a slot of a ring. */
   | { readonly kind: "slot"; readonly out: Value; readonly ring: string; readonly slot: Value }
   /**
@@ -177,7 +181,9 @@ export interface Ring {
   /** Axes of the tile; along `fast` elements lie side by side. */
   readonly slow: TileAxis;
   readonly fast: TileAxis;
-  /** The tile as it is copied: rows, and pieces of 16 bytes of a row. */
+  /** Elements are held as they are computed with, and put there by threads; otherwise as they lie in memory, and copied beside them. */
+  readonly values: boolean;
+  /** The tile as it is filled: rows, and of a row pieces of 16 bytes; its elements, in a ring of values. */
   readonly copy: { readonly slow: TileAxis; readonly piece: TileAxis };
   /** Elements in 16 bytes. */
   readonly width: number;
@@ -239,6 +245,8 @@ export function argsOf(o: Op): readonly Value[] {
       return o.guard === undefined ? [o.at, o.value] : [o.at, o.value, o.guard];
     case "issue":
       return o.guard === undefined ? [o.slot, o.at] : [o.slot, o.at, o.guard];
+    case "put":
+      return [o.slot, o.value];
     case "slot":
       return [o.slot];
     case "dot":

@@ -106,7 +106,7 @@ function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): 
         "W606",
         d.span,
         `\`${d.name}\` cannot be staged here`,
-        "it takes an operand of a matrix product that is read as it lies, in rows whose length is a multiple of 16 bytes for every size: say so in `where`, as in `where K % 8 == 0`; and room for two slots",
+        "it takes an operand that a tile of the result reads again along one of its two sides, of a reduction over one index, with room for two slots; on a matrix unit one that is read as it lies, in rows whose length is a multiple of 16 bytes for every size: say so in `where`, as in `where K % 8 == 0`",
       );
   }
 }

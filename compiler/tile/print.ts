@@ -55,6 +55,10 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
         return [`${indent}issue ${o.ring}(${v(o.slot)}) <- ${o.buffer}[${v(o.at)}]${o.guard === undefined ? "" : ` where ${v(o.guard)}`}`];
       case "commit":
         return [`${indent}commit`];
+      case "put":
+        return [`${indent}put ${o.ring}(${v(o.slot)}) <- ${v(o.value)}`];
+      case "meet":
+        return [`${indent}meet`];
       case "land":
         return [`${indent}land, leave ${o.leave}`];
       case "slot":

@@ -12,7 +12,7 @@ export function prune(body: readonly Op[]): readonly Op[] {
 }
 /** Whether an operation does more than make its values. */
 const acts = (o: Op): boolean =>
-  ["store", "issue", "commit", "land", "comment"].includes(o.kind) ||
+  ["store", "issue", "put", "commit", "land", "meet", "comment"].includes(o.kind) ||
   (o.kind === "loop" && o.body.some((x) => x.kind !== "comment" && acts(x)));
 const isKept = (o: Op, needed: ReadonlySet<Value>): boolean => acts(o) || outsOf(o).some((v) => needed.has(v));
 

@@ -9,6 +9,7 @@ import { dotOf, lowerDot } from "./dot.ts";
 import { type Env, elemOf, type Fold, type Lowering, type Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import type { Combine, Value } from "./ir.ts";
+import { lowerStaged } from "./staged.ts";
 import { lowerStream, streamsByTiles } from "./stream.ts";
 
 export function combineOf(l: Lowering, e: { readonly op: Reduce["op"]; readonly monoid?: Reduce["monoid"] }, env: Env): Combine {
@@ -158,6 +159,8 @@ function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[]
   const product = dotOf(l, e, env);
   if (product) return [lowerDot(l, e, product, env)];
   if (streamsByTiles(l, e, env)) return lowerStream(l, e, env);
+  const staged = lowerStaged(l, e, env, held);
+  if (staged) return staged;
   const b = l.builder;
   if (asksForAPoint(l, e)) {
     const { from, to } = boundsAt(l, e, 0, env);
@@ -204,7 +207,7 @@ function asksForAPoint(l: Lowering, e: Reduce): boolean {
   return e.op === "any" && e.axes.length === 1 && body?.kind === "const" && body.value === true && isTrue(points);
 }
 /** One point: what it contributes where it is a member, the identity elsewhere. */
-function accumulate(
+export function accumulate(
   l: Lowering,
   e: Reduce,
   condition: Expr,

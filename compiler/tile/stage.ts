@@ -72,6 +72,7 @@ export function stageOf(
       piece: { name: `${read.tensor}.piece${k}`, extent: fast.extent / width },
     },
     width,
+    values: false,
   };
   l.shape.addRing(ring, copyLayout(ring, l.shape.threads));
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);
@@ -100,17 +101,18 @@ export function stageOf(
 /** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */
 export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string => `${axes.over} ${axes.other} ${factor} ${readOf(e)}`;
 const readOf = (e: Expr): string => (e.kind === "relax" ? readOf(e.arg) : e.kind === "read" ? e.tensor : "");
-/** Threads go along a row, then to the rows below; what is left each takes in turn. */
-function copyLayout(r: Ring, threads: number): Layout {
+/** Threads go along a row, each with `side` neighbours, then to the rows below; what is left each takes in turn. */
+export function copyLayout(r: Ring, threads: number, side = 1): Layout {
   const { slow, piece } = r.copy;
   const bits = log2(slow.extent * piece.extent);
   const columns = Array.from({ length: bits }, (_, b) => 1 << b);
-  const inThreads = Math.min(bits, log2(threads));
+  const low = log2(side);
+  const inThreads = Math.min(bits - low, log2(threads));
   const idle = new Array<number>(log2(threads) - inThreads).fill(0);
-  const own = [...columns.slice(0, inThreads), ...idle];
+  const own = [...columns.slice(low, low + inThreads), ...idle];
   return new Layout(
     new Map([
-      ["register", columns.slice(inThreads)],
+      ["register", [...columns.slice(0, low), ...columns.slice(low + inThreads)]],
       ["lane", own.slice(0, 5)],
       ["warp", own.slice(5)],
     ]),

@@ -127,8 +127,20 @@ function verifyLaunch(l: Launch, target: Target): void {
           check(axesOf(o.slot).length === 0, () => "a slot that varies over the tile");
           break;
         }
+        case "put": {
+          [o.slot, o.value].forEach(use);
+          const r = rings.get(o.ring);
+          check(r?.values === true, () => `no ring of values ${o.ring}`);
+          check(
+            axesOf(o.value).every((a) => a === r!.copy.slow.name || a === r!.copy.piece.name),
+            () => `${o.ring} is filled by a tile over ${axesOf(o.value).join()}`,
+          );
+          check(axesOf(o.slot).length === 0, () => "a slot that varies over the tile");
+          break;
+        }
         case "commit":
         case "land":
+        case "meet":
           break;
         case "slot":
           use(o.slot);

@@ -49,6 +49,9 @@ export function featuresOf(
   return out;
 }
 
+/** Makes a buffer that lives as long as the run. */
+type Make = (bytes: number, usage: number) => GPUBuffer;
+
 export class WebGpuDevice implements Device {
   readonly target = "wgsl" as const;
   readonly name: string;
@@ -78,7 +81,14 @@ export class WebGpuDevice implements Device {
 
   /** @throws WeftError R202 to R206, naming the kernel */
   async run(call: PreparedCall, options: CallOptions = {}): Promise<CallResult> {
-    const { artifact, values } = call;
+    return (await this.runMany([call], options))[0]!;
+  }
+  /**
+   * Runs calls of one artifact in one submission.
+   * @throws WeftError R202 to R206, naming the kernel
+   */
+  async runMany(calls: readonly PreparedCall[], options: CallOptions = {}): Promise<CallResult[]> {
+    const { artifact } = calls[0]!;
     const { device } = this;
     if (this.lost !== undefined) throw new WeftError("R202", `${artifact.kernel}: the device was lost (${this.lost})`);
     const missing = lacking(artifact, this);
@@ -90,37 +100,12 @@ export class WebGpuDevice implements Device {
       buffers.push(b);
       return b;
     };
-    const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
     try {
-      const memory = new Map<string, GPUBuffer>();
-      for (const [name, t] of call.tensors) {
-        this.fits(artifact.kernel, name, t.data.byteLength);
-        const b = make(t.data.byteLength, storage);
-        if (t.data.byteLength > 0) device.queue.writeBuffer(b, 0, wholeWords(bytesOf(t)));
-        memory.set(name, b);
-      }
-      for (const t of artifact.temps) {
-        const bytes = evaluateSize(t.count, values) * 4;
-        this.fits(artifact.kernel, t.name, bytes);
-        memory.set(t.name, make(bytes, storage));
-      }
-      const launches = unroll(artifact.steps, values);
-      const work = await Promise.all(
-        launches.map(async ({ launch, steps }) => {
-          const pipeline = await this.pipeline(artifact.source, launch, artifact.kernel);
-          const uniforms = make(artifact.uniforms.length * 4, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
-          device.queue.writeBuffer(uniforms, 0, uniformBytes(call, steps));
-          return { launch, steps, pipeline, uniforms };
-        }),
-      );
+      const memory = calls.map((c) => this.memoryOf(c, make));
+      const work = await Promise.all(calls.flatMap((c, k) => this.launchesOf(c, memory[k]!, make)));
       device.pushErrorScope("validation");
       const encoder = device.createCommandEncoder();
-      for (const { launch, steps, pipeline, uniforms } of work) {
-        const blocks = evaluateSize(launch.grid, { ...values, ...steps });
-        if (blocks <= 0) continue;
-        const usesArgs = /\bargs\./.test(entryText(artifact.source, launch.entry));
-        const entries: GPUBindGroupEntry[] = launch.buffers.map((b) => ({ binding: b.binding, resource: { buffer: memory.get(b.name)! } }));
-        if (usesArgs) entries.unshift({ binding: 0, resource: { buffer: uniforms } });
+      for (const { pipeline, entries, blocks } of work) {
         const group = device.createBindGroup({ layout: pipeline.getBindGroupLayout(0), entries });
         const pass = encoder.beginComputePass();
         pass.setPipeline(pipeline);
@@ -135,10 +120,49 @@ export class WebGpuDevice implements Device {
       const timeMs = performance.now() - started;
       const error = await scope;
       if (error) throw new WeftError("R204", `${artifact.kernel}: ${error.message.split("\n")[0]}`);
-      return { outputs: await this.readBack(call, memory, make), timeMs };
+      const results: CallResult[] = [];
+      for (const [k, c] of calls.entries()) results.push({ outputs: await this.readBack(c, memory[k]!, make), timeMs });
+      return results;
     } finally {
       for (const b of buffers) b.destroy();
     }
+  }
+  /** Buffers of a call: its tensors, filled, and its temporaries. */
+  private memoryOf({ artifact, values, tensors }: PreparedCall, make: Make): ReadonlyMap<string, GPUBuffer> {
+    const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
+    const memory = new Map<string, GPUBuffer>();
+    for (const [name, t] of tensors) {
+      this.fits(artifact.kernel, name, t.data.byteLength);
+      const b = make(t.data.byteLength, storage);
+      if (t.data.byteLength > 0) this.device.queue.writeBuffer(b, 0, wholeWords(bytesOf(t)));
+      memory.set(name, b);
+    }
+    for (const t of artifact.temps) {
+      const bytes = evaluateSize(t.count, values) * 4;
+      this.fits(artifact.kernel, t.name, bytes);
+      memory.set(t.name, make(bytes, storage));
+    }
+    return memory;
+  }
+  /** The dispatches of a call that have blocks, in order. */
+  private launchesOf(
+    call: PreparedCall,
+    memory: ReadonlyMap<string, GPUBuffer>,
+    make: Make,
+  ): Promise<{ readonly pipeline: GPUComputePipeline; readonly entries: GPUBindGroupEntry[]; readonly blocks: number }>[] {
+    const { artifact, values } = call;
+    return unroll(artifact.steps, values).flatMap(({ launch, steps }) => {
+      const blocks = evaluateSize(launch.grid, { ...values, ...steps });
+      if (blocks <= 0) return [];
+      const usesArgs = /\bargs\./.test(entryText(artifact.source, launch.entry));
+      const entries: GPUBindGroupEntry[] = launch.buffers.map((b) => ({ binding: b.binding, resource: { buffer: memory.get(b.name)! } }));
+      if (usesArgs) {
+        const uniforms = make(artifact.uniforms.length * 4, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
+        this.device.queue.writeBuffer(uniforms, 0, uniformBytes(call, steps));
+        entries.unshift({ binding: 0, resource: { buffer: uniforms } });
+      }
+      return [this.pipeline(artifact.source, launch, artifact.kernel).then((pipeline) => ({ pipeline, entries, blocks }))];
+    });
   }
   private fits(kernel: string, name: string, bytes: number): void {
     const most = Math.min(this.device.limits.maxStorageBufferBindingSize, this.device.limits.maxBufferSize);
@@ -181,11 +205,7 @@ export class WebGpuDevice implements Device {
     }
     this.expected.set(key, performance.now() - started);
   }
-  private async readBack(
-    call: PreparedCall,
-    memory: ReadonlyMap<string, GPUBuffer>,
-    make: (bytes: number, usage: number) => GPUBuffer,
-  ): Promise<Record<string, HostTensor>> {
+  private async readBack(call: PreparedCall, memory: ReadonlyMap<string, GPUBuffer>, make: Make): Promise<Record<string, HostTensor>> {
     const outputs: Record<string, HostTensor> = {};
     const pending: { t: HostTensor; name: string; read: GPUBuffer }[] = [];
     const encoder = this.device.createCommandEncoder();

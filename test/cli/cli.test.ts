@@ -53,7 +53,7 @@ describe("weft", () => {
   });
   test("build writes both sources, bindings and a manifest; the second run finds nothing to do", () => {
     expect(weft("build", good, "-o", "made").code).toBe(0);
-    expect(fs.readdirSync(path.join(dir, "made")).sort()).toEqual(["good.cu", "good.ts", "good.wgsl", "manifest.json"]);
+    expect(fs.readdirSync(path.join(dir, "made")).sort()).toEqual(["good.cu", "good.many.cu", "good.ts", "good.wgsl", "manifest.json"]);
     const before = fs.readFileSync(path.join(dir, "made/good.cu"), "utf8");
     expect(weft("build", good, "-o", "made").out).toContain("up to date");
     fs.rmSync(path.join(dir, "made/good.cu"));
@@ -64,13 +64,19 @@ describe("weft", () => {
     const twin = file("twin.weft", "kernel good[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = 3.0 * x[i]\n}\n");
     const r = weft("build", good, twin, "-o", "twins");
     expect(r.code).toBe(1);
-    expect(r.err).toContain("already makes good.cu, good.wgsl, good.ts");
+    expect(r.err).toContain("already makes good.cu, good.many.cu, good.wgsl, good.ts");
     expect(fs.readFileSync(path.join(dir, "twins/good.wgsl"), "utf8")).toContain("2.0");
     const moving = file("moving.weft", "kernel first[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n}\n");
     expect(weft("build", moving, "-o", "moved").code).toBe(0);
     file("moving.weft", "kernel second[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n}\n");
     expect(weft("build", moving, "-o", "moved").code).toBe(0);
-    expect(fs.readdirSync(path.join(dir, "moved")).sort()).toEqual(["manifest.json", "second.cu", "second.ts", "second.wgsl"]);
+    expect(fs.readdirSync(path.join(dir, "moved")).sort()).toEqual([
+      "manifest.json",
+      "second.cu",
+      "second.many.cu",
+      "second.ts",
+      "second.wgsl",
+    ]);
     expect(fs.readFileSync(path.join(dir, "moved/manifest.json"), "utf8")).not.toContain("first");
   });
   test("f64 runs on the reference", () => {

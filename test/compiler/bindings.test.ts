@@ -50,6 +50,20 @@ function errors(source: string): string {
 describe("bindings", () => {
   test("agreeing dimensions type-check, and results carry them", () => expect(errors(usage("[1, 2, 16, 32]"))).toBe(""));
   test("a key length that differs from the value length is an error", () => expect(errors(usage("[1, 2, 17, 32]"))).toMatch(/error TS\d+/));
+  test("calls of a list have dimensions of their own", () => {
+    const many = (second: string): string => `
+import { tensor, type Device } from "../../runtime/index.ts";
+import { many } from "./attention.ts";
+export async function go(device: Device): Promise<number> {
+  const call = (n: number) => ({ q: tensor("f32", [1, 4, n, 32]), k: tensor("f32", [1, 2, n, 32]), v: tensor("f32", [1, 2, n, 32]), scale: 0.5 });
+  const results = await many(device, [call(8), ${second}]);
+  return results[1]!.lse.data.length;
+}
+`;
+    expect(errors(many("call(9)"))).toBe("");
+    for (const bad of ["{ ...call(9), scale: true }", '{ ...call(9), q: tensor("bf16", [1, 4, 9, 32]) }'])
+      expect(errors(many(bad))).toMatch(/error TS\d+/);
+  });
   test("a head size that no instance has is an error", () => expect(errors(usage("[1, 2, 16, 48]", "f32", 48))).toMatch(/error TS\d+/));
   test("an element type that no instance has is an error", () =>
     expect(errors(usage("[1, 2, 16, 32]", "bf16", 32))).toMatch(/error TS\d+/));
@@ -85,14 +99,14 @@ describe("bindings", () => {
     expect(a.compared).toBe(165);
   });
   test("a kernel whose name is a word of TypeScript, or one that the module uses", () => {
-    for (const name of ["call", "delete", "Tensor"]) {
+    for (const name of ["call", "delete", "Tensor", "many"]) {
       const source = `kernel ${name}[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] }\n`;
       fs.writeFileSync(
         path.join(dir, `named_${name}.ts`),
         bindingsFor([compile(check(source).instances[0]!, source, { target: "wgsl" }).artifact], "../../runtime/index.ts"),
       );
     }
-    const imports = ["call", "delete", "Tensor"].map((n) => `export { ${n}_ } from "./named_${n}.ts";`);
+    const imports = ["call", "delete", "Tensor", "many"].map((n) => `export { ${n}_ } from "./named_${n}.ts";`);
     expect(errors(`${imports.join("\n")}\n`)).toBe("");
   });
   test("the same input gives the same bytes", () => expect(bindingsFor(artifacts)).toBe(bindingsFor(artifacts)));

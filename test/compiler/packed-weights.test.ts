@@ -52,6 +52,15 @@ describe("packed weights", () => {
     expect(cuda).not.toMatch(/nibbles_f16|small_to_float\(/);
     expect(await agreesOnLevels(text, 4, 3, ["cuda"], [0, 1, 2, 17, 64])).toBeGreaterThan(100);
   });
+  test("reads that fall together in the first step are apart in the next", async () => {
+    const text = `kernel f[M, N, NG](x: f16[M, NG * 32], w: u4[NG * 32, N], s: f16[2 * NG]) -> (y: f32[M, N]) {
+  y[m, n] = sum(k) x[m, k] * relax<f16>(f32(w[k, n]) * (s[k / 32] + s[2 * (k / 32)]))
+}
+schedule f on cuda { tile m: 16, n: 8, k: 32; warps 1 }
+`;
+    expect(new Set(source(text).match(/ s_now\w* = /g)).size).toBe(2);
+    expect(await agreesOnLevels(text, 5, 3, ["cuda"], [1, 2, 3, 9])).toBeGreaterThan(100);
+  });
   test("what a step reads of packed weights is read a step early, where there are registers for it", async () => {
     const text = (rows: number): string =>
       weights(" where N % 8 == 0", "z[g, n]", scaled).replace("tile m: 16, n: 32", `tile m: ${rows}, n: 32`);

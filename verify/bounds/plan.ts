@@ -216,6 +216,8 @@ class BoundRun {
       }
       case "loads":
       case "stores":
+      case "shares":
+      case "takes":
       case "scale": {
         const parts = unfolded(s).map((x) => this.statement(x));
         return (f) => {

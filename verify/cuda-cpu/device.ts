@@ -1,7 +1,8 @@
 /** Runs emitted CUDA text on the CPU: every thread a fiber, every access watched. Slow, and right where a GPU may be right by luck. */
-import { type Artifact, evaluateSize, unroll } from "../../runtime/abi.ts";
+import { type Artifact, evaluateSize, type LaunchAbi, type StepAbi, unroll } from "../../runtime/abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../../runtime/call.ts";
 import { WeftError } from "../../runtime/errors.ts";
+import { manyTable } from "../../runtime/many.ts";
 import type { HostTensor } from "../../runtime/tensor.ts";
 import { buildLibrary, entryName } from "./build.ts";
 
@@ -68,29 +69,12 @@ export class EmulatedLibrary {
   /** Runs a call of the k-th artifact; its outputs are written even where there are faults. */
   run(k: number, call: PreparedCall, mode: RunMode = 0): { result: CallResult; faults: string[] } {
     const artifact = this.artifacts[k]!;
-    const { native } = this;
-    const started = performance.now();
-    const faults: string[] = [];
-    const memory = new Map<string, unknown>();
-    native.clear();
-    try {
-      for (const p of artifact.params) {
-        if (p.kind !== "tensor") continue;
-        const t = call.tensors.get(p.name)!;
-        memory.set(p.name, native.allocate(p.name, bytesOf(t), t.data.byteLength, Number(p.role !== "in"), Number(p.role !== "out")));
-      }
-      for (const t of artifact.temps) {
-        const bytes = evaluateSize(t.count, call.values) * (t.elem === "f64" ? 8 : 4);
-        memory.set(t.name, native.allocate(t.name, null, bytes, 1, 0));
-      }
+    const { results, faults } = this.session(artifact, [call], (memory, launchOne) => {
       for (const { launch, steps } of unroll(artifact.steps, call.values)) {
         const blocks = evaluateSize(launch.grid, { ...call.values, ...steps });
         if (blocks <= 0) continue;
-        const stated = new RegExp(`__launch_bounds__\\((\\d+), 1\\) ${launch.entry}\\(`).exec(artifact.source)?.[1];
-        if (Number(stated) !== launch.threads)
-          faults.push(`${launch.entry}: launch bounds of ${stated}, launched with ${launch.threads} threads`);
         const args = [
-          ...launch.buffers.map((b) => new BigUint64Array([native.address(memory.get(b.name))])),
+          ...launch.buffers.map((b) => new BigUint64Array([memory[0]!.get(b.name)!])),
           ...artifact.uniforms.map((u) => {
             const v = u.kind === "step" ? (steps[u.name] ?? 0) : call.values[u.name]!;
             return u.type === "f64"
@@ -102,24 +86,83 @@ export class EmulatedLibrary {
                   : Int32Array.of(v);
           }),
         ];
-        const entry = entryName(k, launch.entry);
-        if (native.run(entry, args, blocks, launch.threads, launch.sharedBytes, mode >> 1, mode & 1) !== 0)
-          faults.push(`${launch.entry}: the text has no such kernel`);
-        if (native.faultCount() > 0) break;
+        if (!launchOne(entryName(k, launch.entry), launch, args, blocks, mode)) break;
       }
+    });
+    return { result: results[0]!, faults };
+  }
+  /** Runs calls of the artifact whose entry for many calls the k-th is (`manyOf`). */
+  runMany(k: number, calls: readonly PreparedCall[], mode: RunMode = 0): { results: CallResult[]; faults: string[] } {
+    const artifact = this.artifacts[k]!;
+    return this.session(artifact, calls, (memory, launchOne) => {
+      const { launch } = artifact.steps[0] as Extract<StepAbi, { kind: "launch" }>;
+      const { blocks, count, ...table } = manyTable(launch, calls, (c, name) => memory[c]!.get(name)!);
+      if (blocks === 0) return;
+      const [at, firsts] = [table.calls, table.firsts].map((t, n) => {
+        const data = new Uint8Array(t.buffer);
+        return new BigUint64Array([this.native.address(this.native.allocate(n === 0 ? "calls" : "firsts", data, data.length, 0, 1))]);
+      });
+      launchOne(entryName(k, launch.entry), launch, [at!, firsts!, Int32Array.of(count)], blocks, mode);
+    });
+  }
+  /** Memory for calls, what is launched on it, and what they give. */
+  private session(
+    artifact: Artifact,
+    calls: readonly PreparedCall[],
+    launch: (memory: readonly ReadonlyMap<string, bigint>[], launchOne: LaunchOne) => void,
+  ): { results: CallResult[]; faults: string[] } {
+    const { native } = this;
+    const started = performance.now();
+    const faults: string[] = [];
+    native.clear();
+    try {
+      const held = calls.map((call) => {
+        const memory = new Map<string, unknown>();
+        for (const p of artifact.params) {
+          if (p.kind !== "tensor") continue;
+          const t = call.tensors.get(p.name)!;
+          memory.set(p.name, native.allocate(p.name, bytesOf(t), t.data.byteLength, Number(p.role !== "in"), Number(p.role !== "out")));
+        }
+        for (const t of artifact.temps) {
+          const bytes = evaluateSize(t.count, call.values) * (t.elem === "f64" ? 8 : 4);
+          memory.set(t.name, native.allocate(t.name, null, bytes, 1, 0));
+        }
+        return memory;
+      });
+      const addresses = held.map((m) => new Map([...m].map(([name, at]) => [name, native.address(at)])));
+      launch(addresses, (entry, { entry: name, threads, sharedBytes }, args, blocks, mode) => {
+        const stated = new RegExp(`__launch_bounds__\\((\\d+), 1\\) ${name}\\(`).exec(artifact.source)?.[1];
+        if (Number(stated) !== threads) faults.push(`${name}: launch bounds of ${stated}, launched with ${threads} threads`);
+        if (native.run(entry, [...args], blocks, threads, sharedBytes, mode >> 1, mode & 1) !== 0)
+          faults.push(`${name}: the text has no such kernel`);
+        return native.faultCount() === 0;
+      });
       for (let i = 0; i < native.faultCount(); i++) faults.push(native.fault(i));
-      const outputs: Record<string, HostTensor> = {};
-      for (const p of artifact.params) {
-        if (p.kind !== "tensor" || p.role === "in") continue;
-        const t = call.tensors.get(p.name)!;
-        native.read(memory.get(p.name), bytesOf(t), t.data.byteLength);
-        outputs[p.name] = t;
-      }
-      return { result: { outputs, timeMs: performance.now() - started }, faults };
+      const results = calls.map((call, c) => {
+        const outputs: Record<string, HostTensor> = {};
+        for (const p of artifact.params) {
+          if (p.kind !== "tensor" || p.role === "in") continue;
+          const t = call.tensors.get(p.name)!;
+          native.read(held[c]!.get(p.name), bytesOf(t), t.data.byteLength);
+          outputs[p.name] = t;
+        }
+        return { outputs, timeMs: performance.now() - started };
+      });
+      return { results, faults };
     } finally {
       native.release();
     }
   }
+}
+/** @returns whether nothing was seen that a device would hide */
+type LaunchOne = (entry: string, launch: LaunchAbi, args: readonly unknown[], blocks: number, mode: RunMode) => boolean;
+
+/** The entry for many calls of an artifact as an artifact of its own. */
+export function manyOf(artifact: Artifact): Artifact | undefined {
+  const [step] = artifact.steps;
+  if (artifact.many === undefined || step?.kind !== "launch") return undefined;
+  const { entry, source } = artifact.many;
+  return { ...artifact, source, steps: [{ kind: "launch", launch: { ...step.launch, entry } }] };
 }
 
 /** The emulator as a device: kernels are compiled when they are first run. */
@@ -135,14 +178,24 @@ export class CpuCudaDevice implements Device {
     if (faults.length > 0) throw new WeftError("R202", faults[0]!);
     return result;
   }
+  /** @throws WeftError R202 with the first fault that the emulator saw */
+  async runMany(calls: readonly PreparedCall[], options: CallOptions = {}): Promise<CallResult[]> {
+    const many = manyOf(calls[0]!.artifact);
+    if (many === undefined) return Promise.all(calls.map((c) => this.run(c, options)));
+    const { results, faults } = (await this.library(many)).runMany(0, calls);
+    if (faults.length > 0) throw new WeftError("R202", faults[0]!);
+    return results;
+  }
   async watch(call: PreparedCall, mode: RunMode = 0): Promise<{ result: CallResult; faults: string[] }> {
-    const { source } = call.artifact;
-    let library = this.built.get(source);
+    return (await this.library(call.artifact)).run(0, call, mode);
+  }
+  private library(artifact: Artifact): Promise<EmulatedLibrary> {
+    let library = this.built.get(artifact.source);
     if (library === undefined) {
-      library = EmulatedLibrary.build([call.artifact]);
-      this.built.set(source, library);
+      library = EmulatedLibrary.build([artifact]);
+      this.built.set(artifact.source, library);
     }
-    return (await library).run(0, call, mode);
+    return library;
   }
   async [Symbol.asyncDispose](): Promise<void> {
     this.built.clear();

@@ -1,0 +1,106 @@
+/**
+ * Operands that the threads of a block read again and again, each along one side of its tile: what shared memory may hold of a reduction. They
+ * are computed once for the block, whatever they are made of.
+ */
+import { baseName, children, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { printExpr } from "../../dsl/tensor/print.ts";
+import { storage } from "../../dsl/tensor/types.ts";
+import type { Plan } from "../plan/jobs.ts";
+
+type Reduce = Extract<Expr, { kind: "reduce" }>;
+type Read = Extract<Expr, { kind: "read" }>;
+/** The two axes of a launch whose elements share operands, and the index that is reduced. */
+export interface Sides {
+  readonly rows: string;
+  readonly columns: string;
+  readonly over: string;
+}
+export interface Operand {
+  /** The same expression, wherever it stands. */
+  readonly places: readonly Expr[];
+  readonly side: "rows" | "columns";
+  /** The tensors that it reads; it is named by the first. */
+  readonly tensors: readonly string[];
+  /** Elements along the side lie beside each other in memory, rather than those along the index that is reduced. */
+  readonly sideFast: boolean;
+}
+/** A reduction whose operands go through shared memory, a step of its index at a time. */
+export interface Staging extends Sides {
+  /** Elements of the index in a step. */
+  readonly depth: number;
+  /** Steps that shared memory holds at once. */
+  readonly slots: number;
+  /** A thread takes columns that lie apart, as many as there are threads beside it: what it reads of them lies along the index. */
+  readonly apart: boolean;
+  /** What its operands are named by. */
+  readonly operands: readonly string[];
+  /** Tensors whose operands are staged; all, where it is undefined. */
+  readonly tensors?: ReadonlySet<string>;
+}
+
+/** @param e a reduction over one index, with definitions that have no memory in place of their reads */
+export function operandsOf(e: Reduce, { rows, columns, over }: Sides, plan: Pick<Plan, "stored">): Operand[] {
+  const found = new Map<string, Operand>();
+  const walk = (x: Expr): void => {
+    if (x.kind === "reduce" || x.kind === "sweep") return;
+    const names = freeIndices(x);
+    const [ofRows, ofColumns] = [names.has(rows), names.has(columns)];
+    if (ofRows && ofColumns) return children(x).forEach(walk);
+    if (!names.has(over) || (!ofRows && !ofColumns) || !isOperand(x)) return;
+    const side = ofRows ? "rows" : "columns";
+    const reads = readsIn(x).filter((r) => plan.stored.has(r.tensor));
+    if (reads.length === 0 || reads.some((r) => isByte(r.tensor, plan))) return;
+    const fast = reads.map(lastIndex).find((i) => i === over || i === (ofRows ? rows : columns));
+    const key = printExpr(x);
+    found.set(key, {
+      places: [...(found.get(key)?.places ?? []), x],
+      side,
+      tensors: [...new Set(reads.map((r) => r.tensor))],
+      sideFast: fast !== undefined && fast !== over,
+    });
+  };
+  e.bodies.forEach(walk);
+  return [...found.values()];
+}
+/** A number that is computed from what lies in memory and from indices alone. */
+const isOperand = (x: Expr): boolean =>
+  (x.type === "f32" || x.type === "i32" || x.type === "u32") &&
+  !some(x, (y) => y.kind === "reduce" || y.kind === "sweep" || y.kind === "segment" || y.kind === "var" || y.kind === "let");
+/** Bytes are multiplied four at a time where they lie (packed-sum.ts). */
+const isByte = (tensor: string, plan: Pick<Plan, "stored">): boolean => {
+  const { bits, class: kind } = storage[plan.stored.get(tensor)!.elem];
+  return kind === "integer" && bits === 8;
+};
+function readsIn(x: Expr): Read[] {
+  const out: Read[] = [];
+  visit(x, (y) => {
+    if (y.kind === "read") out.push(y);
+  });
+  return out;
+}
+const lastIndex = (r: Read): string | undefined => {
+  const last = r.subscripts.at(-1);
+  return last?.kind === "index" ? last.name : undefined;
+};
+const staged: ReadonlySet<string> = new Set(["sum", "prod", "max", "min"]);
+/** Whether the operands of a reduction may be staged, by its form. */
+export const mayStage = (e: Reduce): boolean => e.axes.length === 1 && e.monoid === undefined && staged.has(e.op);
+
+/** How the operands of the first reduction that has some on both sides are staged. */
+export function stagingOf(
+  reduces: readonly Reduce[],
+  sides: readonly [Axis, Axis],
+  depth: number,
+  plan: Pick<Plan, "stored">,
+): Staging | undefined {
+  const [rows, columns] = [sides[0].name, sides[1].name];
+  for (const e of reduces.filter(mayStage)) {
+    const over = e.axes[0]!.name;
+    const operands = operandsOf(e, { rows, columns, over }, plan);
+    if (!operands.some((o) => o.side === "rows") || !operands.some((o) => o.side === "columns")) continue;
+    const apart = operands.some((o) => o.side === "columns" && !o.sideFast);
+    return { rows, columns, over: baseName(over), depth, slots: 2, apart, operands: [...new Set(operands.map((o) => o.tensors[0]!))] };
+  }
+  return undefined;
+}

@@ -1,0 +1,132 @@
+/** Operands of a reduction through shared memory: computed once for a block, read from there in pieces of 16 bytes. */
+import { describe, expect, test } from "vitest";
+import { newTraffic, TrafficCounter } from "../../bench/traffic.ts";
+import { type Compiled, compile } from "../../compiler/index.ts";
+import { launchesOf } from "../../compiler/tile/ir.ts";
+import { check } from "../../dsl/index.ts";
+import { prepare } from "../../runtime/call.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { runThreads, runTiles } from "../../verify/levels.ts";
+import { randomProduct } from "../../verify/random/products.ts";
+import { Tape } from "../../verify/random/tape.ts";
+import { scale, seed } from "../support/campaigns.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
+
+const product = (params: string, value: string, where = ""): string =>
+  `kernel f[M, N, K](${params}) -> (c: f32[M, N])${where} { c[i, j] = ${value} }\n`;
+const plain = product("a: f32[M, K], b: f32[K, N]", "sum(k) a[i, k] * b[k, j]");
+const on = (target: string, text: string, directives: string): string => `${text}schedule f on ${target} { ${directives} }\n`;
+const small = "tile i: 16, j: 16; unroll k: 8; stage a, b in shared, buffers: 2";
+const texts: readonly (readonly [string, string])[] = [
+  ["rows by columns", plain],
+  ["columns of both along k", product("a: f32[M, K], b: f32[N, K]", "sum(k) a[i, k] * b[j, k]")],
+  ["rows of both along k", product("a: f32[K, M], b: f32[K, N]", "sum(k) a[k, i] * b[k, j]")],
+  ["both turned round", product("a: f32[K, M], b: f32[N, K]", "sum(k) b[j, k] * a[k, i]")],
+  ["pieces of 16 bytes", product("a: f32[M, K], b: f32[K, N]", "sum(k) a[i, k] * b[k, j]", " where K % 4 == 0, N % 4 == 0")],
+  ["pairs of pieces", product("a: f32[M, K], b: f32[K, N]", "sum(k) a[i, k] * b[k, j]", " where K % 2 == 0, N % 16 == 0, M % 2 == 0")],
+  ["no tail", product("a: f32[M, K], b: f32[K, N]", "sum(k) a[i, k] * b[k, j]", " where K % 8 == 0, N % 16 == 0, M % 16 == 0")],
+  ["halves", product("a: f16[M, K], b: bf16[K, N]", "sum(k) a[i, k] * b[k, j]")],
+  ["decoded weights", product("a: f16[M, K], b: u4[K, N], s: f32[N]", "sum(k) a[i, k] * (f32(b[k, j] - 8) * s[j])")],
+  ["distances", product("a: f32[M, K], b: f32[N, K]", "max(k) abs(a[i, k] - b[j, k]) else 0.0")],
+  ["an operand twice", product("a: f32[M, K], b: f32[N, K]", "sum(k) (a[i, k] - b[j, k]) * (a[i, k] - b[j, k])")],
+  ["a triangle", product("a: f32[M, K], b: f32[K, N]", "sum(k where k <= i) a[i, k] * b[k, j]")],
+  ["a triangle from below", product("a: f32[M, K], b: f32[K, N]", "sum(k where k >= j) a[i, k] * b[k, j]")],
+  ["rows that count", product("a: f32[M, K], b: f32[K, N], n: i32[M]", "sum(k where k < n[i]) a[i, k] * b[k, j]")],
+  [
+    "a batch",
+    "kernel f[E, M, N, K](a: f32[E, M, K], b: f32[K, E, N]) -> (c: f32[E, M, N]) { c[e, i, j] = sum(k) a[e, i, k] * b[k, e, j] }\n",
+  ],
+  ["integers", "kernel f[M, N, K](a: i32[M, K], b: u2[K, N]) -> (c: i32[M, N]) { c[i, j] = sum(k) a[i, k] * b[k, j] }\n"],
+  [
+    "part of the result",
+    product("a: f32[M, K], b: f32[K, N]", "d[i, j] else -1.0").replace("{ c", "{ let d[i, j] where j <= i = sum(k) a[i, k] * b[k, j]\n c"),
+  ],
+];
+const rings = (c: Compiled): string[] => launchesOf(c.tiles.steps).flatMap((l) => l.rings.map((r) => r.tensor));
+/** Loops over steps that a run takes, for all blocks. */
+function turns(c: Compiled, dims: Record<string, number>): number {
+  let sum = 0;
+  const drawn = generate(c.artifact, seeded(1), { dims })!;
+  runTiles(c, prepare(c.artifact, drawn.args, { dims: drawn.dims }), (_index, n) => {
+    sum += n;
+  });
+  return sum;
+}
+function conflicts(c: Compiled, dims: Record<string, number>): number {
+  const into = newTraffic();
+  const counter = new TrafficCounter(into);
+  const drawn = generate(c.artifact, seeded(1), { dims, most: 100_000 })!;
+  const { faults } = runThreads(c, prepare(c.artifact, drawn.args, { dims: drawn.dims }), counter.launch);
+  expect(faults).toEqual([]);
+  counter.finish();
+  return into.conflicts;
+}
+
+describe("operands of a block", () => {
+  test.each(texts)("%s agrees on tiles and threads", async (_, text) => {
+    for (const target of ["cuda", "wgsl"] as const) expect(rings(compiled(on(target, text, small), target)).length).toBeGreaterThan(1);
+    const both = on("cuda", on("wgsl", text, small), small);
+    expect(await agreesOnLevels(both, 3, 5, ["cuda", "wgsl"], [1, 2, 3, 8, 16, 17, 33, 40])).toBeGreaterThan(200);
+  });
+  test("three slots", async () => {
+    const text = on("wgsl", plain, small.replace("buffers: 2", "buffers: 3"));
+    expect(await agreesOnLevels(text, 3, 5, ["wgsl"], [1, 3, 17, 40])).toBeGreaterThan(100);
+  });
+  test("what no schedule speaks of goes this way, but on a software device", () => {
+    expect(rings(compiled(plain, "wgsl"))).toEqual(["a", "b"]);
+    expect(rings(compiled(plain, "cuda"))).toEqual(["a", "b"]);
+    expect(rings(compiled(on("wgsl with software", plain, ""), "wgsl"))).toEqual([]);
+    expect(rings(compiled(on("wgsl", plain, "tile i: 32, j: 32"), "wgsl"))).toEqual([]);
+    expect(rings(compiled(on("wgsl", plain, small.replace("a, ", "")), "wgsl"))).toEqual(["b"]);
+    expect(rings(compiled(on("wgsl with software", plain, small), "wgsl"))).toEqual(["a", "b"]);
+    expect(rings(compiled(plain.replaceAll("N,", "").replaceAll("N]", "4]"), "wgsl"))).toEqual([]);
+  });
+  test("what is derived prints as directives that mean the same", () => {
+    const derived = compiled(plain, "wgsl");
+    expect(derived.directives).toContain("stage a, b in shared, buffers: 2");
+    expect(compiled(on("wgsl", plain, derived.directives.join("; ")), "wgsl").artifact.source).toBe(derived.artifact.source);
+  });
+  test("what cannot be staged is refused", () => {
+    const text = on("wgsl", "kernel f[M, K](a: f32[M, K]) -> (c: f32[M]) { c[i] = sum(k) a[i, k] }\n", "stage a in shared");
+    const { instances, schedules } = check(text);
+    expect(() => compile(instances[0]!, text, { target: "wgsl", schedule: schedules[0] })).toThrow(/W606|cannot be staged/);
+  });
+  test("16 bytes at a time, from arrays of vectors", () => {
+    const { source } = compiled(texts[4]![1], "wgsl").artifact;
+    expect(source).toMatch(/var<workgroup> a_tile: array<vec4<f32>, 512>/);
+    expect(source).toMatch(/var<workgroup> b_tile: array<vec4<f32>, 512>/);
+    expect(source.match(/= b_tile\[/g)).toHaveLength(16 * 2);
+  });
+  test.each(texts.slice(0, 6))("%s: without bank conflicts", (_, text) => {
+    for (const target of ["cuda", "wgsl"] as const) expect(conflicts(compiled(text, target), { M: 128, N: 128, K: 32 })).toBe(0);
+  });
+  test("a triangle is walked as far as its rows go", () => {
+    const c = compiled(on("wgsl", texts[11]![1], small), "wgsl");
+    // Of 4 x 4 blocks of 16, with 8 of k to a step: 2, 4, 6 and 8 steps.
+    expect(turns(c, { M: 64, N: 64, K: 64 })).toBe(4 * (2 + 4 + 6 + 8));
+    const square = compiled(on("wgsl", plain, small), "wgsl");
+    expect(turns(square, { M: 64, N: 64, K: 64 })).toBe(16 * 8);
+  });
+});
+
+test("random products agree with their operands in shared memory", async () => {
+  const count = Math.max(12, Math.round(120 * scale));
+  let staged = 0;
+  for (let k = 0; k < count; k++) {
+    const text = randomProduct(new Tape([], seeded(seed + k))).replace(/schedule f on cuda[^\n]*\n/, "");
+    const tape = new Tape([], seeded(seed + 1000 + k));
+    const directives = `tile i: ${tape.pick([8, 16, 32])}, j: ${tape.pick([16, 32])}; unroll k: ${tape.pick([4, 8, 16])}; stage x, y in shared, buffers: ${tape.pick([2, 3])}`;
+    const whole = on("wgsl", text, directives);
+    const { instances, schedules } = check(whole);
+    try {
+      const made = compile(instances[0]!, whole, { target: "wgsl", schedule: schedules.find((s) => s.target === "wgsl") });
+      if (rings(made).length === 0) continue;
+    } catch (e) {
+      expect((e as { code?: string }).code).toBe("W606");
+      continue;
+    }
+    staged++;
+    await agreesOnLevels(whole, 1, k, ["wgsl"], [1, 2, 3, 5, 8, 16, 17, 24]);
+  }
+  expect(staged).toBeGreaterThan(count / 3);
+});
