@@ -20,7 +20,7 @@ export interface Operand {
   /** The same expression, wherever it stands. */
   readonly places: readonly Expr[];
   readonly side: "rows" | "columns";
-  /** The tensors that it reads; it is named by the first. */
+  /** The tensors that it reads; it is named by the first, which varies with the index that is reduced. */
   readonly tensors: readonly string[];
   /** Elements along the side lie beside each other in memory, rather than those along the index that is reduced. */
   readonly sideFast: boolean;
@@ -56,7 +56,7 @@ export function operandsOf(e: Reduce, { rows, columns, over }: Sides, plan: Pick
     found.set(key, {
       places: [...(found.get(key)?.places ?? []), x],
       side,
-      tensors: [...new Set(reads.map((r) => r.tensor))],
+      tensors: [...new Set([...reads.filter((r) => variesWith(r, over)), ...reads].map((r) => r.tensor))],
       sideFast: fast !== undefined && fast !== over,
     });
   };
@@ -79,6 +79,7 @@ function readsIn(x: Expr): Read[] {
   });
   return out;
 }
+const variesWith = (r: Read, index: string): boolean => r.subscripts.some((s) => freeIndices(s).has(index));
 const lastIndex = (r: Read): string | undefined => {
   const last = r.subscripts.at(-1);
   return last?.kind === "index" ? last.name : undefined;
