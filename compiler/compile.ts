@@ -1,5 +1,5 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
-import { type Directive, lanesOf, softwareFeature } from "../dsl/check/schedules.ts";
+import { type Directive, halvesFeature, lanesOf, softwareFeature } from "../dsl/check/schedules.ts";
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
@@ -23,7 +23,7 @@ import { paramsOf } from "./signature.ts";
 import { stream } from "./stream/stream.ts";
 import { cuda } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
-import { softwareWgsl, wgsl, withLanes } from "./targets/wgsl.ts";
+import { softwareWgsl, wgsl, withHalves, withLanes } from "./targets/wgsl.ts";
 import type { ThreadKernel } from "./thread/ir.ts";
 import { lowerLaunch } from "./thread/lower.ts";
 import { printKernel } from "./thread/print.ts";
@@ -132,7 +132,8 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
 /** The target as a schedule sees it, by what it asks of a device. */
 function targetFor({ target, schedule }: CompileOptions): Target {
   const features = schedule?.features ?? [];
-  return withLanes(features.includes(softwareFeature) ? softwareWgsl : targets[target], lanesOf(features));
+  const chosen = features.includes(softwareFeature) ? softwareWgsl : targets[target];
+  return withLanes(features.includes(halvesFeature) ? withHalves(chosen) : chosen, lanesOf(features));
 }
 /** The directives of a launch; what is about names that the text does not have is a comment. */
 function spoken(d: JobDirectives, weft: string): string[] {

@@ -1,5 +1,5 @@
 /** The variants of a kernel on one target: one for each of its schedules, and one that fits every device and launch. */
-import { softwareFeature } from "../dsl/check/schedules.ts";
+import { halvesFeature, softwareFeature } from "../dsl/check/schedules.ts";
 import type { Checked, CheckedInstance, Schedule } from "../dsl/index.ts";
 import { holds, UnknownSize } from "../runtime/abi.ts";
 import { sizeCondition } from "./plan/size.ts";
@@ -24,6 +24,9 @@ function mayFit(s: Schedule, instance: CheckedInstance): boolean {
     throw e;
   }
 }
+const derivedFor = (kernel: string, features: readonly string[]): Schedule => ({
+  ...{ kernel, target: "wgsl", features, directives: [], span: { start: 0, end: 0 } },
+});
 /**
  * In the order of the text; derived ones last, where the others ask something of the device or the launch.
  * @param of an instance, or the name of a kernel: all that any of its instances may have
@@ -36,9 +39,13 @@ export function variantsOf(checked: Pick<Checked, "schedules">, of: CheckedInsta
     (s) => s.name === undefined && s.features.length === 0 && s.where === undefined && (s.arch ?? "sm_80") === "sm_80",
   );
   const schedules: (Schedule | undefined)[] = general ? own : [...own, undefined];
+  // Halves as elements of memory, where a kernel has some and a device too; both kinds of device.
+  const has = (x: CheckedInstance): boolean => [...x.program.params, ...x.program.outputs].some((p) => p.elem.name === "f16");
+  const halves = typeof of !== "string" && target === "wgsl" && has(of) && !own.some((s) => s.features.includes(halvesFeature));
+  if (!general && halves) schedules.push(derivedFor(kernel, [halvesFeature]), derivedFor(kernel, [softwareFeature, halvesFeature]));
   // A derived schedule for software devices too, which like other tiles than a GPU does.
   if (!general && target === "wgsl" && !own.some((s) => s.features.includes(softwareFeature)))
-    schedules.push({ kernel, target, features: [softwareFeature], directives: [], span: { start: 0, end: 0 } });
+    schedules.push(derivedFor(kernel, [softwareFeature]));
   const labels = new Set<string>();
   let first = true;
   return schedules.map((schedule) => {

@@ -193,6 +193,16 @@ class Emitter {
     const format = /^encode_(f16|bf16)$/.exec(low.op)?.[1] as "f16" | "bf16" | undefined;
     return format && this.target.pair?.(format, this.expr(low.args[0]!), this.expr(high.args[0]!));
   }
+  private guardedLoad(e: Extract<Expr, { kind: "load" }>, load: (at: Text) => Text): Text {
+    const t = this.target;
+    const at = this.expr(e.at);
+    if (e.guard === undefined) return load(at);
+    const zero = atom(t.literal(e.elem === "bool" ? false : 0, e.elem));
+    const guard = this.expr(e.guard);
+    // The position is made harmless as well: a language may evaluate both sides of a choice.
+    const safe = t.op("select", "i32", [guard, at, atom("0")], "i32");
+    return t.op("select", e.elem, [guard, load(safe), zero], e.elem);
+  }
   private expr(e: Expr): Text {
     const t = this.target;
     switch (e.kind) {
@@ -223,6 +233,9 @@ class Emitter {
             e.args.map((a) => this.expr(a)),
             "bool",
           );
+        const [from] = e.args;
+        if (e.op === "decode_f16" && from?.kind === "load" && t.half && this.buffer(from.buffer).unit === "u16")
+          return this.guardedLoad({ ...from, elem: "f32" }, (at) => t.half!(from.buffer, at));
         const one = t.fma && contractionOf(e);
         if (one) return this.contracted(one, e.elem);
         const args = e.args.map((a) => this.expr(a));
@@ -230,13 +243,7 @@ class Emitter {
       }
       case "load": {
         const b = this.buffer(e.buffer);
-        const at = this.expr(e.at);
-        if (e.guard === undefined) return t.load(e.buffer, b.unit, at, b.atomic);
-        const zero = atom(t.literal(e.elem === "bool" ? false : 0, e.elem));
-        const guard = this.expr(e.guard);
-        // The position is made harmless as well: a language may evaluate both sides of a choice.
-        const safe = t.op("select", "i32", [guard, at, atom("0")], "i32");
-        return t.op("select", e.elem, [guard, t.load(e.buffer, b.unit, safe, b.atomic), zero], e.elem);
+        return this.guardedLoad(e, (at) => t.load(e.buffer, b.unit, at, b.atomic));
       }
       case "shared": {
         const text = `${e.array}[${this.expr(e.at).text}]`;

@@ -7,6 +7,8 @@ export interface WgslFrame {
   readonly title: string;
   /** Lanes read each other's registers: a thread's number is that of its lane in its subgroup. */
   readonly subgroups: boolean;
+  /** It names the type of halves. */
+  readonly halves: boolean;
   readonly fields: readonly string[];
   readonly bindings: readonly string[];
   readonly helpers: readonly string[];
@@ -19,6 +21,9 @@ export interface WgslFrame {
   }[];
 }
 export const wgslFrame = compile<WgslFrame>(`// {{title}}
+{{#if halves}}
+enable f16;
+{{/if}}
 {{#if subgroups}}
 enable subgroups;
 requires subgroup_id;

@@ -69,7 +69,7 @@ function wgslModule(
       const mode = b.access === "read" ? "read" : b.atomic ? "atomic" : "write";
       const key = `${b.name} ${mode}${b.vector ? " wide" : ""}`;
       let d = declared.get(key);
-      const unit = b.unit === "f64" || b.unit === "u8" || b.unit === "u16" ? "u32" : b.unit;
+      const unit = b.unit === "u16" && !b.vector ? "f16" : b.unit === "f64" || b.unit === "u8" || b.unit === "u16" ? "u32" : b.unit;
       if (d === undefined) {
         const taken = names.has(b.name) || target.reserved.has(b.name);
         const name = taken ? `${b.name}_${mode}${b.vector ? "_wide" : ""}` : b.name;
@@ -103,6 +103,7 @@ function wgslModule(
   const source = wgslFrame({
     title,
     subgroups: target.lanes > 1,
+    halves: [...declared.values()].some((d) => d.text.includes("<f16>")),
     fields,
     bindings: [...declared.values()].map((d) => d.text),
     helpers: helpers.map((h) => h.text),

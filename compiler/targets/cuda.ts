@@ -154,6 +154,7 @@ export const cuda: Target = {
   sharedArray: (name, elem, count, offset) =>
     `WEFT_SHARED(${elem === "bool" ? "unsigned" : elem === "u16" || elem === "u8" ? units[elem] : types[elem]}, ${name}, ${count}, ${offset});`,
   unitBits: 8,
+  halves: true,
   load: (buffer, unit, at, atomic) =>
     atomic
       ? call("weft_relaxed_load", [atom(`&${buffer}[${at.text}]`)])

@@ -78,10 +78,13 @@ export interface Target {
   readonly shuffle: (value: Text, bits: number) => string;
   /** Whether it holds for some lane of the warp. */
   readonly anyLane: (test: Text) => string;
-  /** Bits of the smallest memory unit that a thread can read and write on its own. */
+  /** Bits of the smallest memory unit that a thread can read and write on its own; `halves`: elements of f16 are units as well. */
   readonly unitBits: 8 | 32;
+  readonly halves: boolean;
   /** An element of a buffer; narrow ones as their bits in a u32. `atomic`: this kernel also changes single fields of its words. */
   readonly load: (buffer: string, unit: Unit, at: Text, atomic: boolean) => Text;
+  /** A half in memory as a number, where the language has the type. */
+  readonly half?: (buffer: string, at: Text) => Text;
   readonly store: (buffer: string, unit: Unit, at: Text, value: Text, atomic: boolean) => string;
   /** Replaces the bits under `mask` of a word that other threads also change. */
   readonly merge: (buffer: string, word: Text, mask: Text, bits: Text) => readonly string[];

@@ -1,8 +1,8 @@
-/** WGSL for core WebGPU: no f16, and subgroups where a schedule asks for them. Narrow types lie in u32 words and are decoded by bit operations. (WGSL, W3C Candidate Recommendation.) */
+/** WGSL for core WebGPU; f16 and subgroups where a schedule asks for them. Narrow types lie in u32 words and are decoded by bit operations. (WGSL, W3C Candidate Recommendation.) */
 import { floatText } from "../../dsl/tensor/print.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 import { atom, call, commonText, infixText, unsupported } from "./spelling.ts";
-import { spelledName, type Target, type Text } from "./target.ts";
+import { spelledName, type Target, type Text, type Unit } from "./target.ts";
 
 const types: Partial<Record<Elem, string>> = { f32: "f32", i32: "i32", u32: "u32", bool: "bool" };
 const functions: Partial<Record<MapOp, string>> = {
@@ -86,8 +86,9 @@ const reserved = new Set(
     "abs acos all any asin atan ceil clamp cos cosh cross degrees distance dot exp exp2 floor fma fract length log log2 max min mix modf normalize pow radians reflect round sign sin sinh smoothstep sqrt step tan tanh transpose trunc select args main local group groups lane lanes subgroup thread block"
   ).split(" "),
 );
-/** Of a position, that of its vector. */
-const quarter = (at: Text): Text => infixText("truncdiv", [at, atom("4")])!;
+/** Of a position, that of its vector; halves are two to a word of it. */
+const vectorAt = (unit: Unit, at: Text): Text => infixText("truncdiv", [at, atom(unit === "u16" ? "8" : "4")])!;
+const wordOf = (unit: Unit): Unit => (unit === "u16" ? "u32" : unit);
 export const wgsl: Target = {
   name: "wgsl",
   profile: {
@@ -120,11 +121,11 @@ export const wgsl: Target = {
   wide: {
     alone: true,
     load: (name, unit, buffer, at, guard) => {
-      const value = `${buffer}[${quarter(at).text}]`;
+      const value = `${buffer}[${vectorAt(unit, at).text}]`;
       if (guard === undefined) return [`let ${name} = ${value};`];
-      return [`var ${name} = vec4<${unit}>();`, `if (${guard.text}) { ${name} = ${value}; }`];
+      return [`var ${name} = vec4<${wordOf(unit)}>();`, `if (${guard.text}) { ${name} = ${value}; }`];
     },
-    store: (unit, buffer, at, words) => `${buffer}[${quarter(at).text}] = vec4<${unit}>(${words.join(", ")});`,
+    store: (unit, buffer, at, words) => `${buffer}[${vectorAt(unit, at).text}] = vec4<${wordOf(unit)}>(${words.join(", ")});`,
   },
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count, _offset, vector) => {
@@ -132,9 +133,19 @@ export const wgsl: Target = {
     return `var<workgroup> ${name}: array<${vector ? `vec4<${type}>, ${count / 4}` : `${type}, ${count}`}>;`;
   },
   unitBits: 32,
-  load: (buffer, _unit, at, atomic) => atom(atomic ? `atomicLoad(&${buffer}[${at.text}])` : `${buffer}[${at.text}]`),
-  store: (buffer, _unit, at, value, atomic) =>
-    atomic ? `atomicStore(&${buffer}[${at.text}], ${value.text});` : `${buffer}[${at.text}] = ${value.text};`,
+  halves: false,
+  load: (buffer, unit, at, atomic) => {
+    const element = `${buffer}[${at.text}]`;
+    // The bits of a half, as those of any narrow type.
+    if (unit === "u16") return call("pack2x16float", [call("vec2<f32>", [call("f32", [atom(element)]), atom("0.0f")])]);
+    return atom(atomic ? `atomicLoad(&${element})` : element);
+  },
+  half: (buffer, at) => call("f32", [atom(`${buffer}[${at.text}]`)]),
+  store: (buffer, unit, at, value, atomic) => {
+    const element = `${buffer}[${at.text}]`;
+    if (unit === "u16") return `${element} = bitcast<vec2<f16>>(${value.text}).x;`;
+    return atomic ? `atomicStore(&${element}, ${value.text});` : `${element} = ${value.text};`;
+  },
   merge: (buffer, word, mask, bits) => [
     `atomicAnd(&${buffer}[${word.text}], ~(${mask.text}));`,
     `atomicOr(&${buffer}[${word.text}], ${bits.text});`,
@@ -144,6 +155,8 @@ export const wgsl: Target = {
   blockIndex: "block",
   uniform: (name) => `args.${spelledName({ reserved }, name)}`,
 };
+/** On a device that holds halves: they are elements of memory, read and written one by one or 16 bytes at a time. */
+export const withHalves = (target: Target): Target => ({ ...target, halves: true });
 /** On a device whose subgroups have at least so many lanes: rows are shared out over them. */
 export const withLanes = (target: Target, lanes: number): Target =>
   lanes === 1

@@ -54,7 +54,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
     buffers: launch.buffers
       .filter((b) => used.has(b.name))
-      .map((b) => ({ ...b, ...unitsOf(b, target.unitBits), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
+      .map((b) => ({ ...b, ...unitsOf(b, target), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
     shared: l.sharedArrays.map((a) => (vectors.has(a.name) ? { ...a, vector: true } : a)),
     body,
   };
@@ -85,11 +85,11 @@ class ThreadLowering implements Registers {
   private readonly valueMasks: (number | undefined)[] = [];
   private readonly reducer: Reducer;
 
-  constructor(launch: Launch, target: Pick<Target, "unitBits" | "lanes" | "packedDots">) {
+  constructor(launch: Launch, target: Pick<Target, "unitBits" | "halves" | "lanes" | "packedDots">) {
     this.launch = launch;
     this.inFragments = inFragmentsAlone(launch);
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
-    this.memory = new Memory(this.nodes, launch.buffers, target.unitBits);
+    this.memory = new Memory(this.nodes, launch.buffers, target);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
     this.reducer = new Reducer(this, target);
   }

@@ -1,7 +1,7 @@
 /** Elements in memory as one thread reads and writes them: whole units, or fields of words that other threads share. */
 import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
-import type { Unit } from "../targets/target.ts";
+import type { Target, Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
@@ -18,6 +18,9 @@ export interface ReadPlace {
   /** Read only where this holds; 0 elsewhere. */
   readonly guard: NodeId | undefined;
 }
+type Units = Pick<Target, "unitBits" | "halves">;
+/** Whether elements are fields of words, rather than units of memory. */
+const inFields = (elem: Storage, { unitBits, halves }: Units): boolean => storage[elem].bits < unitBits && !(halves && elem === "f16");
 /** A unit of memory, and the element that a unit like it holds. */
 export interface Fetched {
   readonly unit: NodeId;
@@ -26,16 +29,16 @@ export interface Fetched {
 export class Memory {
   private readonly nodes: Nodes;
   private readonly buffers: readonly BufferUse[];
-  private readonly unitBits: 8 | 32;
+  private readonly target: Units;
 
-  constructor(nodes: Nodes, buffers: readonly BufferUse[], unitBits: 8 | 32) {
+  constructor(nodes: Nodes, buffers: readonly BufferUse[], target: Units) {
     this.nodes = nodes;
     this.buffers = buffers;
-    this.unitBits = unitBits;
+    this.target = target;
   }
   store(buffer: string, places: readonly Place[]): void {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
-    if (storage[elem].bits < this.unitBits) return this.storeFields(buffer, elem, places);
+    if (inFields(elem, this.target)) return this.storeFields(buffer, elem, places);
     const { groups, rest } = this.grouped(elem, places, (p) => p.test);
     for (const g of groups) {
       const test = g[0]!.test;
@@ -112,7 +115,7 @@ export class Memory {
     const { bits } = storage[elem];
     const count = bits === 16 || bits === 32 ? 128 / bits : 0;
     const groups: P[][] = [];
-    if (bits < this.unitBits || count === 0) return { groups, rest: [...places] };
+    if (inFields(elem, this.target) || count === 0) return { groups, rest: [...places] };
     const by = new Map<string, P[]>();
     for (const p of places) {
       const o = offsetOf(n, p.at);
@@ -136,7 +139,7 @@ export class Memory {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
     const n = this.nodes;
     const { bits } = storage[elem];
-    if (bits >= this.unitBits) {
+    if (!inFields(elem, this.target)) {
       const decoded = (unit: NodeId): NodeId => (bits < 32 ? this.decode(unit, elem) : unit);
       return this.units(buffer, elem, bits < 32 ? "u32" : type, places, pinned, buffer).map((unit) => ({ unit, value: decoded }));
     }
@@ -184,9 +187,9 @@ export class Memory {
 }
 
 /** What one position of a buffer holds, and how many there are: whole elements, or words of packed ones. */
-export function unitsOf(b: BufferUse, unitBits: 8 | 32): { unit: Unit; units: SizeExpr } {
+export function unitsOf(b: BufferUse, target: Units): { unit: Unit; units: SizeExpr } {
   const { bits, compute } = storage[b.elem];
-  if (bits < unitBits) return { unit: "u32", units: ["ceildiv", b.count, 32 / bits] };
+  if (inFields(b.elem, target)) return { unit: "u32", units: ["ceildiv", b.count, 32 / bits] };
   if (bits === 16) return { unit: "u16", units: b.count };
   if (bits === 8) return { unit: "u8", units: b.count };
   return { unit: compute === "int" || compute === "bool" ? "i32" : compute, units: b.count };

@@ -64,6 +64,8 @@ const directives: Record<string, { readonly takes: Takes; readonly later?: strin
 };
 /** Asked of a device: it is a CPU that plays a GPU. */
 export const softwareFeature = "software";
+/** Asked of a device: it has a type of halves. */
+export const halvesFeature = "f16";
 /**
  * Asked of a device: lanes read each other's registers, within groups of at least so many. WebGPU has no subgroups of fewer than 4 lanes, so
  * that is what the name without a number asks.
@@ -72,7 +74,10 @@ const lanesOfFeature: Readonly<Record<string, number>> = { subgroups: 4, subgrou
 /** How many lanes a schedule may count on to read each other's registers; 1 where it asks for none. */
 export const lanesOf = (features: readonly string[]): number => Math.max(1, ...features.map((f) => lanesOfFeature[f] ?? 1));
 const archs = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"];
-const features: Record<TargetName, readonly string[]> = { cuda: [], wgsl: [...Object.keys(lanesOfFeature), "f16", softwareFeature] };
+const features: Record<TargetName, readonly string[]> = {
+  cuda: [],
+  wgsl: [...Object.keys(lanesOfFeature), halvesFeature, softwareFeature],
+};
 
 export function checkSchedule(s: ast.Schedule, program: Program | undefined, diagnostics: Diagnostics): Schedule | undefined {
   if (program === undefined) {

@@ -26,7 +26,8 @@ export const isSoftware = (info: Pick<GPUAdapterInfo, "isFallbackAdapter" | "arc
   info.isFallbackAdapter === true || /swiftshader|llvmpipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
 
 /** Features that devices are asked for where an adapter has them. */
-export const wantedFeatures = (adapter: GPUAdapter): GPUFeatureName[] => (["subgroups"] as const).filter((f) => adapter.features.has(f));
+export const wantedFeatures = (adapter: GPUAdapter): GPUFeatureName[] =>
+  (["subgroups", "shader-f16"] as const).filter((f) => adapter.features.has(f));
 /**
  * What schedules may ask of a device (docs/language.md, "Schedules"): `subgroups`, and `subgroups8` and so on for as many lanes as every
  * subgroup has at least, where a kernel can number its threads by them; `f16`; `software`.
