@@ -3,7 +3,7 @@
  * the factor that knows.
  */
 import { member } from "../../dsl/check/domain.ts";
-import { and, baseName, freeIndices } from "../../dsl/tensor/expr.ts";
+import { and, baseName } from "../../dsl/tensor/expr.ts";
 import type { Axis } from "../../dsl/tensor/ir.ts";
 import { inWord } from "../../dsl/tensor/matrix.ts";
 import { gcd } from "../plan/size.ts";
@@ -69,7 +69,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
     // Steps begin where the chunk does; they end with it where it is a multiple of a step. Otherwise a step's pieces are inside as wholes or not
     // at all, each as large as divides all ends.
     const ends = last && (axis.range === undefined || l.shape.divides(axis.range.to, width)) && l.shape.divides(axis.extent, width);
-    const piece = last && !ends ? pieceOf(l, p, axis, width) : 1;
+    const piece = last && !ends ? pieceOf(l, axis, width) : 1;
     const stages = new Map<string, Stage>();
     if (last && l.shape.slots > 0)
       for (const n of [0, 1] as const) {
@@ -129,10 +129,11 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   return axes.share === undefined ? sum : b.reduce([sum], axes.share, { kind: "sum" })[0]!;
 }
 
-/** The largest power of two, up to a step, that divides where the index begins and ends, and the extent: of its points all are inside, or none. */
-function pieceOf(l: Lowering, p: MatrixProduct, axis: Axis, width: number): number {
-  // Conditions move the ends.
-  if (p.where.flat().some((c) => freeIndices(c).has(axis.name))) return 1;
+/**
+ * The largest power of two, up to a step, that divides where the index begins and ends, and the extent: of its points all are inside, or none.
+ * What a condition rules out of them is 0 on the factor that knows.
+ */
+function pieceOf(l: Lowering, axis: Axis, width: number): number {
   const ends = [axis.extent, ...(axis.range ? [axis.range.from, axis.range.to] : [])];
   return powerIn(ends.map((e) => multipleOf(e, l.shape.multiples)).reduce(gcd), width);
 }

@@ -755,12 +755,6 @@ export const mutants: readonly Mutant[] = [
   m("what one warp has summed is the sum", "compiler/tile/dot.ts", "axes.share === undefined ? sum :", 'axes.share !== "" ? sum :'),
   m("every share sums the first piece", "compiler/tile/interpret.ts", "shares[p]! * piece", "0 * piece"),
   m(
-    "conditions leave the pieces of a step whole",
-    "compiler/tile/dot.ts",
-    "if (p.where.flat().some((c) => freeIndices(c).has(axis.name))) return 1;",
-    "",
-  ),
-  m(
     "a piece is as large as its extent allows, wherever it begins",
     "compiler/tile/dot.ts",
     "...(axis.range ? [axis.range.from, axis.range.to] : [])",
