@@ -118,6 +118,11 @@ export class LaunchShape {
   get threads(): number {
     return this.layout.threads;
   }
+  /** Of a matrix product: the sums that a warp has, and how many warps share out a step. */
+  get matrix(): { readonly rowsOfWarp: number; readonly columnsOfWarp: number; readonly shares: number } | undefined {
+    const m = this.tiling.matrix;
+    return m && { rowsOfWarp: this.tile(m.rows) / m.warps[0], columnsOfWarp: this.tile(m.columns) / m.warps[1], shares: m.shares };
+  }
   /** Steps of the matrix product that shared memory holds at once. */
   get slots(): number {
     return this.tiling.matrix?.slots ?? 0;

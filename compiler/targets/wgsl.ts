@@ -93,8 +93,8 @@ export const wgsl: Target = {
   name: "wgsl",
   profile: {
     ...{ name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
-    // 4 x 8 sums to a thread: more do not fit in the registers of some chips. Both operands twice are the 16 KiB that every device has.
-    staging: { rows: 64, columns: 64, depth: 16, threads: 128, always: true },
+    // 4 x 8 sums to a thread: more do not fit in the registers of some chips. Both operands twice take half of the 16 KiB that every device has.
+    staging: { rows: 64, columns: 64, depth: 8, threads: 128, always: true },
   },
   limits: { threads: 256, sharedBytes: 16384, buffers: 8 },
   infinities: false,

@@ -50,7 +50,7 @@ interface Field {
 /** What is taken off a field before it is scaled stays exact below this. */
 const mostZero = 63;
 /**
- * (a - z) s and (b - z) t for neighbouring fields a, b of a byte and halves s, t: the differences are exact as halves, so a product of halves
+ * a - z and b - z, or (a - z) s and (b - z) t, for neighbouring fields a, b of a byte and halves s, t: the differences are exact as halves, so a product of halves
  * rounds as one of f32 does that is rounded to a half.
  */
 function scaledFields(n: Nodes, low: NodeId, high: NodeId): NodeId | undefined {
@@ -61,7 +61,10 @@ function scaledFields(n: Nodes, low: NodeId, high: NodeId): NodeId | undefined {
   const [from, to] = [placeOf(n, p.shift), placeOf(n, q.shift)];
   if (from.base !== to.base) return undefined;
   const op = togetherAt(n, from, to.by - from.by);
-  return op && n.op("multiply_f16x2", [n.op(op, [p.word, p.shift, p.zero], "u32"), joined(n, p.scale, q.scale)], "u32");
+  if (op === undefined) return undefined;
+  const both = n.op(op, [p.word, p.shift, p.zero], "u32");
+  if (p.scale === undefined && q.scale === undefined) return both;
+  return p.scale !== undefined && q.scale !== undefined ? n.op("multiply_f16x2", [both, joined(n, p.scale, q.scale)], "u32") : undefined;
 }
 /** The instruction that makes halves of two fields, so many bits apart. */
 function togetherAt(n: Nodes, from: Bit, apart: number): "nibbles_f16" | "fields_f16" | undefined {
@@ -75,8 +78,12 @@ function placeOf(n: Nodes, shift: NodeId): Bit {
   if (node.kind === "const") return { base: undefined, by: node.value as number };
   return node.op === "to_u32" ? offsetOf(n, node.args[0]!) : { base: shift, by: 0 };
 }
-function scaledField(n: Nodes, value: NodeId): (Field & { readonly scale: NodeId }) | undefined {
+function scaledField(n: Nodes, value: NodeId): (Field & { readonly scale: NodeId | undefined }) | undefined {
   const product = n.at(value);
+  if (product.op === "small_to_f32") {
+    const field = fieldOf(n, product.args[0]!);
+    return field && { ...field, scale: undefined };
+  }
   if (product.op !== "mul") return undefined;
   for (const [whole, scale] of [product.args, [...product.args].reverse()] as [NodeId, NodeId][]) {
     const [w, s] = [n.at(whole), n.at(scale)];

@@ -15,7 +15,13 @@ const pure: ReadonlySet<Op["kind"]> = new Set(["const", "dim", "scalar", "step",
 
 /** Undefined where there is nothing to read early. Whether there are registers for it, threads know. */
 export function earlyReads(loop: Extract<Op, { kind: "loop" }>, launch: Launch): EarlyReads | undefined {
-  const wanted = loop.body.flatMap((o) => (o.kind === "dot" ? [o.a, o.b] : o.kind === "put" ? [o.value] : []));
+  const sums = new Set(loop.body.flatMap((o) => (o.kind === "dot" ? [o.out] : [])));
+  const wanted = loop.body.flatMap((o) => {
+    if (o.kind === "dot") return [o.a, o.b];
+    // What a step's sum is scaled by is needed at the end of the step, when there is nothing left to wait behind.
+    if (o.kind === "map" && o.op === "mul" && o.args.some((v) => sums.has(v))) return o.args.filter((v) => !sums.has(v));
+    return o.kind === "put" ? [o.value] : [];
+  });
   if (wanted.length === 0) return undefined;
   const makers = new Map(loop.body.flatMap((o) => outsOf(o).map((v) => [v, o] as const)));
   const operands = behind(wanted, makers);

@@ -4,12 +4,13 @@
  */
 import { member } from "../../dsl/check/domain.ts";
 import { and, baseName } from "../../dsl/tensor/expr.ts";
-import type { Axis } from "../../dsl/tensor/ir.ts";
+import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { inWord } from "../../dsl/tensor/matrix.ts";
 import { gcd } from "../plan/size.ts";
 import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
 import { multipleOf, powerIn } from "../schedule/shape.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
+import { hoistedFrom } from "./hoist.ts";
 import { identityOf } from "./identity.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
 import { boundsAt } from "./reduce.ts";
@@ -46,30 +47,38 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   const env: Env = { ...outer, guard: undefined };
   const carried = [axes.rows, axes.columns, ...(axes.share ? [axes.share] : [])];
   const outerAxes = [...outer.axes, ...e.axes.slice(0, -1)];
-  const step = (at: Env, acc: Value, inside: Value | undefined): Value => {
+  const step = (at: Env, acc: Value, inside: Value | undefined, begun?: { readonly axis: Axis; readonly index: Value }): Value => {
+    const hoisted = begun && hoistedFrom(l, p, l.shape.layout.extent(axes.over), at.axes);
     const factor = (k: 0 | 1): Value => {
       const staged = l.staged.get(stageKey(axes, k, p.factors[k]));
       if (staged) return staged();
       const own = k === 0 ? at : { ...at, values: new Map(at.values).set(p.columns, l.others.get(p.columns)!) };
       const where = and(...p.where[k]);
       const mask = l.both(inside, where.kind === "const" ? undefined : l.condition(where, own));
-      const v = l.value(p.factors[k], mask === undefined ? own : l.under(own, mask));
+      const v = l.value(hoisted && k === 1 ? hoisted.rest : p.factors[k], mask === undefined ? own : l.under(own, mask));
       return mask === undefined ? v : b.map("select", [mask, v, b.constant(0, b.elem(v))], b.elem(v));
     };
-    return b.dot(factor(0), factor(1), acc, form, axes);
+    if (hoisted === undefined) return b.dot(factor(0), factor(1), acc, form, axes);
+    const type = b.elem(acc);
+    const sum = b.dot(factor(0), factor(1), b.constant(0, type), form, axes);
+    const scale = l.value(hoisted.scale, { ...at, values: new Map(at.values).set(begun!.axis.name, begun!.index) });
+    return b.map("add", [acc, b.map("mul", [sum, scale], type)], type);
   };
   const go = (k: number, at: Env, acc: Value, inside: Value | undefined): Value => {
     const axis = e.axes[k]!;
     const last = k === e.axes.length - 1;
-    const { from, to, extent } = boundsAt(l, e, k, at, (v) => b.axes(v).length === 0);
+    const { from, to, extent, starts } = boundsAt(l, e, k, at, (v) => b.axes(v).length === 0);
     const width = last ? l.shape.layout.extent(axes.over) : 1;
     const alone: Env = { ...at, values: new Map(at.values).set(axis.name, b.coordinate(axes.over)), axes: [...at.axes, axis] };
     // The whole sum is one step.
-    if (last && axis.extent.kind === "const" && Number(axis.extent.value) === width) return step(alone, acc, inside);
-    // Steps begin where the chunk does; they end with it where it is a multiple of a step. Otherwise a step's pieces are inside as wholes or not
+    if (last && axis.range === undefined && axis.extent.kind === "const" && Number(axis.extent.value) === width)
+      return step(alone, acc, inside, { axis, index: l.int(0) });
+    // Steps begin where the chunk does; they end with it where both are multiples of a step. Otherwise a step's pieces are inside as wholes or not
     // at all, each as large as divides all ends.
-    const ends = last && (axis.range === undefined || l.shape.divides(axis.range.to, width)) && l.shape.divides(axis.extent, width);
-    const piece = last && !ends ? pieceOf(l, axis, width) : 1;
+    const inStep = starts.every((x) => l.shape.divides(x, width));
+    const ends =
+      last && inStep && (axis.range === undefined || l.shape.divides(axis.range.to, width)) && l.shape.divides(axis.extent, width);
+    const piece = last && !ends ? pieceOf(l, axis, starts, width) : 1;
     const stages = new Map<string, Stage>();
     if (last && l.shape.slots > 0)
       for (const n of [0, 1] as const) {
@@ -117,7 +126,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
           b.commit();
         }
         for (const [key, s] of stages) l.staged.set(key, () => s.read(index));
-        return [step(next, held!, within)];
+        return [step(next, held!, within, inStep ? { axis, index } : undefined)];
       },
     );
     for (const key of stages.keys()) l.staged.delete(key);
@@ -131,10 +140,10 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
 
 /**
  * The largest power of two, up to a step, that divides where the index begins and ends, and the extent: of its points all are inside, or none.
- * What a condition rules out of them is 0 on the factor that knows.
+ * An end that a condition gives does not count: what it rules out is 0 on the factor that knows.
  */
-function pieceOf(l: Lowering, axis: Axis, width: number): number {
-  const ends = [axis.extent, ...(axis.range ? [axis.range.from, axis.range.to] : [])];
+function pieceOf(l: Lowering, axis: Axis, starts: readonly Expr[], width: number): number {
+  const ends = [axis.extent, ...starts, ...(axis.range ? [axis.range.to] : [])];
   return powerIn(ends.map((e) => multipleOf(e, l.shape.multiples)).reduce(gcd), width);
 }
 /** The points of a step that begins at `index`, brought inside where it may leave the extent, and whether they were inside. */

@@ -123,14 +123,14 @@ export function valuesIn(e: Expr, env: Env): Value[] {
   });
   return [...[...names].map((n) => env.values.get(n)!), ...(env.guard === undefined ? [] : [env.guard])];
 }
-/** From where to where a reduction walks its axis k, and the axis' extent; of the bounds that its conditions give only those that `wanted` takes. */
+/** From where to where a reduction walks its axis k, what it begins at beside 0, and the axis' extent; of the bounds that its conditions give only those that `wanted` takes. */
 export function boundsAt(
   l: Lowering,
   e: Reduce,
   k: number,
   at: Env,
   wanted: (v: Value) => boolean = () => true,
-): { readonly from: Value; readonly to: Value; readonly extent: Value } {
+): { readonly from: Value; readonly to: Value; readonly extent: Value; readonly starts: readonly Expr[] } {
   const b = l.builder;
   const axis = e.axes[k]!;
   const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
@@ -145,15 +145,13 @@ export function boundsAt(
     return otherwise === undefined ? v : b.map("select", [holds, v, otherwise], "i32");
   };
   const extent = bound(axis.extent, l.int(0));
-  const from = lower
-    .map((x) => bound(x))
-    .filter(wanted)
-    .reduce((x, y) => b.map("max", [x, y], "i32"), l.int(0));
+  const begins = lower.map((x) => [x, bound(x)] as const).filter(([, v]) => wanted(v));
+  const from = begins.reduce((x, [, y]) => b.map("max", [x, y], "i32"), l.int(0));
   const to = upper
     .map((x) => bound(x, l.int(0)))
     .filter(wanted)
     .reduce((x, y) => b.map("min", [x, y], "i32"), extent);
-  return { from, to, extent };
+  return { from, to, extent, starts: begins.map(([x]) => x) };
 }
 function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[] {
   const product = dotOf(l, e, env);

@@ -60,14 +60,24 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
 ];
 /** The tests of a fault's own room: tried before the stages, since they are quick. By the start of its path, the first that fits. */
 const nearest: readonly (readonly [string, readonly string[]])[] = [
-  ["compiler/emit/frames.ts", ["test/compiler/subgroups.test.ts"]],
+  ["compiler/emit/frames.ts", ["test/compiler/subgroups.test.ts", "test/runtime/many.test.ts"]],
+  ["compiler/emit/many.ts", ["test/runtime/many.test.ts"]],
+  ["compiler/emit/emit.ts", ["test/compiler/stream-steps.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
   ["compiler/emit/helpers.ts", ["test/verify/ptx.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/emit/intrinsics.ts", ["test/verify/ptx.test.ts", "test/verify/cuda-cpu/probes.test.ts"]],
   ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
+  ["compiler/targets/wgsl.ts", ["test/compiler/halves.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
   ["compiler/schedule/fragments.ts", ["test/compiler/shares.test.ts", "test/compiler/matrix.test.ts"]],
+  ["compiler/schedule/operands.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-dots.test.ts"]],
+  ["compiler/schedule/shape.ts", ["test/compiler/staged.test.ts", "test/compiler/matrix.test.ts", "test/compiler/split-products.test.ts"]],
+  ["compiler/tile/staged.ts", ["test/compiler/staged.test.ts"]],
+  ["compiler/tile/hoist.ts", ["test/compiler/hoisted.test.ts"]],
+  ["compiler/thread/settle.ts", ["test/compiler/staged.test.ts", "test/compiler/wide.test.ts"]],
+  ["compiler/thread/memory.ts", ["test/compiler/halves.test.ts", "test/compiler/wide.test.ts", "test/compiler/assumed.test.ts"]],
+  ["compiler/thread/lower.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-weights.test.ts", "test/compiler/ranges.test.ts"]],
   ["compiler/tile/ahead.ts", ["test/compiler/packed-weights.test.ts"]],
   ["compiler/tile/interpret.ts", ["test/compiler/shares.test.ts"]],
   [
@@ -99,7 +109,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/lower.ts", ["test/compiler/vectorize.test.ts", "test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
-  ["compiler/tile/dot.ts", ["test/compiler/split-products.test.ts", "test/compiler/shares.test.ts"]],
+  ["compiler/tile/dot.ts", ["test/compiler/hoisted.test.ts", "test/compiler/split-products.test.ts", "test/compiler/shares.test.ts"]],
   ["compiler/tile/stage.ts", ["test/compiler/split-products.test.ts"]],
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
@@ -113,6 +123,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     [
       "test/compiler/assumed.test.ts",
       "test/runtime/call.test.ts",
+      "test/runtime/many.test.ts",
       "test/runtime/layout.test.ts",
       "test/runtime/variants.test.ts",
       "test/runtime/library.test.ts",

@@ -64,8 +64,22 @@ export function randomProduct(tape: Tape): string {
     }
   };
   const [a, b] = [operand("x", "M", "i"), operand("y", "N", "j")];
-  const axes = `${outer ? "h: H, " : ""}k: K`;
-  const where = tape.pick(["", "", "", " where k <= i", " where k >= j", " where k % 3 != 1", " where k < n[i]", " where k <= i + j"]);
+  // All of the index, or from and to where a step may not begin or end.
+  const range = tape.pick([
+    "k: K",
+    "k: K",
+    "k: K",
+    "k: K",
+    "k in min(5, K)..K",
+    `k in min(${width}, K)..K`,
+    "k in 0..K / 2",
+    "k in K / 3..K",
+  ]);
+  const axes = `${outer ? "h: H, " : ""}${range}`;
+  const where = tape.pick([
+    ...["", "", "", " where k <= i", " where k >= j", " where k % 3 != 1", " where k < n[i]", " where k <= i + j"],
+    ...[" where k >= 3", " where k >= L", " where k < L"],
+  ]);
   if (where.includes("n[i]")) params.push("n: i32[M]");
   const product = `(sum(${axes}${where}) ${tape.chance(50) ? `${a} * ${b}` : `${b} * ${a}`})`;
   const result = [...(batch ? ["b"] : []), "i", "j"].join(", ");
@@ -82,7 +96,10 @@ export function randomProduct(tape: Tape): string {
   const type = bytes && form !== scaled ? "i32" : "f32";
   if (epilogue.includes("bias")) params.push(`bias: ${type}[N]`);
   if (epilogue.includes("z[i")) params.push(`z: ${type}[M, K]`);
-  const dims = ["M", "N", "K", ...lead].join(", ");
+  // A sum of a known length may be one step.
+  const length = tape.chance(15) ? tape.pick([16, 32, 40]) : undefined;
+  const dims = ["M", "N", length === undefined ? "K" : "K: static", ...lead, ...(where.endsWith("L") ? ["L"] : [])].join(", ");
+  const instance = length === undefined ? "" : `instance f { K: ${length} }\n`;
   const out = `[${[...(batch ? ["B"] : []), "M", "N"].join(", ")}]`;
   const given = requires.length > 0 ? ` where ${requires.join(", ")}` : "";
   const domain = tape.chance(10) ? " where j <= i" : "";
@@ -92,5 +109,5 @@ export function randomProduct(tape: Tape): string {
   const size = (list: readonly number[]): number => tape.pick(list);
   const tile = `tile i: ${size([16, 32])}, j: ${size([16, 8, 32])}, k: ${size([16, 32])}`;
   const schedule = tape.chance(20) ? "" : `schedule f on cuda { ${tile}; warps ${size([1, 2, 4])} }\n`;
-  return `${layouts.join("")}kernel f[${dims}](${params.join(", ")}) -> (c: ${bytes ? type : tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${schedule}`;
+  return `${layouts.join("")}kernel f[${dims}](${params.join(", ")}) -> (c: ${bytes ? type : tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${instance}${schedule}`;
 }

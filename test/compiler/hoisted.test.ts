@@ -1,0 +1,57 @@
+/** Scales that are the same for a step of a product on the matrix unit: taken out of it, codes are multiplied as they are. */
+import { describe, expect, test } from "vitest";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
+
+const text = (factor: string, more = "", tile = "tile m: 16, n: 8, k: 64; warps 1", where = ""): string => `
+kernel f[M, N, NG](x: f16[M, NG * 64], w: u4[NG * 64, N], z: u4[NG, N], s: f16[NG, N], t: f32[N]${more}) -> (y: f32[M, N])${where} {
+  y[m, n] = sum(k) x[m, k] * ${factor}
+}
+schedule f on cuda { ${tile} }
+`;
+const scaled = "relax<f16>(f32(w[k, n] - z[k / 64, n]) * s[k / 64, n])";
+/** Whether products of codes are sums of their own. */
+const isHoisted = (source: string): boolean => {
+  const made = compiled(source, "cuda");
+  const loops = (list: readonly { readonly kind: string }[]): boolean =>
+    list.some(
+      (s) =>
+        (s.kind === "for" && loops((s as unknown as { body: { kind: string }[] }).body)) ||
+        (s.kind === "mma" && (s as unknown as { c: { kind: string }[] }).c.every((c) => c.kind === "const")),
+    );
+  return made.kernels.some((k) => loops(k.body));
+};
+describe("the scale of a group", () => {
+  test.each([
+    ["with its zero points", text(scaled)],
+    ["of codes alone", text("relax<f16>(f32(w[k, n]) * s[k / 64, n])")],
+    ["and one of the column", text("relax<f16>(t[n] * (f32(w[k, n] - 8) * s[k / 64, n]))")],
+    ["of a column", text("relax<f16>(f32(w[k, n] - 8) * t[n])")],
+    ["of a larger group", text("relax<f16>(f32(w[k, n] - 8) * s[k / 128, n])").replace("s: f16[NG, N]", "s: f16[(NG + 1) / 2, N]")],
+    ["in halves of bf16", text(scaled).replaceAll("f16", "bf16")],
+    ["in chunks", text(scaled, "", "split k: 3; tile m: 16, n: 8, k: 64; warps 1")],
+    ["in shares of a step", text(scaled, "", "tile m: 16, n: 8, k: 64; warps 2")],
+    ["from a group on", text(scaled).replace("sum(k)", "sum(k in min(64, NG * 64)..NG * 64)")],
+    ["where rows do not count", text(scaled, ", l: i32[M]").replace("sum(k)", "sum(k where k < l[m])")],
+  ])("%s leaves a step", async (_, source) => {
+    expect(isHoisted(source)).toBe(true);
+    expect(await agreesOnLevels(source, 10, 3, ["cuda"], [0, 1, 2, 3, 9, 17])).toBeGreaterThan(40);
+  });
+  test.each([
+    ["that changes within a step", text("relax<f16>(f32(w[k, n] - 8) * s[k / 32, n])").replace("s: f16[NG, N]", "s: f16[2 * NG, N]")],
+    ["of what may not be exact", text("relax<f16>(t[n] * s[k / 64, n])")],
+    ["that is rounded to a half", text(scaled.replace("relax", "").replace(/<f16>/, "f16"))],
+    ["of a step that begins within a group", text(scaled).replace("sum(k)", "sum(k in min(32, NG * 64)..NG * 64)")],
+    ["where points do not count", text(scaled).replace("sum(k)", "sum(k where k % 3 != 1)")],
+    ["of few points for many rows", text(scaled, "", "tile m: 64, n: 8, k: 64; warps 1")],
+    ["of many sums", text(scaled, "", "tile m: 16, n: 64, k: 64; warps 1")],
+    [
+      "that is not everywhere",
+      text("relax<f16>(f32(w[k, n] - 8) * u[k / 64])")
+        .replace("y[m, n] =", "let u[g: NG] where g >= 1 = s[g, 0]\n  y[m, n] =")
+        .replace("-> (y: f32[M, N])", "-> (y: f32[M, N]) where N >= 1"),
+    ],
+  ])("%s stays", async (_, source) => {
+    expect(isHoisted(source)).toBe(false);
+    expect(await agreesOnLevels(source, 6, 3, ["cuda"], [1, 2, 3, 9, 17])).toBeGreaterThan(20);
+  });
+});
