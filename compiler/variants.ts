@@ -3,6 +3,7 @@ import { halvesFeature, softwareFeature } from "../dsl/check/schedules.ts";
 import type { Checked, CheckedInstance, Schedule } from "../dsl/index.ts";
 import { holds, UnknownSize } from "../runtime/abi.ts";
 import { sizeCondition } from "./plan/size.ts";
+import { fillingSchedules } from "./schedule/fill.ts";
 
 export interface Variant {
   /** Undefined: derived. */
@@ -43,6 +44,9 @@ export function variantsOf(checked: Pick<Checked, "schedules">, of: CheckedInsta
   const has = (x: CheckedInstance): boolean => [...x.program.params, ...x.program.outputs].some((p) => p.elem.name === "f16");
   const halves = typeof of !== "string" && target === "wgsl" && has(of) && !own.some((s) => s.features.includes(halvesFeature));
   if (!general && halves) schedules.push(derivedFor(kernel, [halvesFeature]), derivedFor(kernel, [softwareFeature, halvesFeature]));
+  // Of a product, one for sizes whose tiles would not fill a chip.
+  if (own.length === 0 && target === "cuda" && typeof of !== "string")
+    schedules.push(...fillingSchedules(kernel, of.program).filter((s) => mayFit(s, of)));
   // A derived schedule for software devices too, which like other tiles than a GPU does.
   if (!general && target === "wgsl" && !own.some((s) => s.features.includes(softwareFeature)))
     schedules.push(derivedFor(kernel, [softwareFeature]));

@@ -71,6 +71,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
   ["compiler/schedule/fragments.ts", ["test/compiler/shares.test.ts", "test/compiler/matrix.test.ts"]],
+  ["compiler/schedule/fill.ts", ["test/compiler/fill.test.ts"]],
   ["compiler/schedule/operands.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-dots.test.ts"]],
   ["compiler/schedule/shape.ts", ["test/compiler/staged.test.ts", "test/compiler/matrix.test.ts", "test/compiler/split-products.test.ts"]],
   ["compiler/tile/staged.ts", ["test/compiler/staged.test.ts"]],

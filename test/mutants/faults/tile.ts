@@ -393,4 +393,6 @@ export const tile: readonly Mutant[] = [
     "inStep ? { axis, index } : undefined",
     "{ axis, index }",
   ),
+  fault("few tiles are those that fill a chip", "compiler/schedule/fill.ts", 'op("mul", [tiles, num(size)], "int")', "tiles"),
+  fault("short sums are cut", "compiler/schedule/fill.ts", "num(size * leastLength)", "num(0)"),
 ];
