@@ -106,7 +106,7 @@ command("web", "against onnxruntime-web, tfjs and jax-js on the software device,
         : `${r.op.padEnd(24)} ${r.where.padEnd(9)} ${r.oursMs} ms, ${r.peer} ${r.peerMs} ms: ${r.ratio} x`,
     );
   });
-command("gpu", "against cuBLAS, SDPA, flex_attention, int4pack and fused AdamW on an NVIDIA GPU; needs Python with torch there")
+command("gpu", "against cuBLAS, SDPA, flex_attention, Triton, int4pack and fused AdamW on an NVIDIA GPU; needs Python with torch there")
   .option("--rounds <n>", "samples of each, taken in turn", "20")
   .option("--only <text>", "cases whose name has this in it")
   .option("--plan <file>", "write what would be measured, for bench/gpu/measure.py on a machine without Node, and measure nothing")

@@ -23,7 +23,7 @@ export interface GpuCase {
 const own = (name: string): string => path.join(import.meta.dirname, "..", "kernels", `${name}.weft`);
 
 function attention(causal: boolean, B: number, KV: number, G: number, M: number, N: number, D: number): GpuCase {
-  const peers = ["sdpa flash", "sdpa cudnn", ...(causal && D === 128 ? ["flex_attention"] : [])];
+  const peers = ["sdpa flash", "sdpa cudnn", "triton", ...(causal && D === 128 ? ["flex_attention"] : [])];
   const pairs = causal ? M * N - (M * (M - 1)) / 2 : M * N;
   return {
     name: `attention ${causal ? "causal" : "full"} B=${B} heads=${KV * G}/${KV} M=${M} N=${N} D=${D}`,
@@ -57,7 +57,7 @@ const dense = (n: number): GpuCase => ({
   instance: "",
   dims: { M: n, N: n, K: n },
   scalars: {},
-  peers: ["cublas"],
+  peers: ["cublas", "triton"],
   reference: "dense",
   flops: 2 * n ** 3,
   bytes: 6 * n ** 2,

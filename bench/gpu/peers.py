@@ -109,10 +109,27 @@ def device_copy(case, sets):
     return Peer(call, note="a limit: the bytes of the mathematics", graph=len(pieces) == 1)
 
 
+def in_triton(case, sets):
+    # Only where it is asked for: a machine may have torch without it.
+    import triton_peers
+
+    if case["kernel"] == "dense":
+        out = torch.empty_like(sets[0]["c"])
+        return Peer(lambda i: triton_peers.product(sets[i]["a"], sets[i]["b"], out), lambda: {"c": out}, note="tuned")
+    causal, scale = case["kernel"] == "attention", case["scalars"]["scale"]
+    out = torch.empty_like(sets[0]["out"])
+    return Peer(
+        lambda i: triton_peers.attention(sets[i]["q"], sets[i]["k"], sets[i]["v"], out, scale, causal),
+        lambda: {"out": out},
+        note="tuned",
+    )
+
+
 peers = {
     "sdpa flash": sdpa(SDPBackend.FLASH_ATTENTION),
     "sdpa cudnn": sdpa(SDPBackend.CUDNN_ATTENTION),
     "flex_attention": flex,
+    "triton": in_triton,
     "cublas": cublas,
     "int4pack": int4pack,
     "int_mm": int_mm,
