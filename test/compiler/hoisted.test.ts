@@ -20,6 +20,14 @@ const isHoisted = (source: string): boolean => {
     );
   return made.kernels.some((k) => loops(k.body));
 };
+test("a sum of a known length is one step, unless a range of it counts", async () => {
+  for (const axis of ["k", "k in 4..12", "k in 0..N"]) {
+    const source = `kernel f[M, N](x: f16[M, 16], w: f16[16, N]) -> (y: f32[M, N]) where N <= 16 { y[m, n] = sum(${axis}) x[m, k] * w[k, n] }
+schedule f on cuda { tile m: 16, n: 8, k: 16; warps 1 }
+`;
+    expect(await agreesOnLevels(source, 4, 3, ["cuda"], [1, 2, 3, 9, 16])).toBeGreaterThan(40);
+  }
+});
 describe("the scale of a group", () => {
   test.each([
     ["with its zero points", text(scaled)],

@@ -112,6 +112,9 @@ describe("operands of a block", () => {
     expect(source).toMatch(/var<workgroup> a_tile: array<vec4<f32>, 256>/);
     expect(source).toMatch(/var<workgroup> b_tile: array<vec4<f32>, 256>/);
     expect(source.match(/= b_tile\[/g)).toHaveLength(8 * 2);
+    // What lies along k is put along k.
+    const along = product("a: f32[M, K], b: f32[N, K]", "sum(k) a[i, k] * b[j, k]", " where K % 4 == 0");
+    expect(compiled(along, "wgsl").artifact.source.match(/read> [ab]: array<vec4<f32>>/g)).toHaveLength(2);
   });
   test.each(texts.slice(0, 6))("%s: without bank conflicts", (_, text) => {
     for (const target of ["cuda", "wgsl"] as const) expect(conflicts(compiled(text, target), { M: 128, N: 128, K: 32 })).toBe(0);
