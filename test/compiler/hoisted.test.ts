@@ -46,7 +46,9 @@ describe("the scale of a group", () => {
   });
   test.each([
     ["that changes within a step", text("relax<f16>(f32(w[k, n] - 8) * s[k / 32, n])").replace("s: f16[NG, N]", "s: f16[2 * NG, N]")],
-    ["of what may not be exact", text("relax<f16>(t[n] * s[k / 64, n])")],
+    ["of what may not be exact", text("relax<f16>(v[k, n] * s[k / 64, n])", ", v: f32[NG * 64, N]")],
+    ["of integers beyond what halves hold", text("relax<f16>(f32(v[k, n] * 100) * s[k / 64, n])", ", v: i8[NG * 64, N]")],
+    ["of nothing else", text("relax<f16>(t[n] * s[k / 64, n])")],
     ["that is rounded to a half", text(scaled.replace("relax", "").replace(/<f16>/, "f16"))],
     ["of a step that begins within a group", text(scaled).replace("sum(k)", "sum(k in min(32, NG * 64)..NG * 64)")],
     ["where points do not count", text(scaled).replace("sum(k)", "sum(k where k % 3 != 1)")],

@@ -91,6 +91,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
       "test/compiler/stream.test.ts",
     ],
   ],
+  ["compiler/thread/rescale.ts", ["test/compiler/stream-steps.test.ts"]],
+  ["compiler/thread/fragments-first.ts", ["test/compiler/stream-steps.test.ts"]],
   ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/thread/ring.ts", ["test/compiler/matrix.test.ts"]],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],

@@ -96,6 +96,9 @@ describe("the entry for many calls", () => {
     expect(made(adamw)).toBe(true);
     expect(made("kernel f[N](x: f32[N]) -> (s: f32[]) { s = sum(i) x[i] }")).toBe(false);
     expect(made("kernel f[N](x: f32[N]) -> (y: f32[N]) { let m = sum(i) x[i]\n y[i] = x[i] - m }")).toBe(false);
+    const product = "kernel f[M, N, K](a: f32[M, K], b: f32[K, N]) -> (c: f32[M, N]) { c[i, j] = sum(k) a[i, k] * b[k, j] }";
+    expect(artifactsOf(product, "cuda")[0]!.steps).toHaveLength(1);
+    expect(made(product)).toBe(false);
     expect(artifactsOf(adamw, "wgsl").some((a) => a.many)).toBe(false);
   });
   test("reads a table with the alignment of C, without calls of nothing", () => {
