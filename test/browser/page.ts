@@ -26,15 +26,15 @@ export function fromWire(w: WireTensor): HostTensor {
   return t;
 }
 export interface PageApi {
-  /** Name of the adapter. */
-  open(): Promise<string>;
+  /** Name of the adapter, and what schedules may ask of it. */
+  open(): Promise<{ readonly name: string; readonly features: readonly string[] }>;
   run(call: WireCall): Promise<Record<string, WireTensor>>;
 }
 let device: WebGpuDevice | undefined;
 const api: PageApi = {
   async open() {
     device = await openWebGpu();
-    return device.name;
+    return { name: device.name, features: [...device.features] };
   },
   async run({ artifact, args, dims }) {
     const given = Object.entries(args).map(([name, a]): [string, Argument] => [name, typeof a === "object" ? fromWire(a) : a]);

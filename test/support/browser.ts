@@ -11,6 +11,7 @@ import { missing } from "./devices.ts";
 
 export interface BrowserPage extends AsyncDisposable {
   readonly name: string;
+  readonly features: ReadonlySet<string>;
   run(artifact: Artifact, args: Arguments, dims: Readonly<Record<string, number>>): Promise<CallResult>;
 }
 /** A page with a WebGPU device, or a visible skip. */
@@ -47,7 +48,8 @@ async function open(): Promise<BrowserPage> {
     const version = browser.version();
     const close = browser.close.bind(browser);
     return {
-      name: `Chromium ${version}, ${adapter}`,
+      name: `Chromium ${version}, ${adapter.name}`,
+      features: new Set(adapter.features),
       run: async (artifact, args, dims) => {
         const wire: WireCall = {
           artifact,
