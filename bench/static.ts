@@ -44,7 +44,7 @@ const sizes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   tables: { R: 8, C: 512 },
   decode: { B: 2, KV: 2, G: 8, N: 128 },
   w4a16: { M: 256, N: 128, NG: 2 },
-  w4a16_marlin: { M: 16, N: 128, NG: 4 },
+  w4a16_marlin: { M: 256, N: 128, NG: 2 },
   w8a8: { M: 256, N: 128, K: 256 },
   dense: { M: 128, N: 128, K: 128 },
   adamw: { N: 1024 },
