@@ -84,6 +84,7 @@ function together(artifact: Artifact, calls: readonly Readonly<Record<string, nu
   const { launch } = step;
   const prepared = calls.map((values) => ({ artifact, values, tensors: new Map() }));
   const table = manyTable(launch, prepared, () => 0n);
+  if (table.count !== calls.length) throw new Error(`${artifact.kernel}: a call of nothing has no place in the table`);
   const { source, entry } = artifact.many;
   return {
     label: "weft",

@@ -394,6 +394,6 @@ export function printDirectives(d: JobDirectives): string[] {
   if (d.tile.size > 0) lines.push(`tile ${list(d.tile)}`);
   if (d.registers.size > 0) lines.push(`vectorize ${list(d.registers)}`);
   if (d.unroll.size > 0) lines.push(`unroll ${list(d.unroll)}`);
-  if (d.staging) lines.push(`stage ${d.staging.operands.join(", ")} in shared, buffers: ${d.staging.slots}`);
+  if (d.staging) lines.push(`stage ${[...(d.staging.tensors ?? d.staging.operands)].join(", ")} in shared, buffers: ${d.staging.slots}`);
   return lines;
 }

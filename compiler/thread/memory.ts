@@ -130,10 +130,6 @@ export class Memory {
     const taken = new Set(groups.flat());
     return { groups, rest: places.filter((p) => !taken.has(p)) };
   }
-  /** One load for each place. */
-  loadAll(buffer: string, type: Elem, places: readonly ReadPlace[], pinned: boolean): NodeId[] {
-    return this.fetch(buffer, type, places, pinned).map((f) => f.value(f.unit));
-  }
   /** The units that hold what lies at these places, each read once and several beside each other in one access. */
   fetch(buffer: string, type: Elem, places: readonly ReadPlace[], pinned: boolean): Fetched[] {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;

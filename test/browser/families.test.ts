@@ -14,7 +14,12 @@ import { interpreterFor } from "../../verify/reference-device.ts";
 import { browserPage } from "../support/browser.ts";
 
 const page = await browserPage();
-afterAll(async () => page?.[Symbol.asyncDispose]());
+/** Features that some variant is for, and this adapter has not. */
+const unasked = new Set<string>();
+afterAll(async () => {
+  for (const f of unasked) console.warn(`SKIPPED: variants with ${f}, which ${page!.name} has not`);
+  await page?.[Symbol.asyncDispose]();
+});
 const regressions = fileURLToPath(new URL("../regressions/", import.meta.url));
 const sources = [
   ...Object.entries(library),
@@ -36,7 +41,11 @@ describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
       for (const { schedule, label } of offered(variantsOf(checked, i, "wgsl")))
         for (const exact of [true, false]) {
           const { artifact } = compile(i, source, { target: "wgsl", schedule, exact });
-          if (lacking(artifact, page!) !== undefined) continue;
+          const feature = lacking(artifact, page!);
+          if (feature !== undefined) {
+            unasked.add(feature);
+            continue;
+          }
           const random = seeded(4);
           let compared = 0;
           for (let run = 0; run < 2 || (compared === 0 && run < 30); run++) {

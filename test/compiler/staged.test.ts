@@ -93,7 +93,9 @@ describe("operands of a block", () => {
     expect(rings(compiled(plain, "cuda"))).toEqual(["a", "b"]);
     expect(rings(compiled(on("wgsl with software", plain, ""), "wgsl"))).toEqual([]);
     expect(rings(compiled(on("wgsl", plain, "tile i: 32, j: 32"), "wgsl"))).toEqual([]);
-    expect(rings(compiled(on("wgsl", plain, small.replace("a, ", "")), "wgsl"))).toEqual(["b"]);
+    const alone = compiled(on("wgsl", plain, small.replace("a, ", "")), "wgsl");
+    expect(rings(alone)).toEqual(["b"]);
+    expect(alone.directives).toContain("stage b in shared, buffers: 2");
     expect(rings(compiled(on("wgsl with software", plain, small), "wgsl"))).toEqual(["a", "b"]);
     expect(rings(compiled(plain.replaceAll("N,", "").replaceAll("N]", "4]"), "wgsl"))).toEqual([]);
   });
