@@ -47,9 +47,11 @@ const sizes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   w4a16_marlin: { M: 256, N: 128, NG: 2 },
   w8a8: { M: 256, N: 128, K: 256 },
   dense: { M: 128, N: 128, K: 128 },
+  eight: { M: 256, N: 128, K: 256 },
   adamw: { N: 1024 },
 };
-const files = [...Object.values(library), path.join(import.meta.dirname, "kernels", "dense.weft")];
+const own = ["dense", "eight"].map((name) => path.join(import.meta.dirname, "kernels", `${name}.weft`));
+const files = [...Object.values(library), ...own];
 
 export async function* staticRows(only: string | undefined): AsyncGenerator<StaticRow> {
   for (const file of files) {

@@ -110,6 +110,11 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   }
   if (op === "nibbles_f16") return (word, at, zero) => halves((k) => ((word >>> (at + 4 * k)) & 15) - zero);
   if (op === "fields_f16") return (word, at, zero) => halves((k) => ((word >>> (at + 16 * k)) & 15) - zero);
+  const widened = /^widen_(\w+)$/.exec(op);
+  if (widened) {
+    const f = formats[widened[1] as Storage]!;
+    return (word, at) => halves((k) => decode(f, (word >>> (at + 8 * k)) & 255));
+  }
   if (op === "multiply_f16x2") return (a, b) => halves((k) => half(a, k) * half(b, k));
   if (op === "dot4_i8") return (a, b) => dot4((word, k) => (word << (24 - 8 * k)) >> 24, a, b);
   if (op === "dot4_u8") return (a, b) => dot4((word, k) => (word >>> (8 * k)) & 255, a, b);

@@ -95,6 +95,14 @@ const w8a8 = (M: number, N: number): GpuCase => ({
   flops: 2 * M * N * N,
   bytes: N * N + 3 * M * N + 4 * (M + N),
 });
+/** The same mathematics in floats of 8 bits. */
+const eight = (M: number, N: number): GpuCase => ({
+  ...w8a8(M, N),
+  name: `eight M=${M} N=K=${N}`,
+  file: own("eight"),
+  kernel: "eight",
+  peers: ["scaled_mm", ...(M <= 16 ? ["device copy"] : [])],
+});
 const adamw = (N: number): GpuCase => ({
   name: `adamw N=${N}`,
   file: library.adamw,
@@ -138,6 +146,7 @@ export const gpuCases: readonly GpuCase[] = [
   ...[1, 16].map((m) => marlin(m, 20480)),
   ...[1, 16, 64, 2048].map((m) => marlin(m, 8192)),
   ...[16, 2048, 8192].map((m) => w8a8(m, 8192)),
+  ...[16, 2048, 8192].map((m) => eight(m, 8192)),
   adamw(10 ** 9),
   adamwMany(50, 1024),
   adamwMany(50, 128),

@@ -19,7 +19,7 @@ from reference import references
 
 dtypes = {
     "f16": torch.float16, "bf16": torch.bfloat16, "f32": torch.float32, "f64": torch.float64, "i32": torch.int32, "u32": torch.int32,
-    "i8": torch.int8, "u8": torch.uint8, "index": torch.int32,
+    "i8": torch.int8, "u8": torch.uint8, "index": torch.int32, "f8e4m3": torch.float8_e4m3fn, "f8e5m2": torch.float8_e5m2,
 }
 running = []  # contenders in the order in which they ran
 rotated = 180 << 20  # three times an L2 of 60 MB

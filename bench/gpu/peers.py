@@ -79,6 +79,19 @@ def int_mm(case, sets):
     return Peer(lambda i: torch._int_mm(sets[i]["x"], sets[i]["w"].t()), note="cuBLAS, i32 sums without their scales")
 
 
+def scaled_mm(case, sets):
+    """cuBLAS by rows of scales, sums in f32 throughout; it asks for 16 rows."""
+    kept = {}
+
+    def call(i):
+        t = sets[i]
+        kept["y"] = torch._scaled_mm(
+            t["x"], t["w"].t(), scale_a=t["sx"][:, None], scale_b=t["sw"][None, :], out_dtype=torch.bfloat16, use_fast_accum=False
+        )
+
+    return Peer(call, lambda: kept)
+
+
 def torch_adamw(form):
     def make(case, sets):
         s = case["scalars"]
@@ -133,6 +146,7 @@ peers = {
     "cublas": cublas,
     "int4pack": int4pack,
     "int_mm": int_mm,
+    "scaled_mm": scaled_mm,
     "fused adamw": torch_adamw("fused"),
     "foreach adamw": torch_adamw("foreach"),
     "device copy": device_copy,

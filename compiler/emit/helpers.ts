@@ -268,6 +268,35 @@ static __device__ __forceinline__ unsigned weft_fields_f16(unsigned word, unsign
 }`,
   },
   {
+    name: "weft_widen_f8e5m2",
+    text: `// The two floats of 8 bits from \`at\` (0 or 16) on as halves, of which they are the upper bytes.
+static __device__ __forceinline__ unsigned weft_widen_f8e5m2(unsigned word, unsigned at) {
+  return ((word >> at) & 0xff00u) << 16 | ((word >> at) & 0xffu) << 8;
+}`,
+  },
+  {
+    name: "weft_widen_f8e4m3",
+    text: `// The two floats of 8 bits from \`at\` (0 or 16) on as halves. Without an instruction for it: bits of 2^-8 of each, and of what would be 480, which is
+// no number there, a product that overflows; 0 times that is no number either.
+static __device__ __forceinline__ unsigned weft_widen_f8e4m3(unsigned word, unsigned at) {
+#ifdef WEFT_ON_CPU
+  return weft_pair_f16(weft_decode_f8e4m3((word >> at) & 255u), weft_decode_f8e4m3((word >> (at + 8u)) & 255u));
+#else
+  unsigned h;
+#if __CUDA_ARCH__ >= 890
+  asm("cvt.rn.f16x2.e4m3x2 %0, %1;" : "=r"(h) : "h"((unsigned short)(word >> at)));
+#else
+  const unsigned both = __byte_perm(word, 0u, at == 0u ? 0x1404u : 0x3424u), small = (both & 0x80008000u) | ((both >> 1) & 0x3f803f80u);
+  unsigned large;
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(h) : "r"(small), "r"(0x5c005c00u));
+  asm("mul.rn.f16x2 %0, %1, %2;" : "=r"(large) : "r"(small), "r"(0x78807880u));
+  asm("fma.rn.f16x2 %0, %1, %2, %3;" : "=r"(h) : "r"(large), "r"(0u), "r"(h));
+#endif
+  return h;
+#endif
+}`,
+  },
+  {
     name: "weft_multiply_f16x2",
     text: `static __device__ __forceinline__ unsigned weft_multiply_f16x2(unsigned a, unsigned b) {
 #ifdef WEFT_ON_CPU

@@ -6,7 +6,7 @@
 import type { Directive, Schedule } from "../../dsl/check/schedules.ts";
 import { and, baseName, ceilDiv, compare, freeIndices, num, op, product, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Program } from "../../dsl/tensor/ir.ts";
-import { matrixFactors } from "../../dsl/tensor/matrix.ts";
+import { inWord, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { visitStatement } from "../../dsl/tensor/program.ts";
 import { multiplesIn } from "../plan/bounds.ts";
 import { sizeCondition } from "../plan/size.ts";
@@ -26,17 +26,14 @@ const fewRows = [
   { rows: 16, chunks: 8 },
   { rows: 64, chunks: 4 },
 ] as const;
-/** Elements in 16 bytes. */
-const piece = 8;
-
-/** None for a program that is anything but one product in halves with its epilogue. */
+/** None for a program that is anything but one product of a matrix unit with its epilogue. */
 export function fillingSchedules(kernel: string, program: Program): Schedule[] {
   const found = onlyProduct(program);
   if (found === undefined) return [];
-  const { sum, rows, columns, others } = found;
+  const { sum, piece, rows, columns, others } = found;
   const [axis] = sum.axes as [Axis];
   const { span } = sum;
-  const aligned = alignment(program, [axis, columns]);
+  const aligned = alignment(program, [axis, columns], piece);
   const made = (condition: readonly Expr[], directives: readonly Directive[]): Schedule[] => {
     const where = and(...condition, ...aligned);
     return sizeCondition(where) === undefined ? [] : [{ kernel, target: "cuda", features: [], where, directives, span }];
@@ -55,16 +52,22 @@ export function fillingSchedules(kernel: string, program: Program): Schedule[] {
   const few = chunks.flatMap((size) => made([compare("le", op("mul", [tiles, num(size)], "int"), num(wave)), long(size)], [cut(size)]));
   return [...thin, ...few, ...(aligned.length > 0 ? made([], []) : [])];
 }
-/** That rows in memory are whole pieces of 16 bytes, as far as the program does not say so itself. */
-function alignment(program: Program, axes: readonly Axis[]): Expr[] {
+/** That rows in memory are whole pieces of so many elements, as far as the program does not say so itself. */
+function alignment(program: Program, axes: readonly Axis[], piece: number): Expr[] {
   const known = multiplesIn(program.requires);
   return axes
     .filter((a) => a.extent.kind === "dim" && multipleOf(a.extent, known) % piece !== 0)
     .map((a) => compare("eq", op("mod", [a.extent, num(piece)], "int"), num(0)));
 }
-function onlyProduct(
-  program: Program,
-): { readonly sum: Reduce; readonly rows: Axis; readonly columns: Axis; readonly others: readonly Axis[] } | undefined {
+function onlyProduct(program: Program):
+  | {
+      readonly sum: Reduce /** Elements in 16 bytes. */;
+      readonly piece: number;
+      readonly rows: Axis;
+      readonly columns: Axis;
+      readonly others: readonly Axis[];
+    }
+  | undefined {
   let reductions = 0;
   for (const s of program.statements)
     visitStatement(s, (e) => {
@@ -80,14 +83,14 @@ function onlyProduct(
     });
     if (sum === undefined || sum.axes.length !== 1 || sum.axes[0]!.range || sum.axes[0]!.extent.kind === "const") continue;
     const found = matrixFactors(sum, (name) => ({ elem: params.get(name), value: defines.get(name)?.value }));
-    if (found === undefined || found.form === "s8") continue;
+    if (found === undefined) continue;
     const [p, q] = [freeIndices(found.factors[0]), freeIndices(found.factors[1])];
     const last = (own: ReadonlySet<string>, other: ReadonlySet<string>): Axis | undefined =>
       axes.findLast((a) => own.has(a.name) && !other.has(a.name));
     const [x, y] = [last(p, q), last(q, p)];
     if (x === undefined || y === undefined) continue;
     const [rows, columns] = axes.indexOf(x) < axes.indexOf(y) ? [x, y] : [y, x];
-    return { sum, rows, columns, others: axes.filter((a) => a !== rows && a !== columns) };
+    return { sum, piece: 4 * inWord[found.form], rows, columns, others: axes.filter((a) => a !== rows && a !== columns) };
   }
   return undefined;
 }

@@ -2,7 +2,7 @@
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { inWord, type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
+import { inWord, isEightBits, type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
 import { besideOf } from "./beside.ts";
@@ -32,14 +32,15 @@ export interface MatrixProduct {
 const least = { rows: 16, columns: 8 } as const;
 const leastDepth = (form: MatrixForm): number => 8 * inWord[form];
 
-/** The product that a reduction is, over two of these axes, `counts` saying which points do; undefined where it is none. */
+/** The product that a reduction is, over two of these axes, `counts` saying which points do; undefined where it is none, or none with so many elements to a word. */
 export function productOf(
   e: Reduce,
   axes: readonly string[],
   plan: Pick<Plan, "tables" | "domains" | "stored">,
   counts: Expr = member(e, plan.domains),
+  words?: 2 | 4,
 ): MatrixProduct | undefined {
-  const found = matrixFactors(e, (tensor) => ({ elem: plan.tables.get(tensor)?.elem }));
+  const found = matrixFactors(e, (tensor) => ({ elem: plan.tables.get(tensor)?.elem }), words);
   const last = e.axes.at(-1)!;
   if (found === undefined) return undefined;
   const [p, q] = found.factors;
@@ -66,12 +67,15 @@ export function productOf(
   return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, beside, wide, factors, where };
 }
 /** Over the exact algebra narrow floats are whole integers; integers are what they were. */
-const elementBytes = (form: MatrixForm, e: Reduce): number => (form === "s8" ? 1 : e.type === "i32" ? 4 : 2);
+const elementBytes = (form: MatrixForm, e: Reduce): number => (form !== "s8" && e.type === "i32" ? 4 : 4 / inWord[form]);
 /** A read and nothing else, of a tensor whose elements lie in memory as they are multiplied: what shared memory may hold of a factor. */
 export function tensorOf(factor: Expr, plan: Pick<Plan, "stored">): Extract<Expr, { kind: "read" }> | undefined {
   const read = factor.kind === "relax" ? factor.arg : factor;
   const t = read.kind === "read" ? plan.stored.get(read.tensor) : undefined;
-  const lies = t !== undefined && t.layout === undefined && (storage[t.elem].bits === 16 || t.elem === "i32" || t.elem === "i8");
+  const lies =
+    t !== undefined &&
+    t.layout === undefined &&
+    (storage[t.elem].bits === 16 || t.elem === "i32" || t.elem === "i8" || isEightBits(t.elem));
   return lies ? (read as Extract<Expr, { kind: "read" }>) : undefined;
 }
 /** The first product of a job, if it has one. */

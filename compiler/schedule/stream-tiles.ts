@@ -5,7 +5,7 @@
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { matrixForm } from "../../dsl/tensor/matrix.ts";
+import { inWord, matrixForms } from "../../dsl/tensor/matrix.ts";
 import { boundsOf } from "../plan/bounds.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
 import { varies } from "../plan/monotone.ts";
@@ -45,9 +45,9 @@ export function streamTilingOf(job: MapJob, plan: Plan): StreamTiling | undefine
   for (const body of streamed.bodies)
     visit(body, (x) => {
       if (x.kind !== "reduce" || x.axes.length !== 1) return;
-      const p = productOf(x, [...names, axis.name], plan);
+      const p = productOf(x, [...names, axis.name], plan, undefined, 2);
       const extent = constant(x.axes[0]);
-      if (p === undefined || p.form === "s8" || p.columns !== axis.name || !whole(extent, 16) || p.where.some((w) => w.length > 0)) return;
+      if (p === undefined || p.columns !== axis.name || !whole(extent, 16) || p.where.some((w) => w.length > 0)) return;
       rows ??= p.rows;
       if (p.rows === rows) inner.set(baseName(x.axes[0]!.name), extent);
     });
@@ -97,8 +97,9 @@ function columnFactor(e: Reduce, k: number, plan: Plan): Expr | undefined {
   const h = e.monoid!.held![k]!;
   const element = e.bodies[k]!;
   if (h.kind !== "centred" || h.relax === undefined || element.kind !== "read") return undefined;
-  const form = matrixForm(plan.tables.get(element.tensor)?.elem);
-  return form !== undefined && form === matrixForm(h.relax) ? element : undefined;
+  const [form] = matrixForms(h.relax);
+  const held = matrixForms(plan.tables.get(element.tensor)?.elem);
+  return form !== undefined && inWord[form] === 2 && held.includes(form) ? element : undefined;
 }
 /** The index along which weighted sums vary and weights do not, where the unit can take weight and element. */
 function columnsOf(e: Reduce, rows: string, axes: readonly Axis[], plan: Plan): StreamTiling["columns"] {

@@ -1,9 +1,11 @@
 /** A product of tiles as matrix instructions of a warp: which registers of a thread are which elements of a fragment. */
 import { invariant } from "../../dsl/diagnostics.ts";
+import { isEightBits, type MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
 import type { Op, Value } from "../tile/ir.ts";
+import type { MmaForm } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
-import { wordOf } from "./pairs.ts";
+import { unitWords, wordOf } from "./pairs.ts";
 import { rescaled } from "./rescale.ts";
 import { fragment, type HeldSlot, takesFragments } from "./ring.ts";
 
@@ -14,6 +16,8 @@ interface Registers {
   /** The slot in shared memory that a value is, if it is one. */
   readonly slot: (v: Value) => HeldSlot | undefined;
 }
+/** What the instruction multiplies. */
+const unitOf = (form: MatrixForm | "exact"): MmaForm => (isEightBits(form) ? "f16" : form);
 /** The register bit that steps by `by` along an axis. */
 function bitOf(layout: TileLayout, axis: string, by: number): number {
   const columns = layout.over([axis]).columns.get("register") ?? [];
@@ -40,19 +44,26 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
       0,
     );
   const steps = from.instances([over]).filter((k) => (k & (withinWord | upperK)) === 0);
+  /** What one instruction after another takes of an operand. */
+  type Operands = readonly (readonly NodeId[])[];
   /** `count` words of elements, the highest bits of whose numbers move by these. */
-  const pack = (element: (place: number) => NodeId, count: number, moves: readonly number[]): NodeId[] => {
+  const pack = (element: (place: number) => NodeId, count: number, moves: readonly number[]): Operands => {
     const bits = [...inOne, ...moves];
     const list = Array.from({ length: count * inWord }, (_, e) =>
       element(bits.reduce((place, by, b) => ((e >> b) & 1 ? place | by : place), 0)),
     );
     const { form } = op;
-    if (form === "exact") return list;
-    return Array.from({ length: count }, (_, w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form));
+    // Whole integers, two of each word to an instruction.
+    if (form === "exact") return Array.from({ length: inWord / 2 }, (_, k) => list.filter((_, e) => (e % inWord) >> 1 === k));
+    return unitWords(
+      n,
+      Array.from({ length: count }, (_, w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form)),
+      form,
+    );
   };
   // Fragments are read once for all results that need them.
-  const known = new Map<string, readonly NodeId[]>();
-  const once = (key: string, make: () => readonly NodeId[]): readonly NodeId[] => {
+  const known = new Map<string, Operands>();
+  const once = (key: string, make: () => Operands): Operands => {
     const old = known.get(key) ?? make();
     known.set(key, old);
     return old;
@@ -63,20 +74,21 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   };
   const [slotA, slotB] = [fragments(op.a), fragments(op.b)];
   const ofRows = registersOf(layout, rows);
-  const leftAt = (r: number, k: number): readonly NodeId[] =>
+  const whole = (words: readonly NodeId[]): Operands => (op.form === "exact" ? [words] : unitWords(n, words, op.form));
+  const leftAt = (r: number, k: number): Operands =>
     once(`a ${r & ofRows} ${k}`, () =>
       slotA
-        ? fragment(n, slotA, layout, (r & ofRows) | k, over, { eighth: rows, sixteenth: over }, 4)
+        ? whole(fragment(n, slotA, layout, (r & ofRows) | k, over, { eighth: rows, sixteenth: over }, 4))
         : pack((e) => get(op.a, r | k | e), 4, [lowerRow, upperK]),
     );
   const pair = inPairs.includes(8) ? bitOf(layout, other, 8) : 0;
-  const rightAt = (r: number, k: number): readonly NodeId[] => {
+  const rightAt = (r: number, k: number): Operands => {
     const at = elsewhere(r);
     if (!slotB) return once(`b ${at} ${k}`, () => pack((e) => get(op.b, at | k | e), 2, [upperK]));
     const words = once(`b ${at & ~pair} ${k}`, () =>
-      fragment(n, slotB, layout, (at & ~pair) | k, over, { eighth: over, sixteenth: other }, pair ? 4 : 2),
+      whole(fragment(n, slotB, layout, (at & ~pair) | k, over, { eighth: over, sixteenth: other }, pair ? 4 : 2)),
     );
-    return at & pair ? words.slice(2) : words.slice(0, 2);
+    return words.map((list) => (at & pair ? list.slice(2) : list.slice(0, 2)));
   };
   // Step by step for all results: products beside each other wait for nothing, and few fragments are held at a time.
   const held = from.instances(axes);
@@ -100,9 +112,12 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   const turns = (2 * byColumn.length <= 4 * byRow.length ? byRow : byColumn).flatMap((own, k) => (k % 2 === 0 ? own : own.reverse()));
   for (const k of steps)
     for (const one of turns) {
-      const outs = one.acc.map((c) => n.variable("dot", n.at(c).elem));
-      n.effect({ kind: "mma", form: op.form, outs, a: leftAt(one.r, k), b: rightAt(one.r, k), c: one.acc });
-      one.acc = outs;
+      const b = rightAt(one.r, k);
+      leftAt(one.r, k).forEach((a, part) => {
+        const outs = one.acc.map((c) => n.variable("dot", n.at(c).elem));
+        n.effect({ kind: "mma", form: unitOf(op.form), outs, a, b: b[part]!, c: one.acc });
+        one.acc = outs;
+      });
     }
   return new Map(results.flatMap(({ places, acc }) => places.map((p, e) => [p, acc[e]!] as const)));
 }

@@ -2,7 +2,7 @@
  * Thread IR: what one thread of a launch does. Structured control only; registers are named scalars, never arrays; memory is reached as
  * (buffer, element position). Every name is assigned by exactly one `let`, or is a `var` that loops assign.
  */
-import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
+import type { UnitForm } from "../../dsl/tensor/matrix.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import type { Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, GridAxis, MapOp } from "../tile/ir.ts";
@@ -21,7 +21,7 @@ export type Expr =
   | { readonly kind: "shared"; readonly array: string; readonly at: Expr; readonly elem: Elem };
 
 /** What a matrix instruction multiplies: also whole integers modulo 2^32 (the exact algebra). */
-export type MmaForm = MatrixForm | "exact";
+export type MmaForm = UnitForm | "exact";
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }

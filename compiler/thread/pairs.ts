@@ -1,14 +1,18 @@
 /** Narrow elements in a word, as the operands of a matrix unit hold them: together where an instruction makes both, or where they lie so. */
-import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
+import { inWord, isEightBits, type MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
 /** The word that holds these values, two or four, the first in its low bits. */
 export function wordOf(n: Nodes, values: readonly NodeId[], form: MatrixForm): NodeId {
-  if (form !== "s8") return pairOf(n, values[0]!, values[1]!, form);
-  return values.map((v, k) => n.op("shl", [byteOf(n, v), n.constant(8 * k, "u32")], "u32")).reduce((a, b) => n.op("or", [a, b], "u32"));
+  if (inWord[form] === 2) return pairOf(n, values[0]!, values[1]!, form);
+  const bits = (v: NodeId): NodeId => (form === "s8" ? byteOf(n, v) : bitsOf(n, v, form));
+  return values.map((v, k) => n.op("shl", [bits(v), n.constant(8 * k, "u32")], "u32")).reduce((a, b) => n.op("or", [a, b], "u32"));
 }
+/** The words of operands of a matrix instruction, of all that are held in these: halves in place of floats of 8 bits, the first two of a word and the others. */
+export const unitWords = (n: Nodes, words: readonly NodeId[], form: MatrixForm): readonly (readonly NodeId[])[] =>
+  isEightBits(form) ? [0, 16].map((at) => words.map((w) => n.op(`widen_${form}`, [w, n.constant(at, "u32")], "u32"))) : [words];
 /** The bits of an integer in a byte. */
 function byteOf(n: Nodes, value: NodeId): NodeId {
   const v = n.at(value);

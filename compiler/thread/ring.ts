@@ -1,5 +1,6 @@
 /** Rings in shared memory as one thread sees them: where an element of a slot lies, and how a warp reads fragments of it. */
 import { invariant } from "../../dsl/diagnostics.ts";
+import { inWord } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
 import { argsOf, type Elem, type Launch, type Op, type Ring, swizzleOf, type Value } from "../tile/ir.ts";
@@ -17,9 +18,9 @@ export function ringOf(l: Launch, name: string): Ring {
   invariant(r, `no ring ${name}`);
   return r;
 }
-/** Whether a product takes fragments of a slot, rather than its elements: whole integers have none, bytes only along their row. */
+/** Whether a product takes fragments of a slot, rather than its elements: of what is held as it is multiplied, and of bytes only along their row. */
 export const takesFragments = (op: Extract<Op, { kind: "dot" }>, r: Ring): boolean =>
-  op.form !== "exact" && (op.form !== "s8" || r.fast.name === op.axes.over);
+  op.form === (r.elem === "i8" ? "s8" : r.elem) && (inWord[op.form] === 2 || r.fast.name === op.axes.over);
 /** Slots whose elements nothing asks for one by one. */
 export function inFragmentsAlone(l: Launch): ReadonlySet<Value> {
   const slots = new Map<Value, Ring>();

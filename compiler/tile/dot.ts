@@ -5,7 +5,6 @@
 import { member } from "../../dsl/check/domain.ts";
 import { and, baseName } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { inWord } from "../../dsl/tensor/matrix.ts";
 import { gcd } from "../plan/size.ts";
 import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
 import { multipleOf, powerIn } from "../schedule/shape.ts";
@@ -30,8 +29,8 @@ export function dotOf(l: Lowering, e: Reduce, env: Env): Dot | undefined {
     if (columns === undefined) continue;
     // A definition that has no memory takes its domain with it: membership is asked of the text as it was.
     const expanded: Reduce = { ...e, bodies: e.bodies.map((b) => l.expand(b)) };
-    const p = productOf(expanded, [product.rows, columns.name], l.plan, member(e, l.domains));
-    if (p === undefined || p.rows !== product.rows || inWord[p.form] !== product.axes.inWord) continue;
+    const p = productOf(expanded, [product.rows, columns.name], l.plan, member(e, l.domains), product.axes.inWord);
+    if (p === undefined || p.rows !== product.rows) continue;
     const axes = [...env.axes, ...e.axes];
     if (env.guard !== undefined && ![...p.factors, ...p.where.flat()].every((x) => l.readsInRange(x, axes))) continue;
     return { p, axes: product.axes };

@@ -17,8 +17,8 @@ export interface Hoisted {
 }
 /** Sums of a thread: those of a step stand beside those of all steps before, and take as many registers. */
 const mostSums = 16;
-/** Integers up to this are halves, and bf16s. */
-const exact = { f16: 2048, bf16: 256, s8: 0 } as const;
+/** Each form holds the integers up to this. */
+const exact = { f16: 2048, bf16: 256, f8e4m3: 16, f8e5m2: 8, s8: 0 } as const;
 
 /**
  * The scale of the second factor, where it can leave a step of so many points that begins at a multiple of their number; undefined where

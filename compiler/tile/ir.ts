@@ -46,6 +46,9 @@ export type MapOp =
   | "nibbles_f16"
   /** The same of the fields that begin at a bit below 16, a multiple of 4, and 16 above it. */
   | "fields_f16"
+  /** The two floats of 8 bits that begin at a bit of a word, as halves. */
+  | "widen_f8e4m3"
+  | "widen_f8e5m2"
   /** Products of the halves of two words, each rounded once. */
   | "multiply_f16x2"
   /** The sum of the products of the four bytes of two words, as an i32: signed ones, or natural ones. */

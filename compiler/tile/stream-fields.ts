@@ -5,7 +5,7 @@
  */
 import { freeIndices } from "../../dsl/tensor/expr.ts";
 import type { Expr, HeldField } from "../../dsl/tensor/ir.ts";
-import { matrixForm } from "../../dsl/tensor/matrix.ts";
+import { matrixForms } from "../../dsl/tensor/matrix.ts";
 import { notNegative } from "../plan/bounds.ts";
 import { type Env, type Lowering, lowest, type Reduce } from "./expression.ts";
 import type { Combine, Value } from "./ir.ts";
@@ -66,7 +66,7 @@ export function centred(
   const body = x.e.bodies[k]!;
   const product = h.relax === undefined ? undefined : columnProduct(l, body, h.relax.standsFor ?? h.relax.name, x.over);
   if (product) {
-    const form = elem === "i32" ? "exact" : matrixForm(h.relax)!;
+    const form = elem === "i32" ? "exact" : matrixForms(h.relax)[0]!;
     const own: Env = { ...x.at, values: new Map(x.at.values).set(product.columns, l.others.get(product.columns)!) };
     const staged = l.staged.get(stageKey(product.axes, 1, body));
     return b.dot(weight, staged ? staged() : l.value(body, own), moved, form, product.axes);
@@ -128,6 +128,6 @@ export function columnProduct(
 ): (typeof l.shape.products)[number] | undefined {
   const product = l.shape.products.find((p) => p.axes.over === over);
   if (product === undefined || body.kind !== "read" || !freeIndices(body).has(product.columns)) return undefined;
-  const elem = matrixForm(l.plan.tables.get(body.tensor)?.elem);
-  return elem !== undefined && (form === undefined || elem === form) && !freeIndices(body).has(product.rows) ? product : undefined;
+  const held: readonly string[] = matrixForms(l.plan.tables.get(body.tensor)?.elem);
+  return (form === undefined ? held.length > 0 : held.includes(form)) && !freeIndices(body).has(product.rows) ? product : undefined;
 }

@@ -145,8 +145,8 @@ function stagesOf(l: Lowering, e: Reduce, env: Env): { readonly key: string; rea
       }
       visit(body, (x) => {
         if (x.kind !== "reduce" || `${baseName(x.axes.at(-1)!.name)}.unroll` !== product.axes.over) return;
-        const p = productOf(x, [rows, axis.name], l.plan);
-        if (p === undefined || p.form === "s8" || p.rows !== rows) return;
+        const p = productOf(x, [rows, axis.name], l.plan, undefined, 2);
+        if (p === undefined || p.rows !== rows) return;
         const whole: StagedIndex = {
           axis: x.axes.at(-1)!,
           tileAxis: product.axes.over,

@@ -1,21 +1,29 @@
 /**
  * Sums of products that a matrix unit can do: two factors, each held in the same narrow float or in signed bytes, one of which varies with
- * the rows of the result and the other with its columns.
+ * the rows of the result and the other with its columns. Halves hold every float of 8 bits, so that those are multiplied as halves are: an
+ * instruction of their own is either made of that (sm_90), or sums with 13 bits of fraction (sm_89), which is less than a text asks for.
  */
 import type { Expr } from "./ir.ts";
-import { type ElemType, infoOf } from "./types.ts";
+import { type ElemType, infoOf, type Storage } from "./types.ts";
 
 /** What a matrix unit multiplies: narrow floats, with sums in f32, or signed bytes, with sums modulo 2^32. */
-export type MatrixForm = "f16" | "bf16" | "s8";
+export type UnitForm = "f16" | "bf16" | "s8";
+/** What the factors of a product are held in until they are multiplied. */
+export type MatrixForm = UnitForm | EightBits;
+type EightBits = "f8e4m3" | "f8e5m2";
 /** Elements in a word of an operand. Over the exact algebra, where an element is a word, tiles are those of the text's own form. */
-export const inWord: Readonly<Record<MatrixForm, 2 | 4>> = { f16: 2, bf16: 2, s8: 4 };
+export const inWord: Readonly<Record<MatrixForm, 2 | 4>> = { f16: 2, bf16: 2, f8e4m3: 4, f8e5m2: 4, s8: 4 };
+export const isEightBits = (form: string): form is EightBits => form === "f8e4m3" || form === "f8e5m2";
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 
-/** The narrow float that a matrix unit takes and this is, or stands for. */
-export const matrixForm = (elem: ElemType | undefined): MatrixForm | undefined => {
-  const name = elem?.standsFor ?? elem?.name;
-  return name === "f16" || name === "bf16" ? name : undefined;
+/** Forms that hold a type, itself or what it stands for, its own first. */
+const holding: Partial<Record<Storage, readonly MatrixForm[]>> = {
+  f16: ["f16"],
+  bf16: ["bf16"],
+  f8e4m3: ["f8e4m3", "f16", "bf16"],
+  f8e5m2: ["f8e5m2", "f16", "bf16"],
 };
+export const matrixForms = (elem: ElemType | undefined): readonly MatrixForm[] => (elem && holding[elem.standsFor ?? elem.name]) ?? [];
 /** All of its integers fit in a signed byte. */
 const inByte = (elem: ElemType): boolean => {
   const { class: kind, min = Number.NEGATIVE_INFINITY, max = Number.POSITIVE_INFINITY } = infoOf(elem);
@@ -23,34 +31,40 @@ const inByte = (elem: ElemType): boolean => {
 };
 /** How a tensor is stored, or the value that stands in its place where it is not. */
 export type Lookup = (tensor: string) => { readonly elem?: ElemType | undefined; readonly value?: Expr | undefined };
-/** In what a value may be held without a rounding that the text does not allow. */
-function heldIn(e: Expr, lookup: Lookup): MatrixForm | undefined {
+/** In what a value may be held without a rounding that the text does not allow, best first. */
+function heldIn(e: Expr, lookup: Lookup): readonly MatrixForm[] {
   switch (e.kind) {
     case "read": {
       const { elem, value } = lookup(e.tensor);
-      if (e.type === "i32" && elem && inByte(elem)) return "s8";
-      return matrixForm(elem) ?? (value && heldIn(value, lookup));
+      if (e.type === "i32" && elem && inByte(elem)) return ["s8"];
+      const own = matrixForms(elem);
+      return own.length === 0 && value ? heldIn(value, lookup) : own;
     }
     case "cast":
-      return e.mode === "nearest" ? matrixForm(e.to) : undefined;
+      return e.mode === "nearest" ? matrixForms(e.to) : [];
     case "relax":
-      return matrixForm(e.to);
+      // The value may stay as it is, or be rounded to this type: to no other.
+      return matrixForms(e.to).slice(0, 1);
     case "op":
-      return e.op === "to_f32" ? floatsOnly(heldIn(e.args[0]!, lookup)) : undefined;
+      // As floats, bytes are no bytes.
+      return e.op === "to_f32" ? heldIn(e.args[0]!, lookup).filter((form) => form !== "s8") : [];
     default:
-      return undefined;
+      return [];
   }
 }
-/** As floats, bytes are no bytes. */
-const floatsOnly = (form: MatrixForm | undefined): MatrixForm | undefined => (form === "s8" ? undefined : form);
-/** The two factors of a sum of products of one form; undefined for any other reduction. */
+/**
+ * The two factors of a sum of products of one form; undefined for any other reduction.
+ * @param words how many elements a word holds, where that is given
+ */
 export function matrixFactors(
   e: Reduce,
   lookup: Lookup,
+  words?: 2 | 4,
 ): { readonly factors: readonly [Expr, Expr]; readonly form: MatrixForm } | undefined {
   const body = e.bodies[0]!;
   if (e.op !== "sum" || body.kind !== "op" || body.op !== "mul") return undefined;
   const [a, b] = body.args as [Expr, Expr];
-  const form = heldIn(a, lookup);
-  return form !== undefined && form === heldIn(b, lookup) ? { factors: [a, b], form } : undefined;
+  const others = heldIn(b, lookup);
+  const form = heldIn(a, lookup).find((f) => others.includes(f) && (words === undefined || inWord[f] === words));
+  return form && { factors: [a, b], form };
 }

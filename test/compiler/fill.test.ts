@@ -17,6 +17,14 @@ const text = `kernel f[B, M, N, K](a: f16[B, M, K], b: f16[K, N], s: f32[N]) -> 
   c[e, i, j] = max(s[j] * sum(k) a[e, i, k] * b[k, j], 0.0)
 }
 `;
+/** The same of bytes, and of floats of 8 bits. */
+const inBytes = (elem: "i8" | "f8e4m3"): string => {
+  const sum = "sum(k) a[e, i, k] * b[j, k]";
+  return `kernel f[B, M, N, K](a: ${elem}[B, M, K], b: ${elem}[N, K], s: f32[N]) -> (c: f16[B, M, N]) where K % 16 == 0 {
+  c[e, i, j] = s[j] * ${elem === "i8" ? `f32(${sum})` : `(${sum})`}
+}
+`;
+};
 const variants = (source: string) => {
   const checked = check(source);
   return variantsOf(checked, checked.instances[0]!, "cuda");
@@ -79,12 +87,24 @@ describe("sizes of a product that its general schedule does not suit", () => {
     expect(splits(simple(operands, "sum(k in 0..K / 2) a[i, k] * b[k, j]"))).toEqual([undefined]);
     expect(splits(simple("a: f16[M, 64], b: f16[64, N], d: f32[K]", "sum(k) a[i, k] * b[k, j]"))).toEqual([undefined]);
   });
-  test("give what the text says", async () => {
-    const checked = check(text);
-    for (const { schedule } of variants(text)) {
-      const made = compile(checked.instances[0]!, text, { target: "cuda", schedule });
-      for (const K of [8, 40, 72]) {
-        const drawn = generate(made.artifact, seeded(K), { dims: { B: 2, M: 3, N: 8, K } })!;
+  test("of bytes too, of which 16 are a piece", () => {
+    for (const elem of ["i8", "f8e4m3"] as const) {
+      expect(splits(inBytes(elem))).toEqual([undefined, 8, 4, 8, 3, undefined]);
+      const conditions = variants(inBytes(elem)).flatMap(({ schedule }) => (schedule?.where ? [JSON.stringify(schedule.where)] : []));
+      expect(conditions).toHaveLength(5);
+      for (const c of conditions) expect(c).toMatch(/"op":"mod".*"value":"?16/);
+    }
+  });
+  test.each([
+    ["halves", text, 8],
+    ["bytes", inBytes("i8"), 16],
+    ["floats of 8 bits", inBytes("f8e4m3"), 16],
+  ])("give what the text says: %s", async (_, source, piece) => {
+    const checked = check(source);
+    for (const { schedule } of variants(source)) {
+      const made = compile(checked.instances[0]!, source, { target: "cuda", schedule });
+      for (const pieces of [1, 5, 9]) {
+        const drawn = generate(made.artifact, seeded(pieces), { dims: { B: 2, M: 3, N: 16, K: pieces * piece } })!;
         for (const level of [tileLevel("cuda"), threadLevel("cuda")]) {
           const c = prepare(made.artifact, structuredClone(drawn.args), { dims: drawn.dims });
           const machine = interpreterFor(c, "cuda");

@@ -29,8 +29,8 @@ const causal = `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f16[B, N, D], v
 }
 instance f { D: 16 }
 `;
-/** Name, program, sizes to run, and whether its operands go through shared memory. */
-const programs: readonly [string, string, readonly Record<string, number>[], "staged" | "half" | "direct"][] = [
+/** Name, program, sizes to run, and whether its operands go through shared memory; "by element" where no instruction reads them as they lie there. */
+const programs: readonly [string, string, readonly Record<string, number>[], "staged" | "by element" | "half" | "direct"][] = [
   [
     "rows times columns, any sizes",
     `kernel f[M, N, K](a: f16[M, K], b: f16[K, N]) -> (c: f32[M, N]) { c[i, j] = sum(k) a[i, k] * b[k, j] }\n${small}`,
@@ -152,6 +152,79 @@ ${schedule("tile i: 16, j: 32, k: 64\n warps 1\n stage a, b in shared, buffers: 
     "half",
   ],
   [
+    "floats of 8 bits, contiguous along k",
+    `kernel f[M, N, K](a: f8e4m3[M, K], b: f8e4m3[N, K], s: f32[N]) -> (c: f32[M, N]) where K % 16 == 0 {
+  let total[i, j] = sum(k) a[i, k] * b[j, k]
+  c[i, j] = total[i, j] * s[j]
+}\n${schedule("tile i: 32, j: 32, k: 32\n warps 2")}`,
+    [
+      { M: 33, N: 17, K: 48 },
+      { M: 1, N: 40, K: 16 },
+      { M: 5, N: 3, K: 0 },
+      { M: 32, N: 16, K: 208 },
+    ],
+    "staged",
+  ],
+  [
+    "floats of 8 bits, one factor along its columns",
+    `kernel f[M, N, K](a: f8e5m2[M, K], b: f8e5m2[K, N]) -> (c: f8e5m2[M, N]) where K % 16 == 0, N % 16 == 0 { c[i, j] = sum(k) a[i, k] * b[k, j] }
+${schedule("tile i: 16, j: 32, k: 64\n warps 1\n stage a, b in shared, buffers: 2\n mma c")}`,
+    [
+      { M: 18, N: 48, K: 80 },
+      { M: 1, N: 16, K: 16 },
+    ],
+    "staged",
+  ],
+  [
+    "floats of 8 bits with halves, and of two types",
+    `kernel f[M, N, K](a: f8e5m2[M, K], b: f8e4m3[N, K], h: f16[N, K]) -> (c: f32[M, N], d: f32[M, N]) where K % 16 == 0 {
+  c[i, j] = sum(k) h[j, k] * a[i, k]
+  d[i, j] = sum(k) a[i, k] * b[j, k]
+}\n${schedule("tile i: 16, j: 16, k: 32\n warps 1")}`,
+    [
+      { M: 18, N: 11, K: 48 },
+      { M: 2, N: 3, K: 16 },
+    ],
+    "staged",
+  ],
+  [
+    "floats of 8 bits that are made on the way, points that do not count",
+    `kernel f[M, N, K](a: f8e5m2[M, K], x: f32[N, K]) -> (c: f32[M, N]) where K % 16 == 0 {
+  c[i, j] = sum(k where k >= j) a[i, k] * f8e5m2(3.0 * x[j, k])
+}\n${schedule("tile i: 16, j: 16, k: 32\n warps 1")}`,
+    [
+      { M: 18, N: 11, K: 48 },
+      { M: 2, N: 3, K: 16 },
+    ],
+    "half",
+  ],
+  [
+    "attention over keys and values in 8 bits",
+    `kernel f[B, M, N, D: static](q: f16[B, M, D], k: f8e4m3[B, N, D], v: f8e5m2[B, N, D]) -> (o: f16[B, M, D]) where M <= N {
+  let s[b, i, j] where j <= i + (N - M) = 0.25 * sum(d) q[b, i, d] * k[b, j, d]
+  let p[b, i, j] = softmax(j) s[b, i, j]
+  o[b, i, d] = sum(j) relax<f16>(p[b, i, j]) * v[b, j, d]
+}
+instance f { D: 16 }
+${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
+    [
+      { B: 2, M: 33, N: 50 },
+      { B: 1, M: 1, N: 1 },
+    ],
+    "staged",
+  ],
+  [
+    "attention in 8 bits throughout",
+    `kernel f[B, M, N, D: static](q: f8e4m3[B, M, D], k: f8e4m3[B, N, D], v: f8e4m3[B, N, D]) -> (o: f16[B, M, D]) {
+  let p[b, i, j] = softmax(j) 0.25 * sum(d) q[b, i, d] * k[b, j, d]
+  o[b, i, d] = sum(j) relax<bf16>(p[b, i, j]) * v[b, j, d]
+}
+instance f { D: 32 }
+${schedule("stream j; tile i: 16, j: 32; warps 1")}`,
+    [{ B: 2, M: 19, N: 50 }],
+    "by element",
+  ],
+  [
     "causal attention in one pass, and the log-sum-exp of each row",
     `${causal}${schedule("stream j; tile i: 32, j: 16; warps 2")}`,
     [
@@ -244,10 +317,10 @@ describe.each(programs)("%s", (_, source, dims, staging) => {
     const rings = launchesOf(compiled.tiles.steps)
       .slice(0, kinds.length - combining)
       .map((l) => l.rings.length);
-    if (staging === "staged") expect(Math.min(...rings)).toBeGreaterThanOrEqual(2);
+    if (staging === "staged" || staging === "by element") expect(Math.min(...rings)).toBeGreaterThanOrEqual(2);
     else if (staging === "half") expect(Math.max(...rings)).toBe(1);
     else expect(Math.max(...rings)).toBe(0);
-    if (staging === "staged") expect(kinds[0]!.has("fragment")).toBe(true);
+    if (staging !== "half") expect(kinds[0]!.has("fragment")).toBe(staging === "staged");
   });
   test.each([true, false])("agrees on tiles and threads; exact: %s", (exact) => {
     const { compiled, calls } = made(source, dims, exact);

@@ -10,6 +10,8 @@ import { deviations, modelOf, type Recording, record, recordedWords } from "../.
 import { gxx } from "../support/devices.ts";
 
 const compiler = await gxx();
+/** Newer than every recording: the next run of `npm run -s hardware` has them. */
+const unrecorded: readonly string[] = ["widen_f8e4m3", "widen_f8e5m2"];
 const folder = fileURLToPath(new URL("../../verify/hardware/recorded/", import.meta.url));
 const recordings = fs.existsSync(folder)
   ? fs.readdirSync(folder).map((f) => JSON.parse(fs.readFileSync(`${folder}/${f}`, "utf8")) as Recording)
@@ -20,8 +22,12 @@ describe.skipIf(compiler === undefined || recordings.length === 0)("recorded dev
   test.each(recordings.map((r) => [`${r.device}, ${r.date}`, r] as const))("%s", async (_, r) => {
     const library = await EmulatedLibrary.build(probes.map((p) => rawArtifact(p.kernel)));
     library.setMatrixModel(modelOf(r.arch));
+    const missing = probes.filter((p) => recordedWords(r, p.name) === undefined).map((p) => p.name);
+    expect(missing).toEqual(unrecorded);
+    if (missing.length > 0) console.warn(`SKIPPED: the recording of ${r.device} is older than ${missing.join(", ")}`);
     const found = probes.flatMap((p, k) => {
       const words = recordedWords(r, p.name);
+      if (unrecorded.includes(p.name)) return [];
       expect(words, `${p.name} is recorded`).toBeDefined();
       const call = prepare(rawArtifact(p.kernel), { x: tensor("u32", [p.x.length], p.x.slice()) });
       return deviations(p, words!, library.run(k, call, 0).result.outputs["y"]!.data as Uint32Array);

@@ -20,11 +20,11 @@ const artifacts = probes.map((p) => rawArtifact(p.kernel));
 let library: EmulatedLibrary;
 let module: Module;
 const text = rawSource(probes.map((p) => p.kernel));
-function ptxOf(source: string): Module {
+function ptxOf(source: string, arch = "sm_80"): Module {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "weft-ptx-"));
   try {
     fs.writeFileSync(path.join(dir, "k.cu"), source);
-    execFileSync("nvcc", ["-ptx", "-arch=sm_80", "-std=c++17", "-fmad=false", "k.cu", "-o", "k.ptx"], { cwd: dir });
+    execFileSync("nvcc", ["-ptx", `-arch=${arch}`, "-std=c++17", "-fmad=false", "k.cu", "-o", "k.ptx"], { cwd: dir });
     return parsePtx(fs.readFileSync(path.join(dir, "k.ptx"), "utf8"));
   } finally {
     fs.rmSync(dir, { recursive: true });
@@ -60,12 +60,18 @@ describe.skipIf(version === undefined || compiler === undefined)("PTX", () => {
     expect(faults).toEqual([]);
     expect([...y]).toEqual([...(result.outputs["y"]!.data as Uint32Array)]);
   });
+  test("floats of 8 bits become halves by the instruction of newer chips as by arithmetic", () => {
+    const k = probes.findIndex((p) => p.name === "widen_f8e4m3");
+    const source = rawSource([probes[k]!.kernel]);
+    expect([...run(ptxOf(source, "sm_90"), k)]).toEqual([...run(module, k)]);
+  });
   // Each of these compiles, and is wrong.
   test.each([
     ["operands of mma swapped", "mma_f16_0", "{%4, %5, %6, %7}, {%8, %9}", "{%4, %6, %5, %7}, {%8, %9}"],
     ["a lost .trans", "ldmatrix_x4_trans", "x4.trans.shared", "x4.shared"],
     ["bf16 read as f16", "mma_bf16_0", "f32.bf16.bf16.f32", "f32.f16.f16.f32"],
     ["a copy of a valid size whatever the guard", "copy_async_16", '"r"(valid ? 16 : 0)', '"r"(valid ? 16 : 16)'],
+    ["no number as 480", "widen_f8e4m3", '"r"(large), "r"(0u), "r"(h)', '"r"(0u), "r"(0u), "r"(h)'],
     ["bits that take another's place", "fields_f16", "%3, 0xea;", "%3, 0xe8;"],
     ["a wait for the wrong group", "copy_async_4", 'cp.async.wait_group %0;" :: "n"(N)', 'cp.async.wait_group %0;" :: "n"(N + 1)'],
   ])("a wrong line of assembly shows: %s", (_, name, right, wrong) => {

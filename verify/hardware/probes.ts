@@ -73,6 +73,7 @@ const randomWords = (count: number, seed: number): Uint32Array<ArrayBuffer> => {
   const random = seeded(seed);
   return Uint32Array.from({ length: count }, () => Math.floor(random() * 2 ** 32));
 };
+const bytesOf = (list: readonly number[]): Uint32Array<ArrayBuffer> => new Uint32Array(Uint8Array.from(list).buffer);
 /** a 4, b 2, c 4 words to a lane. */
 function multiply(
   name: string,
@@ -232,6 +233,15 @@ export const probes: readonly Probe[] = [
   probe("nibbles_f16", randomWords(lanes * 2, 15), 8, [
     "for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_nibbles_f16(x[thread * 2 + (k & 1)], 8u * ((thread + k) % 4), (thread * 7 + k * 5) % 64);",
   ]),
+  ...(["f8e4m3", "f8e5m2"] as const).map((format) =>
+    // Every code, each beside another than its own neighbour; of what is no number, its payload is nobody's promise.
+    probe(`widen_${format}`, bytesOf(Array.from({ length: lanes * 8 }, (_, k) => (k * 37) & 255)), 4, [
+      "for (int k = 0; k < 4; k++) {",
+      `  const unsigned h = weft_widen_${format}(x[thread * 2 + (k >> 1)], 16u * (k & 1)), low = h & 0x7fffu, high = (h >> 16) & 0x7fffu;`,
+      "  y[thread * 4 + k] = (low > 0x7c00u ? 0x7e00u : h & 0xffffu) | (high > 0x7c00u ? 0x7e000000u : h & 0xffff0000u);",
+      "}",
+    ]),
+  ),
   probe("multiply_f16x2", narrowWords(lanes * 16, "f16", 16), 8, [
     "for (int k = 0; k < 8; k++) y[thread * 8 + k] = weft_multiply_f16x2(x[thread * 16 + k], x[thread * 16 + 8 + k]);",
   ]),

@@ -200,8 +200,12 @@ function halves(name: string, x: readonly Bits[]): Bits | undefined {
   if (name !== "fma" && name !== "mul") return undefined;
   return [16n, 0n].reduce((word, part) => (word << 16n) | BigInt(encode(f16, roundTo(f16, one(part)))), 0n);
 }
-/** Two f32 as a word of two narrow ones; the first operand goes to the upper half. */
+/** Two f32 as a word of two narrow ones; the first operand goes to the upper half. Two floats of 8 bits as halves. */
 function convertPair(op: readonly string[], [high, low]: readonly Bits[]): Bits {
+  if (op.at(-1) === "e4m3x2") {
+    const half = (code: Bits): number => encode(formats.f16!, decode(formats.f8e4m3!, Number(code & 255n)));
+    return BigInt((half(high! >> 8n) * 2 ** 16 + half(high!)) >>> 0);
+  }
   const to = op.at(-2)!.slice(0, -2);
   const code = (b: Bits | undefined): Bits => convert([...op.slice(0, -2), to, "f32"], b!)!;
   return (code(high) << 16n) | code(low);

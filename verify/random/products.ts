@@ -3,10 +3,10 @@ import type { Tape } from "./tape.ts";
 
 /** The text of a kernel `f` with a schedule for CUDA whose tile a matrix unit can take. Choices of 0 give the simplest. */
 export function randomProduct(tape: Tape): string {
-  const elem = tape.pick(["f16", "bf16", "i8"]);
+  const elem = tape.pick(["f16", "bf16", "i8", "f8e4m3", "f8e5m2"]);
   const bytes = elem === "i8";
   /** Elements that fill 16 bytes. */
-  const width = bytes ? 16 : 8;
+  const width = elem.endsWith("16") ? 8 : 16;
   const batch = tape.chance(30);
   const outer = tape.chance(15);
   const lead = [...(batch ? ["B"] : []), ...(outer ? ["H"] : [])];
@@ -45,7 +45,7 @@ export function randomProduct(tape: Tape): string {
       params.push(`${name}: ${tape.pick(["i8", "i8", "i8", "i4", "u4", "u2"])}${shape}`);
       return read;
     }
-    switch (tape.pick([0, 0, 0, 0, 1, 2, 3, 4])) {
+    switch (tape.pick([0, 0, 0, 0, 1, 2, 3, 4, 5])) {
       case 1:
         params.push(`${name}: f32${shape}`);
         return `relax<${elem}>(${read})`;
@@ -58,6 +58,9 @@ export function randomProduct(tape: Tape): string {
       case 4:
         params.push(`${name}: u4${shape}${packing()}`);
         return `relax<${elem}>(f32(${read} - 8))`;
+      case 5:
+        params.push(`${name}: ${tape.pick(["f8e4m3", "f8e5m2"])}${shape}`);
+        return read;
       default:
         params.push(`${name}: ${elem}${shape}`);
         return read;
@@ -97,7 +100,7 @@ export function randomProduct(tape: Tape): string {
   if (epilogue.includes("bias")) params.push(`bias: ${type}[N]`);
   if (epilogue.includes("z[i")) params.push(`z: ${type}[M, K]`);
   // A sum of a known length may be one step.
-  const length = tape.chance(15) ? tape.pick([16, 32, 40]) : undefined;
+  const length = tape.chance(15) ? tape.pick([16, 32, 5 * width]) : undefined;
   const dims = ["M", "N", length === undefined ? "K" : "K: static", ...lead, ...(where.endsWith("L") ? ["L"] : [])].join(", ");
   const instance = length === undefined ? "" : `instance f { K: ${length} }\n`;
   const out = `[${[...(batch ? ["B"] : []), "M", "N"].join(", ")}]`;

@@ -394,5 +394,18 @@ export const tile: readonly Mutant[] = [
     "{ axis, index }",
   ),
   fault("few tiles are those that fill a chip", "compiler/schedule/fill.ts", 'op("mul", [tiles, num(size)], "int")', "tiles"),
+  fault("a piece of 16 bytes is 8 of whatever is multiplied", "compiler/schedule/fill.ts", "piece: 4 * inWord[found.form]", "piece: 8"),
+  fault(
+    "scores of bytes are streamed as halves",
+    "compiler/schedule/stream-tiles.ts",
+    "productOf(x, [...names, axis.name], plan, undefined, 2)",
+    "productOf(x, [...names, axis.name], plan)",
+  ),
+  fault(
+    "a product is that of another number of elements to a word",
+    "compiler/tile/dot.ts",
+    "member(e, l.domains), product.axes.inWord)",
+    "member(e, l.domains))",
+  ),
   fault("short sums are cut", "compiler/schedule/fill.ts", "num(size * leastLength)", "num(0)"),
 ];
