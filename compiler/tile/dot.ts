@@ -9,7 +9,7 @@ import { gcd } from "../plan/size.ts";
 import { type MatrixProduct, productOf } from "../schedule/matrix.ts";
 import { multipleOf, powerIn } from "../schedule/shape.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
-import { hoistedFrom } from "./hoist.ts";
+import { hoistedFrom, movedFrom } from "./hoist.ts";
 import { identityOf } from "./identity.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
 import { boundsAt } from "./reduce.ts";
@@ -48,15 +48,18 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   const outerAxes = [...outer.axes, ...e.axes.slice(0, -1)];
   const step = (at: Env, acc: Value, inside: Value | undefined, begun?: { readonly axis: Axis; readonly index: Value }): Value => {
     const hoisted = begun && hoistedFrom(l, p, l.shape.layout.extent(axes.over), at.axes);
+    const moved = hoisted ? undefined : movedFrom(l, p, at.axes);
+    const rest = (hoisted ?? moved)?.rest ?? p.factors[1];
     const factor = (k: 0 | 1): Value => {
       const staged = l.staged.get(stageKey(axes, k, p.factors[k]));
       if (staged) return staged();
       const own = k === 0 ? at : { ...at, values: new Map(at.values).set(p.columns, l.others.get(p.columns)!) };
       const where = and(...p.where[k]);
       const mask = l.both(inside, where.kind === "const" ? undefined : l.condition(where, own));
-      const v = l.value(hoisted && k === 1 ? hoisted.rest : p.factors[k], mask === undefined ? own : l.under(own, mask));
+      const v = l.value(k === 1 ? rest : p.factors[k], mask === undefined ? own : l.under(own, mask));
       return mask === undefined ? v : b.map("select", [mask, v, b.constant(0, b.elem(v))], b.elem(v));
     };
+    if (moved) return b.dot(scaledBy(l, factor(0), moved.scale, at), factor(1), acc, form, axes);
     if (hoisted === undefined) return b.dot(factor(0), factor(1), acc, form, axes);
     const type = b.elem(acc);
     const sum = b.dot(factor(0), factor(1), b.constant(0, type), form, axes);
@@ -135,6 +138,16 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   };
   const sum = go(0, env, init, undefined);
   return axes.share === undefined ? sum : b.reduce([sum], axes.share, { kind: "sum" })[0]!;
+}
+/**
+ * The first factor by what is the same for all columns of this block. Where that overflows, the factor as it is: of a code of 0 the product is 0
+ * then too, and of any other it would overflow in the text's own order.
+ */
+function scaledBy(l: Lowering, factor: Value, scale: Expr, at: Env): Value {
+  const b = l.builder;
+  const type = b.elem(factor);
+  const product = b.map("mul", [factor, l.value(scale, at)], type);
+  return type === "f32" ? b.map("select", [b.map("isfinite", [product], "bool"), product, factor], type) : product;
 }
 
 /**

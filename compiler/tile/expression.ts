@@ -67,6 +67,8 @@ export class Lowering {
   inside: Value | undefined;
   /** Indices that are columns of a matrix product, where its second factor holds them. */
   readonly others = new Map<string, Value>();
+  /** Of what steps over a block's tile of an index: where the tile begins, at a multiple of its size. */
+  readonly tiles = new Map<Value, { readonly start: Value; readonly size: number }>();
   /** Operands of products that lie in shared memory: product, factor and tensor give the tile of the step at hand. */
   readonly staged = new Map<string, () => Value>();
   /** Expressions whose value is known where the lowering stands. */
@@ -370,6 +372,10 @@ export class Lowering {
     const args = e.args.map((a) => this.value(a, env));
     if (e.op === "to_int" && e.args[0]!.type === "u32") return this.builder.map("to_i32", args, "i32");
     if (e.op === "to_int" || (e.op.startsWith("to_") && elemOf(e.args[0]!.type) === type)) return args[0]!;
+    const tile = e.op === "div" ? this.tiles.get(args[0]!) : undefined;
+    const by = tile && b.constantOf(args[1]!);
+    // The same for all of the tile.
+    if (tile && typeof by === "number" && by > 0 && by % tile.size === 0) return b.map("truncdiv", [tile.start, args[1]!], "i32");
     if (
       (e.op === "div" || e.op === "mod") &&
       (type === "i32" || type === "u32") &&

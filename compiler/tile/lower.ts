@@ -188,8 +188,8 @@ function enter(
   for (const f of folds.keys()) values.set(f, b.leaf("step", f, "i32"));
   for (const a of axes) {
     const tile = shape.tile(a.name);
-    let raw = b.block(a.name);
-    if (tile > 1) raw = b.map("add", [b.map("mul", [raw, b.constant(tile, "i32")], "i32"), b.coordinate(a.name)], "i32", a.name);
+    const start = tile > 1 ? b.map("mul", [b.block(a.name), b.constant(tile, "i32")], "i32") : b.block(a.name);
+    const raw = tile > 1 ? b.map("add", [start, b.coordinate(a.name)], "i32", a.name) : start;
     let real = raw;
     if (tile > 1 && !shape.divides(a.extent, tile)) {
       const extent = lowering.value(a.extent, env);
@@ -201,7 +201,9 @@ function enter(
     }
     values.set(a.name, real);
     const product = shape.products.find((p) => p.columns === a.name);
-    if (product) lowering.others.set(a.name, otherColumns(a, product.axes, lowering, shape, env));
+    const other = product && otherColumns(a, product.axes, lowering, shape, env);
+    if (other !== undefined) lowering.others.set(a.name, other);
+    for (const v of [real, other]) if (v !== undefined && tile > 1) lowering.tiles.set(v, { start, size: tile });
     env = { ...env, values: new Map(values), axes: [...env.axes, { name: a.name, extent: a.extent }] };
   }
   return { env, inside };

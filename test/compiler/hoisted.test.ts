@@ -1,5 +1,8 @@
 /** Scales that are the same for a step of a product on the matrix unit: taken out of it, codes are multiplied as they are. */
 import { describe, expect, test } from "vitest";
+import { prepare } from "../../runtime/index.ts";
+import { numbersOf, tensorOf } from "../../verify/convert.ts";
+import { runThreads } from "../../verify/levels.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
 
 const text = (factor: string, more = "", tile = "tile m: 16, n: 8, k: 64; warps 1", where = ""): string => `
@@ -63,5 +66,56 @@ describe("the scale of a group", () => {
   ])("%s stays", async (_, source) => {
     expect(isHoisted(source)).toBe(false);
     expect(await agreesOnLevels(source, 6, 3, ["cuda"], [1, 2, 3, 9, 17])).toBeGreaterThan(20);
+  });
+});
+describe("the scale of a group of columns", () => {
+  const grouped = (factor: string, more = "", tile = "tile m: 16, n: 32, k: 32; warps 1", type = "bf16"): string =>
+    `
+kernel f[M, N, K](x: bf16[M, K], w: u4[K, N], z: u4[K, (N + 63) / 64], s: f16[K, (N + 63) / 64]${more}) -> (y: f32[M, N]) {
+  y[m, n] = sum(k) x[m, k] * relax<bf16>(${factor})
+}
+schedule f on cuda { ${tile} }
+`.replaceAll("bf16", type);
+  const both = "f32(w[k, n] - z[k, n / 64]) * s[k, n / 64]";
+  const isMoved = (source: string): boolean => compiled(source, "cuda").artifact.source.includes("weft_isfinite(");
+  const sizes = [0, 1, 2, 3, 9, 17, 40, 70];
+  test.each([
+    ["with its zero points", grouped(both)],
+    ["of codes alone, on a tile that is a group", grouped("f32(w[k, n] - 8) * s[k, n / 64]", "", "tile m: 16, n: 64, k: 32; warps 2")],
+    ["of a larger group", grouped("f32(w[k, n] - 8) * t[k, n / 128]", ", t: f32[K, (N + 127) / 128]")],
+    ["of each input", grouped("f32(w[k, n]) * s[k, 0]").replace("{\n", "where N >= 1 {\n")],
+    ["that an operand in shared memory takes", grouped(both).replace("{\n", "where K % 8 == 0 {\n")],
+    ["in chunks", grouped(both, "", "split k: 3; tile m: 16, n: 32, k: 32; warps 1")],
+    ["in shares of a step", grouped(both, "", "tile m: 16, n: 32, k: 64; warps 4")],
+    ["where rows do not count", grouped(both, ", l: i32[M]").replace("sum(k)", "sum(k where k < l[m])")],
+    ["in part of the sum", grouped(both).replace("sum(k)", "sum(k in min(5, K)..K)")],
+  ])("%s goes to the rows", async (_, source) => {
+    expect(isMoved(source)).toBe(true);
+    expect(await agreesOnLevels(source, 8, 3, ["cuda"], sizes)).toBeGreaterThan(40);
+  });
+  test.each([
+    ["in halves", grouped(both, "", undefined, "f16")],
+    ["that changes within the tile", grouped("f32(w[k, n] - 8) * t[k, n / 48]", ", t: f32[K, (N + 47) / 48]")],
+    ["that changes with each column", grouped("f32(w[k, n] - 8) * t[k, n]", ", t: f32[K, N]")],
+    ["that is rounded", grouped(both).replace("relax<bf16>", "bf16")],
+    ["where points do not count", grouped(both).replace("sum(k)", "sum(k where k % 3 != 1)")],
+    ["of many rows", grouped(both, "", "tile m: 32, n: 32, k: 32; warps 1")],
+    ["beside one of the output", grouped("f32(w[k, n]) * (s[k, 0] * u[n])", ", u: f32[N]").replace("{\n", "where N >= 1 {\n")],
+    ["of what may not be exact", grouped("v[k, n] * s[k, n / 64]", ", v: f32[K, N]")],
+  ])("%s stays", async (_, source) => {
+    expect(isMoved(source)).toBe(false);
+    expect(await agreesOnLevels(source, 4, 3, ["cuda"], sizes)).toBeGreaterThan(20);
+  });
+  test("that would overflow leaves a code of 0 its 0", () => {
+    const made = compiled(grouped("f32(w[k, n]) * t[k, n / 64]", ", t: f32[K, (N + 63) / 64]"), "cuda");
+    const run = (code: number): number => {
+      const args = {
+        ...{ x: tensorOf("bf16", [1, 1], [2 ** 100]), w: tensorOf("u4", [1, 1], [code]), t: tensorOf("f32", [1, 1], [2 ** 100]) },
+        ...{ z: tensorOf("u4", [1, 1], [0]), s: tensorOf("f16", [1, 1], [0]) },
+      };
+      return numbersOf(runThreads(made, prepare(made.artifact, args)).result.outputs["y"]!)[0]!;
+    };
+    expect(run(0)).toBe(0);
+    expect(run(1)).toBeGreaterThan(0);
   });
 });

@@ -402,6 +402,22 @@ test("a tile that cuts the columns leaves each output its own launch", () => {
   expect(together.kernels.length).toBe(1);
 });
 
+test("scores of bytes are streamed without the unit, whose sums of them are no scores", () => {
+  const source = `kernel f[M, N, D: static](q: i8[M, D], k: i8[N, D], v: f16[N, D], c: f32) -> (o: f32[M, D]) where N >= 1 {
+  let p[i, j] = softmax(j) c * f32(sum(d) q[i, d] * k[j, d])
+  o[i, e] = sum(j) relax<f16>(p[i, j]) * v[j, e]
+}
+instance f { D: 32 }
+${schedule("stream j; tile i: 16, j: 32; warps 1")}`;
+  for (const exact of [true, false]) {
+    const { compiled, calls } = made(source, [{ M: 18, N: 35 }], exact);
+    expect(compiled.kernels.flatMap((k) => statements(k.body)).some((s) => s.kind === "mma")).toBe(false);
+    const { result, faults } = runThreads(compiled, calls[0]!());
+    expect(faults.map((f) => f.text)).toEqual([]);
+    expect(agrees(calls[0]!, result, compiled, false)).toBe(18 * 32);
+  }
+});
+
 test("a score that several fields of a state need is one product", () => {
   const [, text] = programs.find(([name]) => name.startsWith("causal attention in one pass"))!;
   const { compiled } = made(text, [], true);

@@ -72,6 +72,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
   ["compiler/schedule/fragments.ts", ["test/compiler/shares.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/schedule/fill.ts", ["test/compiler/fill.test.ts"]],
+  ["compiler/schedule/stream-tiles.ts", ["test/compiler/stream.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/schedule/operands.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-dots.test.ts"]],
   ["compiler/schedule/shape.ts", ["test/compiler/staged.test.ts", "test/compiler/matrix.test.ts", "test/compiler/split-products.test.ts"]],
   ["compiler/tile/staged.ts", ["test/compiler/staged.test.ts"]],
@@ -94,6 +95,10 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/thread/rescale.ts", ["test/compiler/stream-steps.test.ts"]],
   ["compiler/thread/fragments-first.ts", ["test/compiler/stream-steps.test.ts"]],
   ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],
+  [
+    "compiler/thread/pairs.ts",
+    ["test/compiler/packed-weights.test.ts", "test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"],
+  ],
   ["compiler/thread/ring.ts", ["test/compiler/matrix.test.ts"]],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],
   [
@@ -111,8 +116,25 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ],
   ["compiler/tile/identity.ts", ["test/compiler/stream.test.ts"]],
   ["compiler/tile/stream", ["test/compiler/exponent.test.ts", "test/compiler/matrix.test.ts", "test/compiler/full-tiles.test.ts"]],
-  ["compiler/tile/lower.ts", ["test/compiler/vectorize.test.ts", "test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
-  ["compiler/tile/dot.ts", ["test/compiler/hoisted.test.ts", "test/compiler/split-products.test.ts", "test/compiler/shares.test.ts"]],
+  ["compiler/tile/expression.ts", ["test/compiler/hoisted.test.ts"]],
+  [
+    "compiler/tile/lower.ts",
+    [
+      "test/compiler/hoisted.test.ts",
+      "test/compiler/vectorize.test.ts",
+      "test/compiler/assumed.test.ts",
+      "test/compiler/packed-weights.test.ts",
+    ],
+  ],
+  [
+    "compiler/tile/dot.ts",
+    [
+      "test/compiler/hoisted.test.ts",
+      "test/compiler/matrix.test.ts",
+      "test/compiler/split-products.test.ts",
+      "test/compiler/shares.test.ts",
+    ],
+  ],
   ["compiler/tile/stage.ts", ["test/compiler/split-products.test.ts"]],
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],

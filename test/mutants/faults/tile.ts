@@ -374,7 +374,7 @@ export const tile: readonly Mutant[] = [
     "a.index === tiling.staging.columns && tiling.staging.apart ? 1 : 4",
     "4",
   ),
-  fault("a scale that changes within a step leaves it", "compiler/tile/hoist.ts", "% width === 0", "% 1 === 0"),
+  fault("a scale that changes within a step leaves it", "compiler/tile/hoist.ts", "% points === 0", "% 1 === 0"),
   fault(
     "what may not be exact as a half is multiplied without its scale",
     "compiler/tile/hoist.ts",
@@ -407,5 +407,14 @@ export const tile: readonly Mutant[] = [
     "member(e, l.domains), product.axes.inWord)",
     "member(e, l.domains))",
   ),
+  fault("a scale goes to halves that it may leave", "compiler/tile/hoist.ts", ' || p.form !== "bf16"', ""),
+  fault("a scale that has gone to the rows is lost", "compiler/tile/dot.ts", "scaledBy(l, factor(0), moved.scale, at)", "factor(0)"),
+  fault(
+    "a scale of rows overflows where a code is 0",
+    "compiler/tile/dot.ts",
+    'b.map("isfinite", [product], "bool")',
+    'b.constant(true, "bool")',
+  ),
+  fault("a division is the same for a tile that it cuts", "compiler/tile/expression.ts", "by > 0 && by % tile.size === 0", "by > 0"),
   fault("short sums are cut", "compiler/schedule/fill.ts", "num(size * leastLength)", "num(0)"),
 ];
