@@ -78,7 +78,7 @@ schedule f on cuda { ${tile} }
 `.replaceAll("bf16", type);
   const both = "f32(w[k, n] - z[k, n / 64]) * s[k, n / 64]";
   const isMoved = (source: string): boolean => compiled(source, "cuda").artifact.source.includes("weft_isfinite(");
-  const sizes = [0, 1, 2, 3, 9, 17, 40, 70];
+  const sizes = [1, 3, 9, 17, 40, 70, 100];
   test.each([
     ["with its zero points", grouped(both)],
     ["of codes alone, on a tile that is a group", grouped("f32(w[k, n] - 8) * s[k, n / 64]", "", "tile m: 16, n: 64, k: 32; warps 2")],
@@ -91,11 +91,11 @@ schedule f on cuda { ${tile} }
     ["in part of the sum", grouped(both).replace("sum(k)", "sum(k in min(5, K)..K)")],
   ])("%s goes to the rows", async (_, source) => {
     expect(isMoved(source)).toBe(true);
-    expect(await agreesOnLevels(source, 8, 3, ["cuda"], sizes)).toBeGreaterThan(40);
+    expect(await agreesOnLevels(source, 12, 3, ["cuda"], sizes)).toBeGreaterThan(40);
   });
   test.each([
     ["in halves", grouped(both, "", undefined, "f16")],
-    ["that changes within the tile", grouped("f32(w[k, n] - 8) * t[k, n / 48]", ", t: f32[K, (N + 47) / 48]")],
+    ["that changes within the tile", grouped("f32(w[k, n] - 8) * t[k, n / 3]", ", t: f32[K, (N + 2) / 3]")],
     ["that changes with each column", grouped("f32(w[k, n] - 8) * t[k, n]", ", t: f32[K, N]")],
     ["that is rounded", grouped(both).replace("relax<bf16>", "bf16")],
     ["where points do not count", grouped(both).replace("sum(k)", "sum(k where k % 3 != 1)")],
@@ -104,7 +104,7 @@ schedule f on cuda { ${tile} }
     ["of what may not be exact", grouped("v[k, n] * s[k, n / 64]", ", v: f32[K, N]")],
   ])("%s stays", async (_, source) => {
     expect(isMoved(source)).toBe(false);
-    expect(await agreesOnLevels(source, 4, 3, ["cuda"], sizes)).toBeGreaterThan(20);
+    expect(await agreesOnLevels(source, 12, 3, ["cuda"], sizes)).toBeGreaterThan(20);
   });
   test("that would overflow leaves a code of 0 its 0", () => {
     const made = compiled(grouped("f32(w[k, n]) * t[k, n / 64]", ", t: f32[K, (N + 63) / 64]"), "cuda");

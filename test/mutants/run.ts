@@ -64,7 +64,10 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/emit/many.ts", ["test/runtime/many.test.ts"]],
   ["compiler/emit/emit.ts", ["test/compiler/stream-steps.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
-  ["compiler/emit/helpers.ts", ["test/verify/ptx.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
+  [
+    "compiler/emit/helpers.ts",
+    ["test/verify/ptx.test.ts", "test/compiler/matrix.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"],
+  ],
   ["compiler/emit/intrinsics.ts", ["test/verify/ptx.test.ts", "test/verify/cuda-cpu/probes.test.ts"]],
   ["compiler/emit/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/targets/wgsl.ts", ["test/compiler/halves.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
