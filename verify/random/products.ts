@@ -45,7 +45,7 @@ export function randomProduct(tape: Tape): string {
       params.push(`${name}: ${tape.pick(["i8", "i8", "i8", "i4", "u4", "u2"])}${shape}`);
       return read;
     }
-    switch (tape.pick([0, 0, 0, 0, 1, 2, 3, 4, 5])) {
+    switch (tape.pick([0, 0, 0, 0, 1, 2, 3, 4, 5, 6])) {
       case 1:
         params.push(`${name}: f32${shape}`);
         return `relax<${elem}>(${read})`;
@@ -58,6 +58,16 @@ export function randomProduct(tape: Tape): string {
       case 4:
         params.push(`${name}: u4${shape}${packing()}`);
         return `relax<${elem}>(f32(${read} - 8))`;
+      case 6: {
+        // A scale for each group, along the sum or along the own index.
+        const group = tape.pick([32, 16, 64, 3]);
+        const groups = (of: string): string => `(${of} + ${group - 1}) / ${group}`;
+        const [scales, place] = tape.chance(50)
+          ? [`${groups("K")}, ${extent}`, `k / ${group}, ${index}`]
+          : [`K, ${groups(extent)}`, `k, ${index} / ${group}`];
+        params.push(`${name}: u4${shape}`, `${name}g: f16[${scales}]`);
+        return `relax<${elem}>(f32(${read} - 8) * ${name}g[${place}])`;
+      }
       case 5:
         params.push(`${name}: ${tape.pick(["f8e4m3", "f8e5m2"])}${shape}`);
         return read;
