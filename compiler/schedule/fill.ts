@@ -59,15 +59,15 @@ function alignment(program: Program, axes: readonly Axis[], piece: number): Expr
     .filter((a) => a.extent.kind === "dim" && multipleOf(a.extent, known) % piece !== 0)
     .map((a) => compare("eq", op("mod", [a.extent, num(piece)], "int"), num(0)));
 }
-function onlyProduct(program: Program):
-  | {
-      readonly sum: Reduce /** Elements in 16 bytes. */;
-      readonly piece: number;
-      readonly rows: Axis;
-      readonly columns: Axis;
-      readonly others: readonly Axis[];
-    }
-  | undefined {
+interface OnlyProduct {
+  readonly sum: Reduce;
+  /** Elements in 16 bytes. */
+  readonly piece: number;
+  readonly rows: Axis;
+  readonly columns: Axis;
+  readonly others: readonly Axis[];
+}
+function onlyProduct(program: Program): OnlyProduct | undefined {
   let reductions = 0;
   for (const s of program.statements)
     visitStatement(s, (e) => {

@@ -140,14 +140,18 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   return axes.share === undefined ? sum : b.reduce([sum], axes.share, { kind: "sum" })[0]!;
 }
 /**
- * The first factor by what is the same for all columns of this block. Where that overflows, the factor as it is: of a code of 0 the product is 0
- * then too, and of any other it would overflow in the text's own order.
+ * The first factor by what is the same for all columns of this block. Where that overflows, of two numbers, the factor as it is: of a code of 0
+ * the product is 0 then too, and of any other it would overflow in the text's own order.
  */
 function scaledBy(l: Lowering, factor: Value, scale: Expr, at: Env): Value {
   const b = l.builder;
   const type = b.elem(factor);
-  const product = b.map("mul", [factor, l.value(scale, at)], type);
-  return type === "f32" ? b.map("select", [b.map("isfinite", [product], "bool"), product, factor], type) : product;
+  const by = l.value(scale, at);
+  const product = b.map("mul", [factor, by], type);
+  if (type !== "f32") return product;
+  const [whole, ...parts] = [product, factor, by].map((v) => b.map("isfinite", [v], "bool"));
+  const overflows = l.both(l.not(whole!), l.both(parts[0], parts[1]));
+  return b.map("select", [overflows!, factor, product], type);
 }
 
 /**

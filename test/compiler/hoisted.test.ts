@@ -106,16 +106,27 @@ schedule f on cuda { ${tile} }
     expect(isMoved(source)).toBe(false);
     expect(await agreesOnLevels(source, 12, 3, ["cuda"], sizes)).toBeGreaterThan(20);
   });
-  test("that would overflow leaves a code of 0 its 0", () => {
+  test("that would overflow leaves a code of 0 its 0, and infinities what they are", () => {
     const made = compiled(grouped("f32(w[k, n]) * t[k, n / 64]", ", t: f32[K, (N + 63) / 64]"), "cuda");
-    const run = (code: number): number => {
+    const run = (code: number, x = 2 ** 100, t = 2 ** 100): number => {
+      // The other points of the step are 0.
+      const column = (first: number, others = 0): number[] => [first, ...new Array<number>(31).fill(others)];
       const args = {
-        ...{ x: tensorOf("bf16", [1, 1], [2 ** 100]), w: tensorOf("u4", [1, 1], [code]), t: tensorOf("f32", [1, 1], [2 ** 100]) },
-        ...{ z: tensorOf("u4", [1, 1], [0]), s: tensorOf("f16", [1, 1], [0]) },
+        ...{ x: tensorOf("bf16", [1, 32], column(x)), w: tensorOf("u4", [32, 1], column(code)), t: tensorOf("f32", [32, 1], column(t, 1)) },
+        ...{ z: tensorOf("u4", [32, 1], column(0)), s: tensorOf("f16", [32, 1], column(0)) },
       };
       return numbersOf(runThreads(made, prepare(made.artifact, args)).result.outputs["y"]!)[0]!;
     };
     expect(run(0)).toBe(0);
     expect(run(1)).toBeGreaterThan(0);
+    const { POSITIVE_INFINITY: infinity, NaN: none } = Number;
+    expect([run(1, infinity, -1), run(2, -3, infinity), run(1, -infinity, -infinity)]).toEqual([-infinity, -infinity, infinity]);
+    expect([run(0, infinity), run(0, 1, infinity), run(1, 0, infinity), run(1, none), run(1, 1, none)]).toEqual([
+      none,
+      none,
+      none,
+      none,
+      none,
+    ]);
   });
 });

@@ -412,8 +412,8 @@ export const tile: readonly Mutant[] = [
   fault(
     "a scale of rows overflows where a code is 0",
     "compiler/tile/dot.ts",
-    'b.map("isfinite", [product], "bool")',
-    'b.constant(true, "bool")',
+    'b.map("select", [overflows!, factor, product], type)',
+    "product",
   ),
   fault("a division is the same for a tile that it cuts", "compiler/tile/expression.ts", "by > 0 && by % tile.size === 0", "by > 0"),
   fault("short sums are cut", "compiler/schedule/fill.ts", "num(size * leastLength)", "num(0)"),
