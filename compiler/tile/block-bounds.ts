@@ -20,16 +20,14 @@ export interface BlockBounds {
 /** Whether any element of `axis` meets the conditions, of each row on its own; undefined where that is to be found element by element. */
 export function reaches(l: Lowering, axis: Axis, conditions: readonly Expr[], env: Env): Value | undefined {
   const b = l.builder;
-  let from = l.int(0);
-  let to = l.value(axis.extent, env);
-  let holds: Value | undefined;
-  for (const c of conditions) {
-    const { lower, upper } = boundsOf(c, axis.name, new Set());
-    if (lower.length + upper.length === 0 && freeIndices(c).has(axis.name)) return undefined;
-    if (lower.length + upper.length === 0) holds = l.both(holds, l.condition(c, env));
-    for (const x of lower) from = b.map("max", [from, l.value(x, env)], "i32");
-    for (const x of upper) to = b.map("min", [to, l.value(x, env)], "i32");
-  }
+  const bounds = conditions.map((c) => boundsOf(c, axis.name, new Set()));
+  const rowsOnly = conditions.filter((_, k) => bounds[k]!.lower.length + bounds[k]!.upper.length === 0);
+  if (rowsOnly.some((c) => freeIndices(c).has(axis.name))) return undefined;
+  const holds = rowsOnly.reduce<Value | undefined>((all, c) => l.both(all, l.condition(c, env)), undefined);
+  // A row that is ruled out may have no bounds to read.
+  const own = holds === undefined ? env : l.under(env, holds);
+  const from = bounds.flatMap((x) => x.lower).reduce((v, x) => b.map("max", [v, l.value(x, own)], "i32"), l.int(0));
+  const to = bounds.flatMap((x) => x.upper).reduce((v, x) => b.map("min", [v, l.value(x, own)], "i32"), l.value(axis.extent, env));
   return l.both(b.map("lt", [from, to], "bool"), holds);
 }
 

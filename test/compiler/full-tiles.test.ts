@@ -121,3 +121,28 @@ test("random domains of rows and keys", async () => {
   expect(split).toBeGreaterThan(cases / 3);
   expect(compared).toBeGreaterThan(100 * cases);
 }, 600_000);
+
+test("a row that is ruled out has no bounds to read: tokens of no prompt, where there is none", async () => {
+  const text = `kernel f[R, C](q: f16[C, 16], k: f16[C, 16], v: f16[C, 16], start: offsets<..C>[R + 1]) -> (o: f32[C, 16]) {
+  let r[t] = segment(start, t)
+  let s[t, j in start[r[t]]..start[r[t] + 1]] where j <= t = sum(d) q[t, d] * k[j, d]
+  o[t, d] = (sum(j) relax<f16>(softmax(j) s[t, j]) * v[j, d]) else -1.0
+}
+schedule f on cuda { stream j; tile t: 16, j: 16; warps 1 }
+`;
+  const made = compiled(text, "cuda");
+  for (const dims of [
+    { R: 0, C: 3 },
+    { R: 2, C: 20 },
+  ]) {
+    const drawn = generate(made.artifact, seeded(5), { dims })!;
+    for (const level of [tileLevel("cuda"), threadLevel("cuda")]) {
+      const call = prepare(made.artifact, structuredClone(drawn.args), { dims: drawn.dims });
+      const { result, faults } = await level.run(made, call);
+      expect(faults).toEqual([]);
+      const a = agree(call, result, interpreterFor(call, "cuda"));
+      expect(a.disagreements.map(words)).toEqual([]);
+      expect(a.compared).toBe(dims.C * 16);
+    }
+  }
+});

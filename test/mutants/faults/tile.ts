@@ -317,12 +317,23 @@ export const tile: readonly Mutant[] = [
     'b.map("lt", [from, to], "bool"), holds',
     'b.map("le", [from, to], "bool"), holds',
   ),
-  fault("conditions on rows alone are lost", "compiler/tile/block-bounds.ts", "holds = l.both(holds, l.condition(c, env));", ""),
+  fault(
+    "conditions on rows alone are lost",
+    "compiler/tile/block-bounds.ts",
+    "(all, c) => l.both(all, l.condition(c, env))",
+    "(all) => all",
+  ),
+  fault(
+    "bounds of rows that are ruled out are read",
+    "compiler/tile/block-bounds.ts",
+    "holds === undefined ? env : l.under(env, holds)",
+    "env",
+  ),
   fault(
     "bounds tell of conditions that are none",
     "compiler/tile/block-bounds.ts",
-    "if (lower.length + upper.length === 0 && freeIndices(c).has(axis.name)) return undefined;",
-    "if (lower.length + upper.length === 0 && freeIndices(c).has(axis.name)) continue;",
+    "if (rowsOnly.some((c) => freeIndices(c).has(axis.name))) return undefined;",
+    "",
   ),
   fault("a range that begins within a step ends with one", "compiler/tile/dot.ts", "last && inStep && (axis.range", "last && (axis.range"),
   fault(
