@@ -10,7 +10,7 @@ import { deviations, modelOf, type Recording, record, recordedWords } from "../.
 import { gxx } from "../support/devices.ts";
 
 const compiler = await gxx();
-/** Newer than every recording: the next run of `npm run -s hardware` has them. */
+/** Newer than some recording: the next run of `npm run -s hardware` on that device has them. */
 const unrecorded: readonly string[] = ["widen_f8e4m3", "widen_f8e5m2"];
 const folder = fileURLToPath(new URL("../../verify/hardware/recorded/", import.meta.url));
 const recordings = fs.existsSync(folder)
@@ -23,11 +23,11 @@ describe.skipIf(compiler === undefined || recordings.length === 0)("recorded dev
     const library = await EmulatedLibrary.build(probes.map((p) => rawArtifact(p.kernel)));
     library.setMatrixModel(modelOf(r.arch));
     const missing = probes.filter((p) => recordedWords(r, p.name) === undefined).map((p) => p.name);
-    expect(missing).toEqual(unrecorded);
+    expect(missing.filter((name) => !unrecorded.includes(name))).toEqual([]);
     if (missing.length > 0) console.warn(`SKIPPED: the recording of ${r.device} is older than ${missing.join(", ")}`);
     const found = probes.flatMap((p, k) => {
       const words = recordedWords(r, p.name);
-      if (unrecorded.includes(p.name)) return [];
+      if (missing.includes(p.name)) return [];
       expect(words, `${p.name} is recorded`).toBeDefined();
       const call = prepare(rawArtifact(p.kernel), { x: tensor("u32", [p.x.length], p.x.slice()) });
       return deviations(p, words!, library.run(k, call, 0).result.outputs["y"]!.data as Uint32Array);
