@@ -187,9 +187,15 @@ class Emitter {
     const t = this.expr(e);
     return t.level >= 9 ? t.text : `(${t.text})`;
   }
-  /** Two codes of a narrow float that one instruction makes. */
+  /** Two units in a word, where they are halves of one, or codes of a narrow float that one instruction makes. */
   private pairOf(low: Expr, high: Expr): Text | undefined {
-    if (low.kind !== "op" || high.kind !== "op" || low.op !== high.op) return undefined;
+    if (low.kind !== "op" || high.kind !== "op") return undefined;
+    const [word, same] = [low.args[0]!, high.args[0]!];
+    const by = (e: typeof low, op: string, value: number): boolean =>
+      e.op === op && e.args[1]?.kind === "const" && e.args[1].value === value;
+    const halves = by(low, "and", 0xffff) && by(high, "shr", 16) && word.kind === "name" && same.kind === "name" && word.name === same.name;
+    if (halves) return this.expr(word);
+    if (low.op !== high.op) return undefined;
     const format = /^encode_(f16|bf16)$/.exec(low.op)?.[1] as "f16" | "bf16" | undefined;
     return format && this.target.pair?.(format, this.expr(low.args[0]!), this.expr(high.args[0]!));
   }

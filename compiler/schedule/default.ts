@@ -49,7 +49,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     registers: [string, number][] = [],
   ): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads, registers: new Map(registers) });
   if (job.kind === "map" && job.row) return make(pack(axes, 64), 64);
-  if (job.kind === "row" || reduces.length === 0) {
+  if (job.kind === "row" || reduces.length === 0 || combinesChunks(job)) {
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     const last = axes.at(-1);
     const side = job.kind === "map" && last ? sideBySide(job, last, plan) : 1;

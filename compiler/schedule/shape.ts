@@ -111,6 +111,10 @@ export class LaunchShape {
     this.layout.add(layout);
     this.axes.push(ring.copy.slow, ring.copy.piece);
   }
+  addAxis(axis: TileAxis, layout: Layout): void {
+    this.layout.add(layout);
+    this.axes.push(axis);
+  }
   /** Bytes of shared memory that the rings take. */
   get ringBytes(): number {
     return this.rings.reduce((n, r) => n + (r.slots * r.slow.extent * r.fast.extent * 16) / r.width, 0);

@@ -6,6 +6,7 @@ import type { Target } from "../targets/target.ts";
 import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
 import { argsOf, type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
 import { holdReads, type Read } from "./ahead.ts";
+import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
@@ -222,6 +223,9 @@ class ThreadLowering implements Registers {
         this.values.set(op.out, lowerDot(n, op, tile(op.out).axes, from));
         return;
       }
+      case "convert":
+        this.values.set(op.out, lowerConvert(this, this.memory, op));
+        return;
       case "loop":
         return this.loop(op);
       case "comment":

@@ -160,6 +160,18 @@ export class Memory {
     for (const p of distinct) if (!made.has(key(p))) made.set(key(p), n.load(buffer, type, p.at, p.guard, pinned, hint, counts));
     return places.map((p) => made.get(key(p))!);
   }
+  /** Two elements of 16 bits in a word, and those of a word. */
+  pair(values: readonly [NodeId, NodeId], elem: Storage): NodeId {
+    const n = this.nodes;
+    const [low, high] = values.map((v) => this.encode(v, elem)) as [NodeId, NodeId];
+    return n.op("or", [low, n.op("shl", [high, n.constant(16, "u32")], "u32")], "u32");
+  }
+  unpaired(word: NodeId, elem: Storage): [NodeId, NodeId] {
+    const n = this.nodes;
+    const low = n.op("and", [word, n.constant(0xffff, "u32")], "u32");
+    const high = n.op("shr", [word, n.constant(16, "u32")], "u32");
+    return [this.decode(low, elem), this.decode(high, elem)];
+  }
   decode(raw: NodeId, elem: Storage): NodeId {
     const n = this.nodes;
     const info = storage[elem];
@@ -174,6 +186,8 @@ export class Memory {
   private encode(value: NodeId, elem: Storage): NodeId {
     const n = this.nodes;
     const info = storage[elem];
+    // What was read is written as it lay there.
+    if (n.at(value).op === `decode_${elem}`) return n.at(value).args[0]!;
     if (elem === "bool") return n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32");
     if (info.bits >= 32)
       return n.at(value).elem === "bool" ? n.op("select", [value, n.constant(1, "u32"), n.constant(0, "u32")], "u32") : value;

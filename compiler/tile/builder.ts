@@ -1,6 +1,7 @@
 /** Builds the body of a launch: equal operations are one, and each stands in the outermost loop in which its operands exist. */
 import { invariant } from "../../dsl/diagnostics.ts";
 import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
+import type { Storage } from "../../dsl/tensor/types.ts";
 import type { Combine, Elem, MapOp, MatrixAxes, Op, Ring, Tile, Value } from "./ir.ts";
 
 interface Scope {
@@ -185,6 +186,13 @@ export class Builder {
     const out = this.value(elem, [ring.slow.name, ring.fast.name], this.scopes.length - 1, ring.name);
     this.scopes.at(-1)!.ops.push({ kind: "slot", out, ring: ring.name, slot });
     return out;
+  }
+  /** The same tile over other axes. */
+  convert(value: Value, to: readonly (readonly [from: string, to: string])[], held: Storage): Value {
+    const names = new Map(to);
+    const axes = this.axes(value).map((a) => names.get(a) ?? a);
+    const make = (out: Value): Op => ({ kind: "convert", out, value, to, held });
+    return this.pure(`convert ${held} ${value} ${to.join(" ")}`, this.elem(value), axes, [value], make);
   }
   store(buffer: string, at: Value, value: Value, guard: Value | undefined): void {
     this.scopes.at(-1)!.ops.push({ kind: "store", buffer, at, value, ...(guard === undefined ? {} : { guard }) });

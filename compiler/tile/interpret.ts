@@ -1,12 +1,18 @@
 /** Runs a launch block by block on tiles as arrays: the meaning of the tile level, without threads. */
 import { invariant } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
+import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { type ScalarFn, scalarFn } from "../scalar.ts";
 import type { Combine, Elem, Launch, Op, Ring, Value } from "./ir.ts";
 
 /** Element values by buffer, in element positions; narrow types hold what their bits mean. */
 export type TileMemory = Map<string, Float64Array>;
+/** What memory holds of a value. */
+function narrowing(elem: Storage): (value: number) => number {
+  const format = formats[elem];
+  return format ? (value) => decode(format, encode(format, roundTo(format, value))) : (value) => value;
+}
 /** Told of each loop that ends: the name of its index, if it has one, and its number of iterations. */
 export type OnLoop = (index: string | undefined, turns: number) => void;
 
@@ -185,6 +191,19 @@ class Block {
       }
       case "dot":
         return this.dot(o);
+      case "convert": {
+        const names = new Map(o.to);
+        const [value, narrow] = [this.get(o.value), narrowing(o.held)];
+        const at = this.positions(
+          this.axes(o.out),
+          this.axes(o.value).map((a) => names.get(a) ?? a),
+        );
+        this.tiles.set(
+          o.out,
+          Float64Array.from(at, (p) => narrow(value[p]!)),
+        );
+        return;
+      }
       case "loop":
         return this.loop(o);
       default:
@@ -195,14 +214,13 @@ class Block {
     const args = [o.at, o.value, ...(o.guard === undefined ? [] : [o.guard])];
     const axes = this.launch.axes.map((a) => a.name).filter((a) => args.some((v) => this.axes(v).includes(a)));
     const data = this.memory.get(o.buffer)!;
-    const storage = this.launch.buffers.find((b) => b.name === o.buffer)!.elem;
-    const format = formats[storage];
+    const narrow = narrowing(this.launch.buffers.find((b) => b.name === o.buffer)!.elem);
     const inputs = args.map((a) => ({ data: this.get(a), at: this.positions(axes, this.axes(a)) }));
     for (let p = 0; p < this.size(axes); p++) {
       const [at, value, guard = 1] = inputs.map((i) => i.data[i.at[p]!]!) as [number, number, number?];
       if (!guard) continue;
       invariant(at >= 0 && at < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
-      data[at] = format ? decode(format, encode(format, roundTo(format, value))) : value;
+      data[at] = narrow(value);
     }
   }
   private reduce(o: Extract<Op, { kind: "reduce" }>): void {

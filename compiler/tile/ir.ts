@@ -154,6 +154,17 @@ export type Op =
       readonly carried: readonly { readonly init: Value; readonly phi: Value; readonly next: Value; readonly out: Value }[];
       readonly body: readonly Op[];
     }
+  /**
+   * The same tile over other axes, which lie otherwise in threads: pairs of an axis and the one that takes its place. Elements are narrowed to
+   * what a buffer will hold of them, so that two narrow ones go as one word.
+   */
+  | {
+      readonly kind: "convert";
+      readonly out: Value;
+      readonly value: Value;
+      readonly to: readonly (readonly [from: string, to: string])[];
+      readonly held: Storage;
+    }
   /** Narrows to the buffer's type and writes, where `guard` holds. */
   | { readonly kind: "store"; readonly buffer: string; readonly at: Value; readonly value: Value; readonly guard?: Value }
   | { readonly kind: "comment"; readonly text: string; readonly line?: number };
@@ -256,6 +267,8 @@ export function argsOf(o: Op): readonly Value[] {
       return [o.a, o.b, o.acc];
     case "reduce":
       return o.values;
+    case "convert":
+      return [o.value];
     case "loop":
       return [o.from, o.to];
     default:

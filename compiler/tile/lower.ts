@@ -7,24 +7,16 @@ import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
 import { applyDirectives, axesOf, defaultDirectives, type JobDirectives, tilingOf } from "../schedule/default.ts";
 import { joinRows } from "../schedule/join-rows.ts";
-import { LaunchShape, multipleOf, powerIn, type Tiling } from "../schedule/shape.ts";
+import { LaunchShape, type Tiling } from "../schedule/shape.ts";
 import { sharePasses } from "../schedule/share.ts";
 import type { Target } from "../targets/target.ts";
 import { Builder } from "./builder.ts";
 import { type Env, Lowering } from "./expression.ts";
-import {
-  type BufferUse,
-  type GridAxis,
-  type Launch,
-  launchesOf,
-  type MatrixAxes,
-  type Op,
-  type Step,
-  type TileProgram,
-  type Value,
-} from "./ir.ts";
+import { blocksAlong, enter } from "./indices.ts";
+import { type BufferUse, type GridAxis, type Launch, launchesOf, type Op, type Step, type TileProgram, type Value } from "./ir.ts";
 import { prune } from "./prune.ts";
 import { lowerRow } from "./rows.ts";
+import { inRowsOf16Bytes } from "./wide.ts";
 
 export interface LowerOptions {
   readonly directives: readonly Directive[];
@@ -148,12 +140,6 @@ function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: L
     body,
   };
 }
-/** The number of blocks along an axis. */
-function blocksAlong(a: Axis, lowering: Lowering, shape: LaunchShape): Value {
-  const b = lowering.builder;
-  const [extent, tile] = [lowering.value(a.extent, nowhereYet), shape.tile(a.name)];
-  return b.map("truncdiv", [b.map("add", [extent, lowering.int(tile - 1)], "i32"), lowering.int(tile)], "i32");
-}
 /** Blocks along each axis; `grid` directives say which come first. */
 function gridOf(axes: readonly Axis[], shape: LaunchShape, directives: readonly Directive[]): GridAxis[] {
   const wanted = directives.find((d) => d.kind === "grid");
@@ -172,67 +158,6 @@ function gridOf(axes: readonly Axis[], shape: LaunchShape, directives: readonly 
       };
     });
 }
-/** No index has a value. */
-const nowhereYet: Env = { values: new Map(), axes: [], guard: undefined, inLoop: false };
-/** The launch's indices: real ones for reading, and whether the raw ones lie inside. */
-function enter(
-  axes: readonly Axis[],
-  lowering: Lowering,
-  shape: LaunchShape,
-  folds: ReadonlyMap<string, Axis>,
-): { env: Env; inside: Value | undefined } {
-  const b = lowering.builder;
-  const values = new Map<string, Value>();
-  let env: Env = { ...nowhereYet, values, axes: [...folds.values()] };
-  let inside: Value | undefined;
-  for (const f of folds.keys()) values.set(f, b.leaf("step", f, "i32"));
-  for (const a of axes) {
-    const tile = shape.tile(a.name);
-    const start = tile > 1 ? b.map("mul", [b.block(a.name), b.constant(tile, "i32")], "i32") : b.block(a.name);
-    const raw = tile > 1 ? b.map("add", [start, b.coordinate(a.name)], "i32", a.name) : start;
-    let real = raw;
-    if (tile > 1 && !shape.divides(a.extent, tile)) {
-      const extent = lowering.value(a.extent, env);
-      const side = sideOf(a, shape);
-      const within = side === 1 ? lowering.int(0) : b.map("truncmod", [b.coordinate(a.name), lowering.int(side)], "i32");
-      const first = b.map("sub", [raw, within], "i32");
-      real = b.map("add", [clampedTo(extent, first, side, lowering), within], "i32");
-      inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));
-    }
-    values.set(a.name, real);
-    const product = shape.products.find((p) => p.columns === a.name);
-    const other = product && otherColumns(a, product.axes, lowering, shape, env);
-    if (other !== undefined) lowering.others.set(a.name, other);
-    for (const v of [real, other]) if (v !== undefined && tile > 1) lowering.tiles.set(v, { start, size: tile });
-    env = { ...env, values: new Map(values), axes: [...env.axes, { name: a.name, extent: a.extent }] };
-  }
-  return { env, inside };
-}
-/**
- * The columns of a matrix product, held where a fragment of its second factor has them. Those that lie together in memory are clamped
- * together: as many as are inside for every size, or none.
- */
-function otherColumns(a: Axis, m: MatrixAxes, lowering: Lowering, shape: LaunchShape, env: Env): Value {
-  const b = lowering.builder;
-  const tile = shape.tile(a.name);
-  const start = b.map("mul", [b.block(a.name), lowering.int(tile)], "i32");
-  const column = b.coordinate(m.other);
-  if (shape.divides(a.extent, tile)) return b.map("add", [start, column], "i32");
-  const side = powerIn(multipleOf(a.extent, shape.multiples), tile);
-  const first = b.map("add", [start, lowering.alignedDown(column, side)], "i32");
-  const clamped = b.map("max", [clampedTo(lowering.value(a.extent, env), first, side, lowering), lowering.int(0)], "i32");
-  return side === 1 ? clamped : b.map("add", [clamped, b.map("truncmod", [column, lowering.int(side)], "i32")], "i32");
-}
-/** Neighbours that one thread takes along an axis of the tile, where the extent is a multiple of their number; 1 otherwise. */
-function sideOf(a: Axis, shape: LaunchShape): number {
-  const side = shape.sideBySide(a.name);
-  return side > 1 && shape.divides(a.extent, side) ? side : 1;
-}
-/** The first of `side` places beside each other, brought within an extent: they are inside together. */
-function clampedTo(extent: Value, first: Value, side: number, l: Lowering): Value {
-  const last = l.builder.map("sub", [extent, l.int(side)], "i32");
-  return l.builder.map("min", [first, last], "i32");
-}
 function lowerMap(job: MapJob, lowering: Lowering, env: Env, inside: Value | undefined): void {
   if (job.row) return lowerWholeRows(job, job.row, lowering, env, inside);
   storeAll(job, lowering, env, inside);
@@ -242,6 +167,8 @@ function storeAll(job: MapJob, lowering: Lowering, env: Env, inside: Value | und
   // Every value is computed before anything is stored: reads of a tensor that is updated in place mean its old elements.
   const made = job.stores.map((s) => {
     const { value, where, at } = computed(s, lowering, env);
+    const moved = inRowsOf16Bytes(lowering, s, value, at);
+    if (moved) return { s, guard: moved.inside, value: moved.value, address: lowering.address(s.buffer, s.subscripts, moved.env) };
     return { s, guard: lowering.both(inside, where), value, address: lowering.address(s.buffer, s.subscripts, at) };
   });
   for (const m of made) {

@@ -1,5 +1,6 @@
 /** Tile IR as text: one operation a line, values by the user's names where they have one. */
 import { sizeText } from "../../runtime/abi.ts";
+import { planOf } from "./convert.ts";
 import type { Launch, Op, Step, TileProgram, Value } from "./ir.ts";
 import { threadsOf } from "./ir.ts";
 
@@ -67,6 +68,11 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
         return [
           `${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form} ${v(o.a)}, ${v(o.b)} over ${o.axes.over}${o.axes.share ? ` in shares ${o.axes.share}` : ""} + ${v(o.acc)}`,
         ];
+      case "convert": {
+        const { kind, exchanges } = planOf(l, o);
+        const how = kind === "shuffles" ? `${exchanges.length} exchanges of lanes` : kind;
+        return [`${indent}${v(o.out)}: ${type(o.out)} = convert ${v(o.value)} as ${o.held}: ${how}`];
+      }
       case "loop":
         return [
           `${indent}loop ${v(o.index)} in ${v(o.from)}..${v(o.to)} step ${o.step}`,

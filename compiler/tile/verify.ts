@@ -5,10 +5,12 @@
  * 3. positions are i32, guards bool; operands of a map have the types that its operation takes;
  * 4. a loop carries values of one type and set of axes; its bounds are i32;
  * 5. every buffer is declared, and written only where it says so; temporaries are written before they are read;
- * 6. the layout covers every tile, and a block has no more threads than the target allows.
+ * 6. a conversion keeps elements and extents, and there is a way from one layout to the other;
+ * 7. the layout covers every tile, and a block has no more threads than the target allows.
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
+import { planOf } from "./convert.ts";
 import { type Launch, launchesOf, type Op, type TileProgram, threadsOf, type Value } from "./ir.ts";
 
 export function verifyTileProgram(p: TileProgram, target: Target): void {
@@ -167,6 +169,22 @@ function verifyLaunch(l: Launch, target: Target): void {
             () => "an accumulator over other axes than its product",
           );
           check(l.layout.extent(columns) === l.layout.extent(other), () => `${columns} and ${other} differ`);
+          break;
+        }
+        case "convert": {
+          use(o.value);
+          make(o.out);
+          const names = new Map(o.to);
+          for (const [a, b] of o.to) {
+            check(names.size === o.to.length && names.has(a) && l.layout.extent(a) === l.layout.extent(b), () => `${a} becomes ${b}`);
+          }
+          const wanted = axesOf(o.value).map((a) => names.get(a) ?? a);
+          check(elem(o.out) === elem(o.value), () => `a conversion of ${elem(o.value)} to ${elem(o.out)}`);
+          check(
+            bits[o.out] === wanted.reduce((m, a) => m | (bit.get(a) ?? 0), 0),
+            () => `a conversion to axes ${axesOf(o.out).join()} of a tile over ${wanted.join()}`,
+          );
+          planOf(l, o);
           break;
         }
         case "loop": {

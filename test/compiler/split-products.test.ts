@@ -28,7 +28,7 @@ describe("split products", () => {
   test("what combines the chunks has a tile of its own", () => {
     const { directives } = compiled(product(" where K % 8 == 0, N % 8 == 0", `split k: 4; ${tile}`), "cuda");
     expect(directives.filter((d) => d.includes("c_part."))).toEqual(["// tile c_part.i: 16, c_part.j: 16, c_part.k: 32"]);
-    expect(directives.filter((d) => d.includes(" c."))).toEqual(["tile c.j: 64"]);
+    expect(directives.filter((d) => d.includes(" c."))).toEqual(["tile c.j: 256"]);
   });
   test("memory is read whatever a condition says that stands before it", () => {
     const text = `

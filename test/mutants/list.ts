@@ -1,9 +1,10 @@
 /** All faults, planted one at a time. */
 import { around } from "./faults/around.ts";
 import { language } from "./faults/language.ts";
+import { layouts } from "./faults/layouts.ts";
 import { thread } from "./faults/thread.ts";
 import { tile } from "./faults/tile.ts";
 import type { Mutant } from "./mutant.ts";
 
 export type { Mutant } from "./mutant.ts";
-export const mutants: readonly Mutant[] = [...language, ...tile, ...thread, ...around];
+export const mutants: readonly Mutant[] = [...language, ...tile, ...thread, ...layouts, ...around];

@@ -62,7 +62,15 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
 const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/emit/frames.ts", ["test/compiler/subgroups.test.ts", "test/runtime/many.test.ts"]],
   ["compiler/emit/many.ts", ["test/runtime/many.test.ts"]],
-  ["compiler/emit/emit.ts", ["test/compiler/stream-steps.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
+  [
+    "compiler/emit/emit.ts",
+    [
+      "test/compiler/stream-steps.test.ts",
+      "test/compiler/convert.test.ts",
+      "test/compiler/naga.test.ts",
+      "test/compiler/miscompiled.test.ts",
+    ],
+  ],
   ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
   [
     "compiler/emit/helpers.ts",
@@ -73,6 +81,10 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/targets/wgsl.ts", ["test/compiler/halves.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/targets/", ["test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/stream/", ["test/compiler/stream.test.ts"]],
+  ["compiler/layout/", ["test/compiler/convert.test.ts", "test/compiler/layout.test.ts"]],
+  ["compiler/thread/convert.ts", ["test/compiler/convert.test.ts"]],
+  ["compiler/tile/wide.ts", ["test/compiler/convert.test.ts"]],
+  ["compiler/tile/indices.ts", ["test/compiler/hoisted.test.ts", "test/compiler/assumed.test.ts", "test/compiler/packed-weights.test.ts"]],
   ["compiler/schedule/fragments.ts", ["test/compiler/shares.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/schedule/fill.ts", ["test/compiler/fill.test.ts"]],
   ["compiler/schedule/stream-tiles.ts", ["test/compiler/stream.test.ts", "test/compiler/matrix.test.ts"]],
@@ -81,10 +93,13 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/staged.ts", ["test/compiler/staged.test.ts"]],
   ["compiler/tile/hoist.ts", ["test/compiler/hoisted.test.ts"]],
   ["compiler/thread/settle.ts", ["test/compiler/staged.test.ts", "test/compiler/wide.test.ts"]],
-  ["compiler/thread/memory.ts", ["test/compiler/halves.test.ts", "test/compiler/wide.test.ts", "test/compiler/assumed.test.ts"]],
+  [
+    "compiler/thread/memory.ts",
+    ["test/compiler/halves.test.ts", "test/compiler/wide.test.ts", "test/compiler/assumed.test.ts", "test/compiler/convert.test.ts"],
+  ],
   ["compiler/thread/lower.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-weights.test.ts", "test/compiler/ranges.test.ts"]],
   ["compiler/tile/ahead.ts", ["test/compiler/packed-weights.test.ts"]],
-  ["compiler/tile/interpret.ts", ["test/compiler/shares.test.ts"]],
+  ["compiler/tile/interpret.ts", ["test/compiler/shares.test.ts", "test/compiler/convert.test.ts"]],
   [
     "compiler/schedule/",
     [

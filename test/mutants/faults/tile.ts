@@ -116,13 +116,13 @@ export const tile: readonly Mutant[] = [
   ),
   fault(
     "the tail of a tile is one too long",
-    "compiler/tile/lower.ts",
-    'inside = lowering.both(inside, b.map("lt", [first, extent], "bool"));',
-    'inside = lowering.both(inside, b.map("le", [first, extent], "bool"));',
+    "compiler/tile/indices.ts",
+    'inside = b.map("lt", [first, extent], "bool");',
+    'inside = b.map("le", [first, extent], "bool");',
   ),
   fault(
     "indices past the end are not clamped",
-    "compiler/tile/lower.ts",
+    "compiler/tile/indices.ts",
     'real = b.map("add", [clampedTo(extent, first, side, lowering), within], "i32");',
     "real = raw;",
   ),
@@ -221,7 +221,7 @@ export const tile: readonly Mutant[] = [
   ),
   fault(
     "neighbours are clamped together where they may end apart",
-    "compiler/tile/lower.ts",
+    "compiler/tile/indices.ts",
     "side > 1 && shape.divides(a.extent, side)",
     "side > 1",
   ),
@@ -272,7 +272,7 @@ export const tile: readonly Mutant[] = [
   ),
   fault(
     "neighbours are clamped one by one, and stored together",
-    "compiler/tile/lower.ts",
+    "compiler/tile/indices.ts",
     'const last = l.builder.map("sub", [extent, l.int(side)], "i32");',
     'const last = l.builder.map("sub", [extent, l.int(1)], "i32");',
   ),
