@@ -70,7 +70,7 @@ command("compile", "text in, both sources out, without nvcc")
         `${r.kernel.padEnd(18)} median ${r.medianMs.toFixed(1)} ms, least ${r.leastMs.toFixed(1)} ms, after an edit elsewhere ${r.incrementalMs.toFixed(1)} ms; ${r.runs} runs`,
     );
   });
-command("static", "counted without a GPU: bytes, bank conflicts, registers, spills, SPIR-V operations")
+command("static", "counted without a GPU: bytes, operations, bank conflicts, registers, spills, occupancy, instructions, SPIR-V operations")
   .option("--only <kernel>", "one kernel")
   .action(async (options: Shown & { readonly only?: string }) => {
     if (options.save && options.only !== undefined) program.error("--save keeps all kernels: leave --only out");
@@ -79,7 +79,7 @@ command("static", "counted without a GPU: bytes, bank conflicts, registers, spil
       staticRows(options.only),
       options,
       (r) =>
-        `${`${r.kernel} ${r.instance}`.padEnd(30)} ${r.target.padEnd(5)} bytes ${r.bytesOverMinimum.toFixed(2)} x least, ${r.bankConflicts} bank conflicts, ${r.spillBytes ?? "-"} spill bytes, ${r.registers ?? "-"} registers, ${r.matrixInstructions ?? "-"} mma, SPIR-V ${r.spirvRobustOverPlain ?? "-"}`,
+        `${`${r.kernel} ${r.instance}`.padEnd(30)} ${r.target.padEnd(5)} bytes ${r.bytesOverMinimum.toFixed(2)} x least, ${r.operationsOverMinimum ?? "-"} x the operations, ${r.bankConflicts} bank conflicts, ${Math.round(100 * r.wideShare)} % by 16 bytes, ${r.spillBytes ?? "-"} spill bytes, ${r.registers ?? "-"} registers, ${r.occupancy ?? "-"} of all warps, ${r.matrixInstructions ?? "-"} mma, SPIR-V ${r.spirvRobustOverPlain ?? "-"}`,
     );
   });
 command("visits", "tiles that streamed kernels visit, of those they could").action((options: Shown) =>

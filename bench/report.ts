@@ -56,18 +56,20 @@ function counted(): Section | undefined {
   const found = readResults<StaticRow>("static");
   if (!found) return undefined;
   const rows = found.rows.map((r) => [
-    ...[r.kernel, r.instance || "-", r.target, r.bytesOverMinimum, r.bankConflicts, r.wideShare],
-    ...[r.spillBytes ?? "-", r.registers ?? "-", r.matrixInstructions ?? "-", r.spirvRobustOverPlain ?? "-"],
+    ...[r.kernel, r.instance || "-", r.target, r.bytesOverMinimum, r.operationsOverMinimum ?? "-", r.bankConflicts, r.wideShare],
+    ...[r.spillBytes ?? "-", r.registers ?? "-", r.occupancy ?? "-", r.matrixInstructions ?? "-", r.spirvRobustOverPlain ?? "-"],
   ]);
   const head = [
     "kernel",
     "instance",
     "target",
     "bytes over least",
+    "operations over products",
     "bank conflicts",
     "16-byte share",
     "spill bytes",
     "registers",
+    "occupancy",
     "mma",
     "SPIR-V robust over plain",
   ];

@@ -1,15 +1,21 @@
 /** What a kernel moves, counted on the thread level: bytes of global memory a block touches, and shared accesses that wait for a bank. */
 import type { Expr, Stmt, ThreadKernel } from "../compiler/thread/ir.ts";
-import type { Watch } from "../compiler/thread/simulate.ts";
+import type { Watch } from "../compiler/thread/watch.ts";
 
 /** Global memory is fetched in pieces of so many bytes. */
 const sector = 32;
 const banks = 32;
 const warp = 32;
 
-export interface Traffic {
+export interface LaunchTraffic {
   /** Bytes that blocks fetch or write, in whole sectors, each once a block. */
   moved: number;
+  /** Operations on numbers (compiler/thread/watch.ts). */
+  operations: number;
+}
+export interface Traffic {
+  /** By the name of the launch. */
+  readonly launches: Map<string, LaunchTraffic>;
   /** Bytes of each buffer that blocks read, and that they write (`accessOf`), each once a block; a map for each launch. */
   readonly touched: Map<string, number>[];
   /** Bytes asked for by accesses of 16 bytes, and by all. */
@@ -19,7 +25,7 @@ export interface Traffic {
   conflicts: number;
 }
 export const accessOf = (buffer: string, write: boolean): string => `${buffer}${write ? " written" : ""}`;
-export const newTraffic = (): Traffic => ({ moved: 0, touched: [], wide: 0, asked: 0, conflicts: 0 });
+export const newTraffic = (): Traffic => ({ launches: new Map(), touched: [], wide: 0, asked: 0, conflicts: 0 });
 
 /** Watches one launch after another, adding to `into`. */
 export class TrafficCounter {
@@ -29,8 +35,10 @@ export class TrafficCounter {
   constructor(into: Traffic) {
     this.into = into;
   }
-  readonly launch = (_k: ThreadKernel): Watch => {
+  readonly launch = (k: ThreadKernel): Watch => {
     this.finish();
+    const own = this.into.launches.get(k.name) ?? { moved: 0, operations: 0 };
+    this.into.launches.set(k.name, own);
     const touched = new Map<string, number>();
     this.into.touched.push(touched);
     const bytes = new Map<string, Set<number>>();
@@ -43,7 +51,7 @@ export class TrafficCounter {
     const block = (b: number): void => {
       if (b === at) return;
       for (const [name, set] of bytes) touched.set(name, (touched.get(name) ?? 0) + set.size * 2);
-      for (const set of sectors.values()) this.into.moved += set.size * sector;
+      for (const set of sectors.values()) own.moved += set.size * sector;
       bytes.clear();
       sectors.clear();
       this.settle();
@@ -62,6 +70,9 @@ export class TrafficCounter {
       shared: (site, thread, b, byte, n) => {
         block(b);
         this.request(site, thread, byte, n);
+      },
+      operations: (count) => {
+        own.operations += count;
       },
     };
   };

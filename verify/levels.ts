@@ -1,7 +1,8 @@
 /** The levels of the compiler as devices: the tile interpreter and the thread simulator run a compiled kernel on the CPU. */
 import type { Compiled } from "../compiler/index.ts";
 import type { ThreadKernel } from "../compiler/thread/ir.ts";
-import { type Fault, type Memory, simulate, type Watch } from "../compiler/thread/simulate.ts";
+import { type Memory, simulate } from "../compiler/thread/simulate.ts";
+import type { Fault, Watch } from "../compiler/thread/watch.ts";
 import { interpretLaunch, type OnLoop, type TileMemory } from "../compiler/tile/interpret.ts";
 import { launchesOf } from "../compiler/tile/ir.ts";
 import { type Accuracy, profiles } from "../dsl/index.ts";

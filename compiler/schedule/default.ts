@@ -125,7 +125,7 @@ function stagedLaunch(
   const threads = Math.max(profile.warp, (p.threads * volume) / (p.rows * p.columns));
   // A side that is known to be short is not read again often enough.
   const stages = p.always && tile.every(([, size]) => size >= least);
-  return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, p.depth]]), threads }, stages };
+  return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, found.depth]]), threads }, stages };
 }
 /** Sides of a tile from which on staging its operands pays. */
 const least = 16;
@@ -223,7 +223,7 @@ function columnsOf(reduces: readonly Reduce[], axes: readonly Axis[]): Axis[] {
   const columns = axes.filter((a) => !rows.has(a.name) && constant(a.extent) !== undefined);
   return columns.reduce((n, a) => n * powerUp(constant(a.extent)!), 1) <= 128 ? columns : [];
 }
-/** Several elements an iteration where the extent is a multiple: as many as share a word of the narrowest operand, four otherwise. */
+/** Several elements an iteration where the extent is a multiple: as many of the narrowest operand as fill 16 bytes; of less than bytes a word. */
 function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
   return reduces.flatMap((r): [string, number][] => {
     const axis = r.axes.at(-1)!;
@@ -233,8 +233,7 @@ function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
         const elem = x.kind === "read" ? plan.stored.get(x.tensor)?.elem : undefined;
         if (elem) bits = Math.min(bits, storage[elem].bits);
       });
-    const want = bits < 8 ? 32 / bits : 4;
-    for (let n = Math.min(8, want); n > 1; n /= 2)
+    for (let n = Math.min(bits === 8 ? 16 : 8, 128 / bits); n > 1; n /= 2)
       if (multipleOf(axis.extent, plan.multiples) % n === 0 && axis.range === undefined) return [[baseName(axis.name), n]];
     return [];
   });

@@ -88,7 +88,10 @@ const staged: ReadonlySet<string> = new Set(["sum", "prod", "max", "min"]);
 /** Whether the operands of a reduction may be staged, by its form. */
 export const mayStage = (e: Reduce): boolean => e.axes.length === 1 && e.monoid === undefined && staged.has(e.op);
 
-/** How the operands of the first reduction that has some on both sides are staged. */
+/**
+ * How the operands of the first reduction that has some on both sides are staged.
+ * @param depth elements of the index in a step, of 32 bits
+ */
 export function stagingOf(
   reduces: readonly Reduce[],
   sides: readonly [Axis, Axis],
@@ -101,7 +104,18 @@ export function stagingOf(
     const operands = operandsOf(e, { rows, columns, over }, plan);
     if (!operands.some((o) => o.side === "rows") || !operands.some((o) => o.side === "columns")) continue;
     const apart = operands.some((o) => o.side === "columns" && !o.sideFast);
-    return { rows, columns, over: baseName(over), depth, slots: 2, apart, operands: [...new Set(operands.map((o) => o.tensors[0]!))] };
+    // A step of narrow elements is as many bytes of memory as one of others: a thread reads 16 bytes of it. More operands would not have room.
+    const narrow = operands.length === 2 && operands.every((o) => storage[plan.stored.get(o.tensors[0]!)!.elem].bits <= 16);
+    const step = narrow ? 2 * depth : depth;
+    return {
+      rows,
+      columns,
+      over: baseName(over),
+      depth: step,
+      slots: 2,
+      apart,
+      operands: [...new Set(operands.map((o) => o.tensors[0]!))],
+    };
   }
   return undefined;
 }

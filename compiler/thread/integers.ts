@@ -169,7 +169,9 @@ function parted(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): No
       if (op === "truncmod") return add(low, -m * g);
       if (low.length === 0) continue;
       if (high.length === 0) return n.int(m);
-      return n.op("add", [n.op("truncdiv", [add(high, 0), n.int(y)], "i32"), n.int(m)], "i32");
+      // A sum that only a constant stands beside is the one that others have.
+      const whole = low.every((t) => at(t).kind === "const") ? offsetOf(n, a).base : add(high, 0);
+      return n.op("add", [n.op("truncdiv", [whole, n.int(y)], "i32"), n.int(m)], "i32");
     }
     if (low.every((t) => at(t).kind === "const") && from === m * g) continue;
     const rest = n.op(op, [add(high, m * g), n.int(y)], "i32");

@@ -39,20 +39,19 @@ export class Memory {
   store(buffer: string, places: readonly Place[]): void {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
     if (inFields(elem, this.target)) return this.storeFields(buffer, elem, places);
+    this.storeUnits(
+      buffer,
+      elem,
+      places.map((p) => ({ ...p, value: this.encode(p.value, elem) })),
+    );
+  }
+  /** Units as they will lie in memory, those that fill 16 bytes together. */
+  private storeUnits(buffer: string, elem: Storage, places: readonly Place[]): void {
+    const guard = (test: NodeId | undefined) => (test === undefined ? {} : { guard: test });
     const { groups, rest } = this.grouped(elem, places, (p) => p.test);
-    for (const g of groups) {
-      const test = g[0]!.test;
-      const values = g.map((p) => this.encode(p.value, elem));
-      this.nodes.effect({ kind: "stores", buffer, at: g[0]!.at, values, ...(test === undefined ? {} : { guard: test }) });
-    }
-    for (const p of rest)
-      this.nodes.effect({
-        kind: "store",
-        buffer,
-        at: p.at,
-        value: this.encode(p.value, elem),
-        ...(p.test === undefined ? {} : { guard: p.test }),
-      });
+    for (const g of groups)
+      this.nodes.effect({ kind: "stores", buffer, at: g[0]!.at, values: g.map((p) => p.value), ...guard(g[0]!.test) });
+    for (const p of rest) this.nodes.effect({ kind: "store", buffer, at: p.at, value: p.value, ...guard(p.test) });
   }
   /** Fields of words: a thread that holds all fields of a word writes it whole, others merge theirs in. */
   private storeFields(buffer: string, elem: Storage, places: readonly Place[]): void {
@@ -60,6 +59,7 @@ export class Memory {
     const { bits } = storage[elem];
     const per = 32 / bits;
     const rest = [...places];
+    const words: Place[] = [];
     while (rest.length > 0) {
       const { base, by } = offsetOf(n, rest[0]!.at);
       const word = Math.floor(by / per);
@@ -79,17 +79,12 @@ export class Memory {
         .reduce((a, b) => n.op("or", [a, b], "u32"));
       const tests = [...new Set(parts.map((p) => p.test))];
       const all = tests.length === 1 ? tests[0] : tests.filter((t) => t !== undefined).reduce((a, b) => n.op("land", [a, b], "bool"));
-      n.effect({
-        kind: "store",
-        buffer,
-        at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"),
-        value,
-        ...(all === undefined ? {} : { guard: all }),
-      });
+      words.push({ at: n.op("truncdiv", [parts[0]!.at, n.int(per)], "i32"), value, test: all });
       if (tests.length > 1)
         for (const p of parts)
           this.mergeField(buffer, elem, p, n.op("land", [p.test ?? n.constant(true, "bool"), n.op("lnot", [all!], "bool")], "bool"));
     }
+    this.storeUnits(buffer, "u32", words);
   }
   private mergeField(buffer: string, elem: Storage, p: { at: NodeId; value: NodeId }, test: NodeId | undefined): void {
     const n = this.nodes;

@@ -53,10 +53,11 @@ export const slotStart = (n: Nodes, r: Ring, slot: NodeId): NodeId => n.op("mul"
 
 /** Where piece `piece` of row `slow` begins within a slot. */
 export function placeOf(n: Nodes, r: Ring, slow: NodeId, piece: NodeId): NodeId {
-  const { every, pieces } = swizzleOf(r);
+  const { every, pieces, fold } = swizzleOf(r);
   const log = (x: number): NodeId => n.int(Math.log2(x));
   const turn = n.op("and", [every > 1 ? n.op("shr", [slow, log(every)], "i32") : slow, n.int(pieces - 1)], "i32");
-  const at = pieces > 1 ? n.op("xor", [piece, turn], "i32") : piece;
+  const folded = fold ? n.op("xor", [piece, n.op("and", [n.op("shr", [piece, n.int(3)], "i32"), n.int(1)], "i32")], "i32") : piece;
+  const at = pieces > 1 ? n.op("xor", [folded, turn], "i32") : folded;
   const row = n.op("mul", [slow, n.int(r.fast.extent)], "i32");
   return n.op("add", [row, n.op("mul", [at, n.int(r.width)], "i32")], "i32");
 }

@@ -5,22 +5,14 @@
  */
 import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
-import { scalarFn } from "../scalar.ts";
+import { type ScalarFn, scalarFn } from "../scalar.ts";
 import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
 import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel, unfolded } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
 import { Shadow } from "./shadow.ts";
+import { type Fault, matrixOperations, operationsOf, type Watch } from "./watch.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
-export interface Fault {
-  readonly kind: "out-of-bounds" | "race" | "uninitialised" | "divergent-barrier";
-  readonly text: string;
-}
-/** Told of every access: which place of the program makes it (`site`), by which thread of which block, and the bytes it touches. */
-export interface Watch {
-  readonly memory: (site: Expr | Stmt, thread: number, block: number, buffer: string, byte: number, bytes: number, write: boolean) => void;
-  readonly shared: (site: Expr | Stmt, thread: number, block: number, byte: number, bytes: number) => void;
-}
 interface Thread {
   readonly index: number;
   readonly block: number;
@@ -137,6 +129,14 @@ class Simulator {
     const [start, bytes] = this.places.get(array)!;
     this.watch?.shared(site, t.index, t.block, start + at * bytes, units * bytes);
   }
+  private counted(count: number, f: ScalarFn): ScalarFn {
+    const tell = this.watch?.operations;
+    if (tell === undefined || count === 0) return f;
+    return (a, b, c) => {
+      tell(count);
+      return f(a, b, c);
+    };
+  }
   private unwritten(array: string, at: number): void {
     this.fault("uninitialised", `${array}[${at}] is read before it is written`);
   }
@@ -173,6 +173,7 @@ class Simulator {
     return (threads) => {
       for (let first = 0; first < threads.length; first += warp) {
         const lanes = threads.slice(first, first + warp);
+        this.watch?.operations?.(matrixOperations(s.form));
         const words = lanes.map((t) => ({ a: a!.map((f) => f(t)), b: b!.map((f) => f(t)), c: c!.map((f) => f(t)) }));
         multiply(
           s.form,
@@ -405,7 +406,7 @@ class Simulator {
       case "block":
         return (t) => t.block;
       case "op": {
-        const f = scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length);
+        const f = this.counted(operationsOf(e), scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length));
         const [a, b, c] = e.args.map((x) => this.expr(x));
         // Both sides of a choice are evaluated, as WGSL does: a load that may lie outside carries its own guard.
         if (a && b && c) return (t) => f(a(t), b(t), c(t));

@@ -201,6 +201,8 @@ export interface Ring {
   readonly copy: { readonly slow: TileAxis; readonly piece: TileAxis };
   /** Elements in 16 bytes. */
   readonly width: number;
+  /** Elements beside each other that a thread puts there, where they are more. */
+  readonly together?: number;
 }
 export interface Launch {
   readonly name: string;
@@ -233,10 +235,11 @@ export interface TileProgram {
 /**
  * Which of the pieces of a row lies at a place of it: `piece ^ (row / every % pieces)`. Eight rows one below the other then touch eight
  * different pieces of 128 bytes: no bank conflict, for rows that are copied and for the 8x8 matrices that are read (the design's layouts).
+ * Where threads put two pieces beside each other, their first ones are every other piece: those of the next 128 bytes change places (`fold`).
  */
-export function swizzleOf(r: Ring): { readonly every: number; readonly pieces: number } {
+export function swizzleOf(r: Ring): { readonly every: number; readonly pieces: number; readonly fold: boolean } {
   const inRow = r.fast.extent / r.width;
-  return { every: Math.max(1, 8 / inRow), pieces: Math.min(8, inRow) };
+  return { every: Math.max(1, 8 / inRow), pieces: Math.min(8, inRow), fold: inRow > 8 && (r.together ?? r.width) > r.width };
 }
 export const threadsOf = (l: Launch): number => l.layout.threads;
 export function launchesOf(steps: readonly Step[]): Launch[] {

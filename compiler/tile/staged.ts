@@ -5,6 +5,7 @@
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
+import { storage } from "../../dsl/tensor/types.ts";
 import { mayStage, type Operand, operandsOf, type Staging } from "../schedule/operands.ts";
 import { multipleOf, powerIn } from "../schedule/shape.ts";
 import { blockBounds } from "./block-bounds.ts";
@@ -95,6 +96,9 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   const bytes = s.slots * slow.extent * fast.extent * 4;
   if (fast.extent < width || l.shape.ringBytes + bytes > l.sharedBytes) return undefined;
 
+  // Elements in 16 bytes of memory, where a thread has so many.
+  const bits = Math.min(...operand.tensors.map((t) => storage[l.plan.stored.get(t)!.elem].bits));
+  const together = Math.max(width, Math.min(bits === 16 ? 8 : width, fast.extent, (slow.extent * fast.extent) / l.shape.threads));
   const k = l.shape.rings.length;
   const [tensor] = operand.tensors as [string];
   const ring: Ring = {
@@ -106,9 +110,10 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
     fast,
     copy: { slow: { name: `${tensor}.row${k}`, extent: slow.extent }, piece: { name: `${tensor}.piece${k}`, extent: fast.extent } },
     width,
+    together,
     values: true,
   };
-  l.shape.addRing(ring, copyLayout(ring, l.shape.threads, width));
+  l.shape.addRing(ring, copyLayout(ring, l.shape.threads, together));
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);
   const [alongCopy, acrossCopy] = operand.sideFast ? [ring.copy.slow, ring.copy.piece] : [ring.copy.piece, ring.copy.slow];
 
@@ -120,10 +125,14 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   const pointsOf = (start: Value, copied: string, axis: Axis, end: Value, extent: number): Value => {
     const point = b.coordinate(copied);
     if (l.shape.divides(axis.extent, extent)) return plus(start, point);
-    const together = copied === ring.copy.piece.name ? powerIn(multipleOf(axis.extent, l.shape.multiples), width) : 1;
-    const clamped = (at: Value): Value => b.map("min", [at, b.map("sub", [end, l.int(together)], "i32")], "i32");
-    if (together === 1) return clamped(plus(start, point));
-    return plus(clamped(plus(start, l.alignedDown(point, together))), b.map("truncmod", [point, l.int(together)], "i32"));
+    const whole = copied === ring.copy.piece.name ? powerIn(multipleOf(axis.extent, l.shape.multiples), together) : 1;
+    const clamped = (at: Value): Value => {
+      const least = b.map("min", [at, b.map("sub", [end, l.int(whole)], "i32")], "i32");
+      // Places in words are found by divisions, which are simple of natural numbers.
+      return bits < 32 ? b.map("max", [least, l.int(0)], "i32") : least;
+    };
+    if (whole === 1) return clamped(plus(start, point));
+    return plus(clamped(plus(start, l.alignedDown(point, whole))), b.map("truncmod", [point, l.int(whole)], "i32"));
   };
   const first = b.map("mul", [b.block(side.name), l.int(across.extent)], "i32");
   const sideAt = pointsOf(first, acrossCopy.name, side, l.value(side.extent, env), across.extent);

@@ -118,6 +118,50 @@ describe("operands of a block", () => {
     const along = product("a: f32[M, K], b: f32[N, K]", "sum(k) a[i, k] * b[j, k]", " where K % 4 == 0");
     expect(compiled(along, "wgsl").artifact.source.match(/read> [ab]: array<vec4<f32>>/g)).toHaveLength(2);
   });
+  describe("of 16 bits", () => {
+    const halves = product("a: f16[M, K], b: bf16[K, N]", "sum(k) a[i, k] * b[k, j]", " where K % 8 == 0, N % 8 == 0");
+    const along = product("a: f16[M, K], b: f16[N, K]", "sum(k) a[i, k] * b[j, k]", " where K % 8 == 0");
+    const single = (source: string): RegExpMatchArray | null => source.match(/read> [ab]: array<u32>/g);
+    test("a step is twice as long, and a thread reads 16 bytes of it, with and without a type of halves", () => {
+      for (const text of [halves, along]) {
+        const { artifact, directives } = compiled(text, "wgsl");
+        expect(directives).toContain("unroll c.k: 16");
+        expect(artifact.source.match(/read> [ab]: array<vec4<u32>>/g)).toHaveLength(2);
+      }
+      expect(compiled(on("wgsl with f16", along, ""), "wgsl").artifact.source.match(/read> [ab]: array<vec4<u32>>/g)).toHaveLength(2);
+      // Three operands would not have room.
+      const three = product("a: f16[M, K], b: f16[N, K], x: f16[M, K]", "sum(k) (a[i, k] - b[j, k]) * max(x[i, k], b[j, k])");
+      expect(compiled(three, "wgsl").directives).toContain("unroll c.k: 8");
+    });
+    test("rows that are whole pieces of less go in less", () => {
+      const { source } = compiled(halves.replaceAll("% 8", "% 4"), "wgsl").artifact;
+      expect(single(source)).toHaveLength(2);
+      expect(source).toMatch(/a\[at_\d+ \+ 1\]/);
+    });
+    test.each([
+      ["whole pieces", halves, [0, 8, 16, 24, 40, 72]],
+      ["both along the sum", along, [0, 8, 16, 24, 40, 72]],
+      ["pieces of less", halves.replaceAll("% 8", "% 4"), [0, 4, 8, 12, 20, 68]],
+      ["rows of any length", halves.replace(/ where[^{]*/, " "), [0, 1, 7, 17, 33, 65]],
+    ] as const)("%s agree", async (_, text, sizes) => {
+      expect(await agreesOnLevels(text, 5, 9, ["wgsl"], sizes)).toBeGreaterThan(100);
+      const others = on("wgsl", text, small.replace("i: 16, j: 16; unroll k: 8", "i: 64, j: 64; unroll k: 16"));
+      expect(rings(compiled(others, "wgsl")).length).toBeGreaterThan(0);
+      expect(await agreesOnLevels(others, 3, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
+    });
+    test.each([
+      [64, 16, [8, 16]],
+      [32, 32, [8, 16, 32]],
+      [16, 64, [8, 16]],
+      [64, 128, [8]],
+    ] as const)("without bank conflicts, in tiles of %i and %i", (rows, columns, depths) => {
+      for (const text of [halves, along])
+        for (const k of depths) {
+          const made = on("wgsl", text, `tile i: ${rows}, j: ${columns}; unroll k: ${k}; stage a, b in shared, buffers: 2`);
+          expect(conflicts(compiled(made, "wgsl"), { M: 128, N: 128, K: 64 }), made).toBe(0);
+        }
+    });
+  });
   test.each(texts.slice(0, 6))("%s: without bank conflicts", (_, text) => {
     for (const target of ["cuda", "wgsl"] as const) expect(conflicts(compiled(text, target), { M: 128, N: 128, K: 32 })).toBe(0);
   });

@@ -64,6 +64,23 @@ describe("WGSL", () => {
     const [, text] = programs.find(([name]) => name === "elements one off")!;
     expect(types(text)).toEqual(["q vec4<f32>", "k vec4<f32>", "v f32", "o vec4<f32>"]);
   });
+  test("words of narrow elements go four at a time too, read and written", async () => {
+    expect(types(weighted("f16"))).toEqual(["q vec4<f32>", "k vec4<f32>", "v vec4<u32>", "o vec4<u32>"]);
+    const sums = (elem: string, piece: number): string =>
+      `kernel f[M, K](x: ${elem}[M, K], w: ${elem}[K]) -> (y: f32[M]) where K % ${piece} == 0 { y[i] = sum(k) f32(x[i, k]) * f32(w[k]) }
+schedule f on wgsl { tile i: 32; unroll k: ${piece} }
+`;
+    for (const [elem, piece] of [
+      ["bf16", 8],
+      ["i8", 16],
+      ["f8e4m3", 16],
+    ] as const) {
+      expect(types(sums(elem, piece))).toEqual(["x vec4<u32>", "w vec4<u32>", "y f32"]);
+      expect(types(sums(elem, piece / 2))).toEqual(["x u32", "w u32", "y f32"]);
+      for (const p of [piece, piece / 2])
+        expect(await agreesOnLevels(sums(elem, p), 4, 6, ["wgsl"], [0, p, 2 * p, 6 * p])).toBeGreaterThan(20);
+    }
+  });
   test("two launches may see one buffer differently", async () => {
     const text = weighted("f32")
       .replace("-> (o: f32[M, D])", "-> (o: f32[M, D], t: f32[M])")

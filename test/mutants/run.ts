@@ -91,6 +91,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/schedule/operands.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-dots.test.ts"]],
   ["compiler/schedule/shape.ts", ["test/compiler/staged.test.ts", "test/compiler/matrix.test.ts", "test/compiler/split-products.test.ts"]],
   ["compiler/tile/staged.ts", ["test/compiler/staged.test.ts"]],
+  ["compiler/tile/ir.ts", ["test/compiler/staged.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/tile/hoist.ts", ["test/compiler/hoisted.test.ts"]],
   ["compiler/thread/settle.ts", ["test/compiler/staged.test.ts", "test/compiler/wide.test.ts"]],
   [

@@ -1,4 +1,4 @@
-/** Faults of conversions between layouts, and of the stores that need them. */
+/** Faults of conversions between layouts, and of accesses of 16 bytes. */
 import { fault, type Mutant } from "../mutant.ts";
 
 export const layouts: readonly Mutant[] = [
@@ -93,6 +93,30 @@ export const layouts: readonly Mutant[] = [
     "compiler/schedule/default.ts",
     " || reduces.length === 0 || combinesChunks(job)) {",
     " || reduces.length === 0) {",
+  ),
+  fault(
+    "words that hold narrow elements are stored one by one",
+    "compiler/thread/memory.ts",
+    'this.storeUnits(buffer, "u32", words);',
+    "this.storeUnits(buffer, elem, words);",
+  ),
+  fault(
+    "a constant stays in the quotient that it was taken out of",
+    "compiler/thread/integers.ts",
+    "? offsetOf(n, a).base : add(high, 0);",
+    "? a : add(high, 0);",
+  ),
+  fault(
+    "every other piece of a row lies in the same banks",
+    "compiler/tile/ir.ts",
+    "fold: inRow > 8 && (r.together ?? r.width) > r.width",
+    "fold: false",
+  ),
+  fault(
+    "a step of narrow elements is as short as one of others",
+    "compiler/schedule/operands.ts",
+    "const step = narrow ? 2 * depth : depth;",
+    "const step = depth;",
   ),
   fault(
     "the halves of two words are one word",

@@ -363,7 +363,7 @@ export const tile: readonly Mutant[] = [
   fault(
     "neighbours stay together past an extent that does not hold them",
     "compiler/tile/staged.ts",
-    "powerIn(multipleOf(axis.extent, l.shape.multiples), width) : 1",
+    "powerIn(multipleOf(axis.extent, l.shape.multiples), together) : 1",
     "width : 1",
   ),
   fault(
