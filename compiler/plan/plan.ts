@@ -8,6 +8,7 @@ import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/
 import { type ElemType, isFloat, isNarrow } from "../../dsl/tensor/types.ts";
 import { multiplesIn } from "./bounds.ts";
 import { isExpensive } from "./cost.ts";
+import { withoutCounting } from "./counts.ts";
 import { inPlaceJobs, sameAxes, storeAt } from "./in-place.ts";
 import type { Job, Plan, PlannedStep, Stored, StoreItem } from "./jobs.ts";
 import { type Definitions, namesTouched } from "./touches.ts";
@@ -145,7 +146,8 @@ class Planner {
         return this.newAxis(s);
     }
   }
-  private define(d: Define): PlannedStep[] {
+  private define(given: Define): PlannedStep[] {
+    const d = withoutCounting(given, this.domains);
     this.made.set(d.name, d);
     const sweeps = d.value.kind === "sweep";
     if (!d.output && !sweeps && !this.isStored(d)) {

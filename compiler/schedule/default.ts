@@ -99,7 +99,8 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   }
   const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
   if (axes.length === 0) return make(reduces.length && long ? [[baseName(long.name), 256]] : [], 256);
-  if (profile.rowsByThreads || long === undefined) return make(pack(axes, 64), 64);
+  if (long === undefined) return make(pack(axes, 64), 64);
+  if (profile.rowsByThreads) return make(pack(axes, 64), 64, unrolls(reduces, plan));
   // A row of threads to each result: neighbours read neighbours. Eight results of a block fill a sector of memory.
   return make(
     [
@@ -107,6 +108,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
       [baseName(long.name), profile.warp],
     ],
     8 * profile.warp,
+    unrolls(reduces, plan),
   );
 }
 /** How a launch would go whose operands are staged: every thread has as many registers as on a launch whose extents fill its tile. */

@@ -23,24 +23,30 @@ export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<
   invariant(plan, `no way from ${from} to ${to}`);
   const whole = (register: number, bits: readonly number[]): number => bits.reduce((r, bit, k) => ((register >> k) & 1 ? r | bit : r), 0);
   const count = 1 << before.bits.length;
-  let words = Array.from({ length: count }, (_, k): NodeId => {
+  const wordAt = (k: number): NodeId => {
     const r = whole(k, before.bits);
     if (pair === undefined) return held.get(op.value, r);
     return memory.pair([held.get(op.value, r), held.get(op.value, r | pair.from)], op.held);
-  });
-  for (const { lane, registers, pivot } of plan.exchanges) {
-    const odd = n.op("ne", [n.op("and", [n.special("thread"), n.int(1 << lane)], "i32"), n.int(0)], "bool");
-    const next = [...words];
-    for (let k = 0; k < count; k++) {
-      if (k & pivot) continue;
-      const [own, other] = [words[k]!, words[k ^ registers]!];
-      const { elem } = n.at(own);
-      const out = n.variable("other", elem);
-      n.effect({ kind: "shuffle", out, value: n.op("select", [odd, own, other], elem), mask: 1 << lane });
-      next[k] = n.op("select", [odd, out, own], elem);
-      next[k ^ registers] = n.op("select", [odd, other, out], elem);
+  };
+  const words = new Array<NodeId>(count);
+  // One set of registers after another that have nothing to do with each other: a set is done with before the next begins.
+  const joined = plan.exchanges.map((x) => x.registers).reduce(spanned, [0]);
+  for (let first = 0; first < count; first++) {
+    if (joined.some((mask) => (first ^ mask) < first)) continue;
+    const set = joined.map((mask) => first ^ mask).sort((a, b) => a - b);
+    for (const k of set) words[k] = wordAt(k);
+    for (const { lane, registers, pivot } of plan.exchanges) {
+      const odd = n.op("ne", [n.op("and", [n.special("thread"), n.int(1 << lane)], "i32"), n.int(0)], "bool");
+      for (const k of set) {
+        if (k & pivot) continue;
+        const [own, other] = [words[k]!, words[k ^ registers]!];
+        const { elem } = n.at(own);
+        const out = n.variable("other", elem);
+        n.effect({ kind: "shuffle", out, value: n.op("select", [odd, own, other], elem), mask: 1 << lane });
+        words[k] = n.op("select", [odd, out, own], elem);
+        words[k ^ registers] = n.op("select", [odd, other, out], elem);
+      }
     }
-    words = next;
   }
   const made = new Map<number, NodeId>();
   for (let k = 0; k < 1 << after.bits.length; k++) {
@@ -54,6 +60,9 @@ export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<
   }
   return made;
 }
+/** The sums of what a mask and its combinations with others are. */
+const spanned = (list: readonly number[], mask: number): number[] =>
+  list.includes(mask) ? [...list] : [...list, ...list.map((x) => x ^ mask)];
 /** The register bits that step to the next element along some index, before and after; undefined where there are none. */
 function pairOf(from: Layout, to: Layout): { readonly from: number; readonly to: number } | undefined {
   let at = 0;

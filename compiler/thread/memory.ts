@@ -5,6 +5,7 @@ import type { Target, Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
+import { wordOf } from "./pairs.ts";
 import { natural } from "./ranges.ts";
 
 export interface Place {
@@ -158,6 +159,7 @@ export class Memory {
   /** Two elements of 16 bits in a word, and those of a word. */
   pair(values: readonly [NodeId, NodeId], elem: Storage): NodeId {
     const n = this.nodes;
+    if (elem === "f16" || elem === "bf16") return wordOf(n, values, elem);
     const [low, high] = values.map((v) => this.encode(v, elem)) as [NodeId, NodeId];
     return n.op("or", [low, n.op("shl", [high, n.constant(16, "u32")], "u32")], "u32");
   }

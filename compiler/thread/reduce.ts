@@ -40,8 +40,7 @@ export class Reducer {
   }
   /** The results, one for each component, by register. */
   reduce(op: Reduce): Map<number, NodeId>[] {
-    const all = this.launch.tiles[op.values[0]!]!.axes;
-    const rest = all.filter((a) => a !== op.over);
+    const rest = this.launch.tiles[op.outs[0]!]!.axes;
     const axisMask = this.held.mask([op.over]);
     const own = this.held.instances([op.over]);
     const folded = new Map<number, NodeId[]>();

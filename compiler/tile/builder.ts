@@ -202,13 +202,9 @@ export class Builder {
   }
   reduce(values: readonly Value[], over: string, by: Combine): Value[] {
     const depth = this.scopes.length - 1;
-    const outs = values.map((v) =>
-      this.value(
-        this.elem(v),
-        this.axes(v).filter((a) => a !== over),
-        depth,
-      ),
-    );
+    // Which of the components is taken hangs on all of them: the index of a maximum varies with what is compared.
+    const axes = values.flatMap((v) => this.axes(v)).filter((a) => a !== over);
+    const outs = values.map((v) => this.value(this.elem(v), axes, depth));
     this.scopes.at(-1)!.ops.push({ kind: "reduce", outs, values, over, by });
     return outs;
   }

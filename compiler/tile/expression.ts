@@ -11,7 +11,7 @@ import { Prover } from "../../dsl/check/prove.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import { compare, freeIndices, indexVar, mapChildren, num, some } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { printExpr } from "../../dsl/tensor/print.ts";
+import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
 import { atSubscripts } from "../../dsl/tensor/program.ts";
 import { type Compute, storage } from "../../dsl/tensor/types.ts";
 import type { Plan, Stored } from "../plan/jobs.ts";
@@ -251,13 +251,14 @@ export class Lowering {
     if (e.kind === "read" && formula) return this.expand(atSubscripts(formula.value, formula.axes, e.subscripts));
     return mapChildren(e, (c) => this.expand(c));
   }
-  /** Whether a condition on dimensions holds for all that the program admits. */
-  proves(goal: Expr): boolean {
-    const key = printExpr(goal);
+  /** Whether a condition on dimensions, and on indices where `given` holds, holds for all that the program admits. */
+  proves(goal: Expr, axes: readonly Axis[] = [], given: readonly Expr[] = []): boolean {
+    const key = `${[goal, ...given].map(printExpr).join(" where ")}${axes.map((a) => ` ${printAxis(a)}`).join("")}`;
     let known = this.plan.proofs.get(key);
     if (known === undefined) {
       const { dims, requires } = this.plan.program;
-      known = new Prover({ dims, tables: this.plan.tables, formulas: this.plan.formulas, axes: [], conditions: requires }).proves(goal);
+      const { tables, formulas } = this.plan;
+      known = new Prover({ dims, tables, formulas, axes, conditions: [...requires, ...given] }).proves(goal);
       this.plan.proofs.set(key, known);
     }
     return known;

@@ -38,6 +38,14 @@ export function enter(
   }
   return { env, inside };
 }
+/** The point of an index that an element has, be it one of the extent or not. */
+export const rawPoint = (l: Lowering, index: string, axis = index): Value =>
+  l.builder.map(
+    "add",
+    [l.builder.map("mul", [l.builder.block(index), l.int(l.shape.tile(index))], "i32"), l.builder.coordinate(axis)],
+    "i32",
+    index,
+  );
 /**
  * The point of an index that an element has, by its place along an axis of the tile, and whether it is inside: `side` points beside each other
  * are so together, since they divide the extent.
@@ -47,7 +55,7 @@ export function pointOf(a: Axis, axis: string, side: number, lowering: Lowering,
   const tile = shape.tile(a.name);
   if (tile === 1) return { real: b.block(a.name), inside: undefined };
   const start = b.map("mul", [b.block(a.name), b.constant(tile, "i32")], "i32");
-  const raw = b.map("add", [start, b.coordinate(axis)], "i32", a.name);
+  const raw = rawPoint(lowering, a.name, axis);
   let real = raw;
   let inside: Value | undefined;
   if (!shape.divides(a.extent, tile)) {

@@ -224,8 +224,7 @@ class Block {
     }
   }
   private reduce(o: Extract<Op, { kind: "reduce" }>): void {
-    const whole = this.axes(o.values[0]!);
-    const rest = whole.filter((a) => a !== o.over);
+    const rest = this.axes(o.outs[0]!);
     const n = this.extents.get(o.over)!;
     const order = [...rest, o.over];
     const inputs = o.values.map((v) => ({ data: this.get(v), at: this.positions(order, this.axes(v)) }));

@@ -182,16 +182,17 @@ function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[]
     const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, b.map("min", [to, from], "i32")], "i32") : to;
     const start = width > 1 ? l.alignedDown(from, width) : from;
     return b.loop(baseName(axis.name), start, end, width, acc, carriedAxes, (index, carried) => {
-      let raw = index;
-      if (lastAxis && spread) raw = b.map("add", [raw, b.coordinate(spread.axis)], "i32");
-      if (lastAxis && unroll)
-        raw = b.map("add", [raw, spread ? l.times(b.coordinate(unroll.axis), l.int(spread.extent)) : b.coordinate(unroll.axis)], "i32");
+      const plus = (x: Value, axisOf: string, step: number): Value => b.map("add", [x, l.times(b.coordinate(axisOf), l.int(step))], "i32");
+      // A thread has neighbours where they are all inside the extent or none is; otherwise it has what neighbouring threads leave.
+      const side = lastAxis && unroll && l.shape.divides(axis.extent, unroll.extent) ? unroll.extent : 1;
+      let first = lastAxis && spread ? plus(index, spread.axis, side) : index;
+      if (lastAxis && unroll && side === 1) first = plus(first, unroll.axis, spread?.extent ?? 1);
       const exact = l.shape.divides(axis.extent, width) && width > 1;
-      const clamped = width > 1 && !exact ? b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32") : raw;
-      const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;
-      const inner2 = l.both(inner, inside);
-      const next: Env = { values: new Map(at.values).set(axis.name, clamped), axes: [...at.axes, axis], guard: at.guard, inLoop: true };
-      return go(k + 1, next, carried, inner2);
+      const clamped = width > 1 && !exact ? b.map("min", [first, b.map("sub", [extent, l.int(side)], "i32")], "i32") : first;
+      const inside = width > 1 && !exact ? b.map("lt", [first, extent], "bool") : undefined;
+      const real = side > 1 ? plus(clamped, unroll!.axis, 1) : clamped;
+      const next: Env = { values: new Map(at.values).set(axis.name, real), axes: [...at.axes, axis], guard: at.guard, inLoop: true };
+      return go(k + 1, next, carried, l.both(inner, inside));
     });
   };
   let result = go(0, env, init, undefined);

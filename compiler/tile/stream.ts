@@ -3,13 +3,14 @@
  * elements of one join the state is in stream-fields.ts.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, conjuncts, isTrue, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, compare, conjuncts, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
 import { blockBounds, reaches } from "./block-bounds.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
+import { rawPoint } from "./indices.ts";
 import type { MatrixAxes, Value } from "./ir.ts";
 import { valuesIn } from "./reduce.ts";
 import { type Stage, type StagedIndex, stageKey, stageOf } from "./stage.ts";
@@ -75,10 +76,11 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       l.others.set(axis.name, real(along(otherAxis(index))));
       const here: Env = { ...env, values: new Map(env.values).set(axis.name, real(raw)), axes: [...env.axes, axis], inLoop: true };
       const counts = and(...asked);
-      // What reads nothing may be asked of an index past the extent as well.
+      // What reads nothing may be asked of indices past their extents as well: the answers for rows that are none are dropped with them.
       const reads = some(counts, (x) => x.kind === "read" || x.kind === "segment");
-      const asks: Env = reads ? here : { ...here, values: new Map(env.values).set(axis.name, raw) };
-      const exists = inside ? undefined : b.map("lt", [raw, extent], "bool");
+      const asks: Env = reads ? here : { ...here, values: new Map(env.values).set(axis.name, raw).set(rows, rawPoint(l, rows)) };
+      const within = inside || (!reads && endsInside(l, axis, counts, env.axes));
+      const exists = within ? undefined : b.map("lt", [raw, extent], "bool");
       const mask = isTrue(counts) ? exists : l.both(exists, l.condition(counts, asks));
       const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
       const elements: Elements = { e, at: here, over: streamed, kept, identity: init };
@@ -105,6 +107,11 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   for (const s of stages) l.staged.delete(s.key);
   if (stages.length > 0) b.land(0);
   return told ? out.with(any, reaches(l, axis, conditions, env)!) : out;
+}
+/** Whether what is asked of a point says that it lies below the extent, as where the last row has all points and others have fewer. */
+function endsInside(l: Lowering, axis: Axis, asked: Expr, axes: readonly Axis[]): boolean {
+  const point = indexVar(axis.name);
+  return l.proves(compare("lt", point, axis.extent), axes, [compare("ge", point, num(0)), asked]);
 }
 /** What a slot holds is one value within a step: a score that several fields of the state need is then one product. */
 function once(make: () => Value): () => Value {

@@ -112,6 +112,8 @@ function verifyLaunch(l: Launch, target: Target): void {
           check(names.has(o.over), () => `no axis ${o.over}`);
           o.outs.forEach((v, k) => {
             make(v);
+            const all = o.values.reduce((m, x) => m | bits[x]!, 0) & ~(bit.get(o.over) ?? 0);
+            check(bits[v] === all, () => `a reduction over ${o.over} to axes ${axesOf(v).join()}`);
             check(!axesOf(v).includes(o.over) && elem(v) === elem(o.values[k]!), () => `a reduction over ${o.over} keeps the axis`);
           });
           break;

@@ -9,7 +9,7 @@ import { generate, seeded } from "../../verify/generate.ts";
 import { runTiles, threadLevel, tileLevel } from "../../verify/levels.ts";
 import { interpreterFor } from "../../verify/reference-device.ts";
 import { scale, seed } from "../support/campaigns.ts";
-import { compiled } from "../support/levels.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
 
 const attention = (domain: string, more = "", dims = "", where = "", factor = ""): string => `kernel f[M, N${dims}](
   q: f16[M, 16], k: f16[N, 16], v: f16[N, 16]${more}
@@ -37,6 +37,25 @@ describe("only tiles that some row has in part ask which elements count", () => 
     ["rows that count, and a prefix", attention("i >= 3 && j < 2 * i"), [true, true]],
     ["what is no bound is asked of every tile", attention("j <= i && (i + j) % 3 != 0"), [true]],
   ])("%s", (_, text, expected) => expect(loops(text)).toEqual(expected));
+});
+
+describe("what is asked of a key says whether it lies below the last one", () => {
+  /** Comparisons of a key alone, which hang on no row. */
+  const ofKeys = (text: string): number => {
+    const [launch] = launchesOf(compiled(text, "cuda").tiles.steps);
+    const within = launch!.body.flatMap((o) => (o.kind === "loop" ? o.body : []));
+    return within.filter((o) => o.kind === "map" && o.op === "lt" && launch!.tiles[o.out]!.axes.join() === "j.tile").length;
+  };
+  test.each([
+    ["causal, where the last row has all keys", attention("j <= i + (N - M)", "", "", "where M <= N"), 0],
+    ["a window of that", attention("j <= i + (N - M) && j + W > i", "", ", W", "where M <= N"), 0],
+    ["causal, where rows may be more than keys", attention("j <= i"), 1],
+    ["from the diagonal on", attention("j >= i"), 2],
+    ["a condition that reads", attention("j < n[i]", ", n: i32[M]"), 1],
+  ])("%s", async (_, text, count) => {
+    expect(ofKeys(text)).toBe(count);
+    expect(await agreesOnLevels(text, 5, 12, ["cuda"], [0, 1, 7, 16, 17, 33, 40])).toBeGreaterThan(100);
+  });
 });
 
 describe("blocks that walk furthest come first", () => {

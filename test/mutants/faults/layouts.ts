@@ -41,8 +41,8 @@ export const layouts: readonly Mutant[] = [
   fault(
     "a lane keeps what the other one wants",
     "compiler/thread/convert.ts",
-    'next[k] = n.op("select", [odd, out, own], elem);',
-    'next[k] = n.op("select", [odd, own, out], elem);',
+    'words[k] = n.op("select", [odd, out, own], elem);',
+    'words[k] = n.op("select", [odd, own, out], elem);',
   ),
   fault("a lane sends what it keeps", "compiler/thread/convert.ts", "[odd, own, other], elem), mask", "[odd, other, own], elem), mask"),
   fault(
@@ -93,6 +93,36 @@ export const layouts: readonly Mutant[] = [
     "compiler/schedule/default.ts",
     " || reduces.length === 0 || combinesChunks(job)) {",
     " || reduces.length === 0) {",
+  ),
+  fault(
+    "the index of a maximum varies only with itself",
+    "compiler/tile/builder.ts",
+    "const outs = values.map((v) => this.value(this.elem(v), axes, depth));",
+    "const outs = values.map((v) => this.value(this.elem(v), this.axes(v).filter((a) => a !== over), depth));",
+  ),
+  fault(
+    "a count of what is defined in part is that of all",
+    "compiler/plan/counts.ts",
+    "if (e.axes.some((a) => named.has(a.name))) return d;",
+    "if (named.size > e.axes.length) return d;",
+  ),
+  fault(
+    "neighbours of a row are brought inside as one",
+    "compiler/tile/reduce.ts",
+    'b.map("sub", [extent, l.int(side)], "i32")], "i32") : first;',
+    'b.map("sub", [extent, l.int(1)], "i32")], "i32") : first;',
+  ),
+  fault(
+    "threads of a row have neighbours in common",
+    "compiler/tile/reduce.ts",
+    "plus(index, spread.axis, side) : index;",
+    "plus(index, spread.axis, 1) : index;",
+  ),
+  fault(
+    "every condition on keys is taken to end with them",
+    "compiler/tile/stream.ts",
+    "const within = inside || (!reads && endsInside(l, axis, counts, env.axes));",
+    "const within = inside || !reads;",
   ),
   fault(
     "words that hold narrow elements are stored one by one",

@@ -68,8 +68,8 @@ export const tile: readonly Mutant[] = [
   fault(
     "the tail of a reduced axis is one too long",
     "compiler/tile/reduce.ts",
-    'const inside = width > 1 && !exact ? b.map("lt", [raw, extent], "bool") : undefined;',
-    'const inside = width > 1 && !exact ? b.map("le", [raw, extent], "bool") : undefined;',
+    'const inside = width > 1 && !exact ? b.map("lt", [first, extent], "bool") : undefined;',
+    'const inside = width > 1 && !exact ? b.map("le", [first, extent], "bool") : undefined;',
   ),
   fault(
     "the mask of a reduction is lost",
