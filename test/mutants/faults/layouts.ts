@@ -104,7 +104,7 @@ export const layouts: readonly Mutant[] = [
     "a count of what is defined in part is that of all",
     "compiler/plan/counts.ts",
     "if (e.axes.some((a) => named.has(a.name))) return d;",
-    "if (named.size > e.axes.length) return d;",
+    "if (named.has(d.name)) return d;",
   ),
   fault(
     "neighbours of a row are brought inside as one",
