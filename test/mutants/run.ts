@@ -69,6 +69,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
       "test/compiler/convert.test.ts",
       "test/compiler/naga.test.ts",
       "test/compiler/miscompiled.test.ts",
+      ,
+      "test/regressions",
     ],
   ],
   ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
