@@ -69,7 +69,6 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
       "test/compiler/convert.test.ts",
       "test/compiler/naga.test.ts",
       "test/compiler/miscompiled.test.ts",
-      ,
       "test/regressions",
     ],
   ],
