@@ -169,13 +169,11 @@ function storeAll(job: MapJob, lowering: Lowering, env: Env, inside: Value | und
     const { value, where, at } = computed(s, lowering, env);
     const moved = inRowsOf16Bytes(lowering, s, value, at);
     const address = lowering.address(s.buffer, s.subscripts, moved?.env ?? at);
-    if (moved) return { s, moves: true, guard: moved.inside, value: moved.value, address };
-    return { s, moves: false, guard: lowering.both(inside, where), value: () => value, address };
+    return moved ? { s, address, value: moved.value, guard: moved.inside } : { s, address, value, guard: lowering.both(inside, where) };
   });
   for (const m of made) {
-    const value = m.value();
     b.comment(m.s.buffer, m.s.line);
-    b.store(m.s.buffer, m.address, value, m.guard);
+    b.store(m.s.buffer, m.address, m.value, m.guard);
   }
 }
 function computed(s: StoreItem, lowering: Lowering, env: Env): { value: Value; where: Value | undefined; at: Env } {

@@ -10,9 +10,9 @@ import type { Env, Lowering } from "./expression.ts";
 import { pointOf } from "./indices.ts";
 import type { Value } from "./ir.ts";
 
-/** What the indices are where a store wants a value, and whether they are inside; `value` brings it there. */
+/** A value where a store wants it, what the indices are there, and whether they are inside. */
 interface Moved {
-  readonly value: () => Value;
+  readonly value: Value;
   readonly env: Env;
   readonly inside: Value | undefined;
 }
@@ -48,7 +48,7 @@ export function inRowsOf16Bytes(l: Lowering, s: StoreItem, value: Value, env: En
     values.set(a.name, point.real);
     inside = l.both(inside, point.inside);
   }
-  return { value: () => b.convert(value, [...moved], stored.elem), env: { ...env, values }, inside };
+  return { value: b.convert(value, [...moved], stored.elem), env: { ...env, values }, inside };
 }
 /** Sums of a thread that take half of its registers. */
 const crowded = 128;

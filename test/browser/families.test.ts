@@ -34,7 +34,7 @@ function offered(variants: readonly Variant[]): readonly Variant[] {
   return own.length > 0 ? own : variants;
 }
 describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
-  test.each(sources)("%s", async (_, file) => {
+  test.each(sources)("%s", { timeout: 300_000 }, async (_, file) => {
     const source = fs.readFileSync(file, "utf8");
     const checked = check(source);
     for (const i of checked.instances)
