@@ -214,12 +214,12 @@ describe.each(programs.map((p) => ({ name: p[0], text: p[1], has: p[2], hasNot: 
     const { source } = compiled(text, "cuda").artifact;
     for (const v of has) expect(source).toMatch(v);
     if (hasNot) expect(source).not.toMatch(hasNot);
-    expect(await agreesOnLevels(text, 8, 31, ["cuda"], [0, 1, 8, 12, 16, 20, 32, 40])).toBeGreaterThan(200);
+    expect(await agreesOnLevels(text, 5, 31, ["cuda"], [0, 1, 8, 12, 16, 20, 32, 40])).toBeGreaterThan(100);
   });
   test.skipIf(compiler === undefined)("agree as emitted CUDA", async () => {
     const random = seeded(32);
     for (const exact of [true, false])
-      for (let run = 0; run < 2; run++) {
+      for (let run = 0; run < (exact ? 1 : 2); run++) {
         const { artifact } = compiled(text, "cuda", exact);
         const made = generate(artifact, random, { sizes: [8, 12, 16, 24, 40], most: 6000, style: exact ? "bits" : "plain" })!;
         const call = prepare(artifact, made.args, { dims: made.dims });
