@@ -126,7 +126,12 @@ export const tile: readonly Mutant[] = [
     'real = b.map("add", [clampedTo(extent, first, side, lowering), within], "i32");',
     "real = raw;",
   ),
-  fault("stores lose the tail guard", "compiler/tile/lower.ts", "guard: lowering.both(inside, where),", "guard: where,"),
+  fault(
+    "stores lose the tail guard",
+    "compiler/tile/lower.ts",
+    "address, value, guard: lowering.both(inside, where) };",
+    "address, value, guard: where };",
+  ),
   fault("reverse sweeps walk upward", "compiler/tile/rows.ts", "const index = e.reverse ?", "const index = !e.reverse ?"),
   fault(
     "top-k takes an element twice",
