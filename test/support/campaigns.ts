@@ -9,7 +9,7 @@ import { type Campaign, type CampaignResult, campaign } from "../../verify/rando
 /** `WEFT_SEED` draws other programs; a seed is printed with every result. */
 export const seed = Number(process.env["WEFT_SEED"] ?? 1);
 /** `WEFT_CASES` multiplies the number of cases: 1 is all of them, and `npm test` takes a share that leaves time for the rest. */
-export const scale = Number(process.env["WEFT_CASES"] ?? 0.1);
+export const scale = Number(process.env["WEFT_CASES"] ?? 0.06);
 
 /** Time for a campaign, with room for a busy machine: 20 minutes for a share of it, the more for all. */
 export const budgetMs = 1_200_000 * Math.max(1, 8 * scale);
