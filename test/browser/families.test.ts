@@ -38,8 +38,8 @@ describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
     const source = fs.readFileSync(file, "utf8");
     const checked = check(source);
     for (const i of checked.instances)
+      // Over the exact algebra the library runs on Dawn in Node (test/verify/exact.test.ts), which makes the same shaders of it.
       for (const { schedule, label } of offered(variantsOf(checked, i, "wgsl")))
-        // Over the exact algebra the library runs on Dawn in Node (test/verify/exact.test.ts), which makes the same shaders of it.
         for (const exact of file.startsWith(regressions) ? [true, false] : [false]) {
           const { artifact } = compile(i, source, { target: "wgsl", schedule, exact });
           const feature = lacking(artifact, page!);
