@@ -37,8 +37,8 @@ describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
   test.each(sources)("%s", { timeout: 300_000 }, async (_, file) => {
     const source = fs.readFileSync(file, "utf8");
     const checked = check(source);
+    // Over the exact algebra the library runs on Dawn in Node (test/verify/exact.test.ts), which makes the same shaders of it.
     for (const i of checked.instances)
-      // Over the exact algebra the library runs on Dawn in Node (test/verify/exact.test.ts), which makes the same shaders of it.
       for (const { schedule, label } of offered(variantsOf(checked, i, "wgsl")))
         for (const exact of file.startsWith(regressions) ? [true, false] : [false]) {
           const { artifact } = compile(i, source, { target: "wgsl", schedule, exact });
