@@ -25,7 +25,7 @@ export function enter(
   let inside: Value | undefined;
   for (const f of folds.keys()) values.set(f, b.leaf("step", f, "i32"));
   for (const a of axes) {
-    const { real, inside: within } = pointOf(a, a.name, sideOf(a, shape), lowering, env);
+    const { real, inside: within } = indexAt(a, a.name, sideOf(a, shape), lowering, env);
     inside = lowering.both(inside, within);
     values.set(a.name, real);
     const product = shape.products.find((p) => p.columns === a.name);
@@ -50,7 +50,7 @@ export const rawPoint = (l: Lowering, index: string, axis = index): Value =>
  * The point of an index that an element has, by its place along an axis of the tile, and whether it is inside: `side` points beside each other
  * are so together, since they divide the extent.
  */
-export function pointOf(a: Axis, axis: string, side: number, lowering: Lowering, env: Env): { real: Value; inside: Value | undefined } {
+export function indexAt(a: Axis, axis: string, side: number, lowering: Lowering, env: Env): { real: Value; inside: Value | undefined } {
   const { builder: b, shape } = lowering;
   const tile = shape.tile(a.name);
   if (tile === 1) return { real: b.block(a.name), inside: undefined };

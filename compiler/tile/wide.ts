@@ -7,7 +7,7 @@ import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import { besideEachOther } from "../layout/convert.ts";
 import type { StoreItem } from "../plan/jobs.ts";
 import type { Env, Lowering } from "./expression.ts";
-import { pointOf } from "./indices.ts";
+import { indexAt } from "./indices.ts";
 import type { Value } from "./ir.ts";
 
 /** A value where a store wants it, what the indices are there, and whether they are inside. */
@@ -44,7 +44,7 @@ export function inRowsOf16Bytes(l: Lowering, s: StoreItem, value: Value, env: En
   const values = new Map(env.values);
   let inside: Value | undefined;
   for (const a of tiled) {
-    const point = pointOf(a, moved.get(a.name)!, a.name === product.columns ? count : 1, l, env);
+    const point = indexAt(a, moved.get(a.name)!, a.name === product.columns ? count : 1, l, env);
     values.set(a.name, point.real);
     inside = l.both(inside, point.inside);
   }
