@@ -59,6 +59,7 @@ export function cudaModule(
       params: parameters.map((p) => `${p.type}${p.buffer ? " __restrict__" : ""} ${p.name}`).join(", "),
       shared: sharedLines(k, target),
       threads: k.threads,
+      beside: k.beside,
       // Only what is used: an unused variable is a warning.
       places: [
         ["thread", "threadIdx"],

@@ -63,7 +63,8 @@ class Emitter {
       case "assign":
         return this.line(depth, `${s.name} = ${this.expr(s.value).text};`);
       case "for":
-        for (const text of t.loop(s.name, turnOf(s.name), this.operand(s.from), this.operand(s.to), s.step)) this.line(depth, text);
+        for (const text of t.loop(s.name, turnOf(s.name), this.operand(s.from), this.operand(s.to), s.step, s.twice ?? false))
+          this.line(depth, text);
         this.block(s.body, depth + 1);
         return this.line(depth, "}");
       case "if":

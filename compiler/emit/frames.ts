@@ -65,6 +65,7 @@ export interface CudaFrame {
     readonly params: string;
     readonly shared: readonly string[];
     readonly threads: number;
+    readonly beside: number;
     readonly places: readonly string[];
     readonly body: string;
   }[];
@@ -76,7 +77,7 @@ export const cudaFrame = compile<CudaFrame>(`// {{title}}
 {{/each}}
 {{#each entries}}
 
-extern "C" __global__ void __launch_bounds__({{threads}}, 1) {{name}}({{params}}) {
+extern "C" __global__ void __launch_bounds__({{threads}}, {{beside}}) {{name}}({{params}}) {
 {{#each shared}}
   {{this}}
 {{/each}}

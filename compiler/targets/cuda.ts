@@ -144,7 +144,10 @@ export const cuda: Target = {
   pair: (format, low, high) => call(`weft_pair_${format}`, [low, high]),
   fma: (elem, a, b, c) => call(elem === "f64" ? "fma" : "fmaf", [a, b, c]),
   declare: (name, elem, value, mutable) => `${mutable ? "" : "const "}${types[elem]} ${name} = ${value};`,
-  loop: (name, _turn, from, to, step) => [`for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`],
+  loop: (name, _turn, from, to, step, twice) => [
+    ...(twice ? ["#pragma unroll 2"] : []),
+    `for (int ${name} = ${from}; ${name} < ${to}; ${name} += ${step}) {`,
+  ],
   condition: (test) => `if (${test}) {`,
   lanes: 32,
   shuffle: (value, bits) => `__shfl_xor_sync(0xffffffffu, ${value.text}, ${bits})`,

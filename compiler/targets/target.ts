@@ -64,8 +64,8 @@ export interface Target {
   readonly pair?: (format: "f16" | "bf16", low: Text, high: Text) => Text;
   /** The declaration of a value that never changes, and of one that does. */
   readonly declare: (name: string, elem: Elem, value: string, mutable: boolean) => string;
-  /** The head of a loop, its first lines included; `turn` is a name for the number of the iteration. */
-  readonly loop: (name: string, turn: string, from: string, to: string, step: number) => readonly string[];
+  /** The head of a loop, its first lines included; `turn` is a name for the number of the iteration, `twice` that two turns in one pay. */
+  readonly loop: (name: string, turn: string, from: string, to: string, step: number, twice: boolean) => readonly string[];
   readonly condition: (test: string) => string;
   readonly barrier: string;
   /** `vector`: all its accesses are wide. */

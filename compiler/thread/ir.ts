@@ -33,6 +33,8 @@ export type Stmt =
       readonly from: Expr;
       readonly to: Expr;
       readonly step: number;
+      /** Two turns in one, where a compiler can: what a turn reads for the next changes places then without a copy. */
+      readonly twice?: boolean;
       readonly body: readonly Stmt[];
     }
   | { readonly kind: "if"; readonly test: Expr; readonly then: readonly Stmt[] }
@@ -130,6 +132,8 @@ export interface ThreadKernel {
   readonly grid: readonly GridAxis[];
   /** Blocks in all. */
   readonly blocks: SizeExpr;
+  /** Blocks that a multiprocessor is to have at a time at least: registers are kept to that. */
+  readonly beside: number;
   readonly buffers: readonly ThreadBuffer[];
   readonly shared: readonly SharedArray[];
   readonly body: readonly Stmt[];

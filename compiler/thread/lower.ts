@@ -53,6 +53,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     threads: threadsOf(launch),
     grid: launch.grid,
     blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
+    beside: l.waits ? Math.max(1, Math.floor(threadsAtOnce / threadsOf(launch))) : 1,
     buffers: launch.buffers
       .filter((b) => used.has(b.name))
       .map((b) => ({ ...b, ...unitsOf(b, target), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
@@ -63,6 +64,14 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
 
 /** Registers carried by a loop that leave few for what it does not need. */
 const crowded = 64;
+/** Reads of the next turn whose copies cost less than the instructions of a second one. */
+const fewHeld = 8;
+/** Registers that a loop may carry for its results where two turns in one pay (W4A16 on an H200: 2 to 7 % at 64, and a loss of 2 % at 128). */
+const mostTwice = 64;
+/** Results of products in a thread that leave it waiting for memory, where other blocks are to go on (W4A16 of 16 rows on an H200: 18 %). */
+const fewResults = 32;
+/** Threads of 128 registers that a multiprocessor has room for. */
+const threadsAtOnce = 512;
 /** An integer or a truth that says where, from nothing but sizes and the places of thread and block. */
 const isPlace = (op: Op, launch: Launch): boolean =>
   ["const", "dim", "step", "block", "coordinate", "map"].includes(op.kind) &&
@@ -97,6 +106,12 @@ class ThreadLowering implements Registers {
   get sharedArrays(): SharedArray[] {
     return [...this.shared.values()];
   }
+  /** It multiplies, and has few results. */
+  get waits(): boolean {
+    return this.results > 0 && this.results <= fewResults;
+  }
+  /** Results of products that a thread has. */
+  private results = 0;
   run(): void {
     for (const op of this.launch.body) {
       this.op(op);
@@ -214,6 +229,7 @@ class ThreadLowering implements Registers {
       }
       case "dot": {
         const { layout } = this.launch;
+        this.results += this.instances(this.launch.tiles[op.out]!.axes).length;
         const from = {
           layout,
           instances: (x: readonly string[]) => this.instances(x),
@@ -349,6 +365,7 @@ class ThreadLowering implements Registers {
       });
       return { c, vars };
     });
+    const results = carried.reduce((sum, { vars }) => sum + vars.length, 0);
     const early = earlyReads(op, this.launch);
     const within = (at: NodeId): NodeId => n.op("lt", [at, to], "bool");
     const first = early && this.turn(early, op.index, from, within(from));
@@ -363,15 +380,7 @@ class ThreadLowering implements Registers {
     const next = early && this.turn(early, op.index, this.nextOf(op, index, from, to), undefined, true);
     this.values.set(op.index, new Map([[0, index]]));
     const now = early && this.turn(early, op.index, index);
-    const held =
-      early &&
-      holdReads(
-        n,
-        carried.reduce((sum, { vars }) => sum + vars.length, 0),
-        first!,
-        now!,
-        next!,
-      );
+    const held = early && holdReads(n, results, first!, now!, next!);
     for (const o of op.body) {
       const known = o.kind === "load" ? held?.values.get(o.out) : undefined;
       if (known) this.values.set((o as { out: Value }).out, new Map(known));
@@ -380,7 +389,8 @@ class ThreadLowering implements Registers {
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
     if (held) assigns.push(...held.assigns);
     const body = fragmentsFirst(n, n.close());
-    n.effect({ kind: "loop", index, from, to, step: op.step, assigns, body });
+    const twice = early !== undefined && results <= mostTwice && (held === undefined || held.assigns.length >= fewHeld);
+    n.effect({ kind: "loop", index, from, to, step: op.step, twice, assigns, body });
     // After the loop the variables hold the results; they do not change again.
     for (const { c, vars } of carried) this.values.set(c.out, new Map(vars));
   }

@@ -94,6 +94,7 @@ export type Effect =
       readonly from: NodeId;
       readonly to: NodeId;
       readonly step: number;
+      readonly twice: boolean;
       readonly assigns: readonly { readonly variable: NodeId; readonly value: NodeId }[];
       readonly body: readonly Effect[];
     };

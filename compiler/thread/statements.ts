@@ -274,7 +274,11 @@ class Writer {
       } else assigns.push({ kind: "assign", name: target, value });
     });
     invariant(!targets.includes(name), "a loop's index is not carried");
-    return { kind: "for", name, from: this.expr(e.from), to: this.expr(e.to), step: e.step, body: [...body, ...temporaries, ...assigns] };
+    return {
+      ...{ kind: "for", name, from: this.expr(e.from), to: this.expr(e.to), step: e.step },
+      ...(e.twice ? { twice: true } : {}),
+      body: [...body, ...temporaries, ...assigns],
+    };
   }
 }
 function mentions(e: Expr, names: ReadonlySet<string>): boolean {
