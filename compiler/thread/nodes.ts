@@ -121,7 +121,7 @@ const scrambles: ReadonlySet<MapOp> = new Set(["exact_exp", "exact_inv", "exact_
 const smallIntegers = 2 ** 22;
 
 /** Every node has the same fields in the same order: there are thousands, and engines read objects of one shape fastest. */
-function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args" | "depth">): Node {
+function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, depth: number): Node {
   return {
     kind: n.kind,
     elem: n.elem,
@@ -131,7 +131,7 @@ function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args" | "depth"
     name: n.name,
     guarded: n.guarded,
     pinned: n.pinned,
-    depth: n.depth,
+    depth,
     hint: n.hint,
     data: n.data,
     wraps: n.wraps,
@@ -174,7 +174,7 @@ export class Nodes {
   private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string | number): NodeId {
     const depth = n.pinned === true ? this.depth : this.depthOf(n.args);
     const old = key === undefined ? undefined : this.scopes[depth]!.known.get(key);
-    return old ?? this.add(nodeOf({ ...n, depth }), key);
+    return old ?? this.add(nodeOf(n, depth), key);
   }
   private add(made: Node, key: string | number | undefined): NodeId {
     const id = this.list.length;
@@ -224,13 +224,13 @@ export class Nodes {
     const id = this.list.length;
     // A loop's index has ends, what it carries has none.
     const data = range === anything;
-    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth, multiple, range, data, hint: name }));
+    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, multiple, range, data, hint: name }, this.depth));
     return id;
   }
   /** A variable that the loop that is open changes, declared before it. */
   carried(name: string, elem: Elem, init: NodeId): NodeId {
     const id = this.list.length;
-    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, depth: this.depth - 1, data: true, hint: name }));
+    this.list.push(nodeOf({ kind: "variable", elem, args: [], name, data: true, hint: name }, this.depth - 1));
     this.scopes.at(-2)!.effects.push({ kind: "declare", variable: id, init });
     return id;
   }
@@ -269,7 +269,7 @@ export class Nodes {
       first = this.list.length;
       if (!pinned) scope.known.set(key, first);
       // Each asks for the place: where none is used, neither is that.
-      for (let k = 0; k < count; k++) this.list.push(nodeOf({ kind: "variable", elem, args, name: hint, depth, data: true, hint }));
+      for (let k = 0; k < count; k++) this.list.push(nodeOf({ kind: "variable", elem, args, name: hint, data: true, hint }, depth));
       const outs = Array.from({ length: count }, (_, k) => first! + k);
       scope.effects.push({ kind: "loads", outs, buffer, at, elem, ...(guard === undefined ? {} : { guard }) });
     }
@@ -281,7 +281,7 @@ export class Nodes {
   /** Elements of a shared array from `at` on, in one access, here. */
   takes(array: string, elem: Elem, at: NodeId, count: number): NodeId[] {
     const outs = Array.from({ length: count }, () => {
-      this.list.push(nodeOf({ kind: "variable", elem, args: [at], name: array, depth: this.depth, data: true, hint: array }));
+      this.list.push(nodeOf({ kind: "variable", elem, args: [at], name: array, data: true, hint: array }, this.depth));
       return this.list.length - 1;
     });
     this.effect({ kind: "takes", outs, array, at, elem });
@@ -338,7 +338,7 @@ export class Nodes {
         wraps = data === true && mayWrap(op, ranges);
       }
     }
-    return this.add(nodeOf({ kind: "op", elem, args, depth, op, multiple, range, data, wraps: wraps ? true : undefined, hint }), key);
+    return this.add(nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth), key);
   }
   /** An operation on words of which enough is known. */
   private word(op: MapOp, args: readonly NodeId[]): NodeId | undefined {

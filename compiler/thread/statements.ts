@@ -13,51 +13,82 @@ export function statementsOf(nodes: Nodes, reserved: ReadonlySet<string>, taken:
 
 class Writer {
   private readonly nodes: Nodes;
-  private readonly names = new Map<NodeId, string>();
   private readonly used: Set<string>;
+  /** The number that the next name of a stem is tried with. */
   private readonly counts = new Map<string, number>();
-  private readonly uses = new Map<NodeId, { count: number; depth: number }>();
-  private readonly exprs = new Map<NodeId, Expr>();
+  // By node: there are thousands, all numbered.
+  private readonly names: (string | undefined)[] = [];
+  private readonly exprs: (Expr | undefined)[] = [];
+  private readonly uses: Int32Array;
+  /** The deepest loop that uses it. */
+  private readonly depths: Int32Array;
+  private readonly sizes: Int32Array;
 
   constructor(nodes: Nodes, reserved: ReadonlySet<string>, taken: readonly string[]) {
     this.nodes = nodes;
+    const count = nodes.list.length;
+    [this.uses, this.depths, this.sizes] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
     this.used = new Set([...reserved, ...taken, "thread", "block"]);
     for (const n of nodes.list) if (n.kind === "uniform") this.used.add(n.name!);
     this.countBlock(nodes.effects, 0);
   }
   // ---- uses
   private count(id: NodeId, depth: number): void {
-    const u = this.uses.get(id);
-    if (u) {
-      u.count++;
-      u.depth = Math.max(u.depth, depth);
-      return;
-    }
-    this.uses.set(id, { count: 1, depth });
+    this.depths[id] = Math.max(this.depths[id]!, depth);
+    if (this.uses[id]!++ > 0) return;
     const n = this.nodes.at(id);
     for (const a of n.args) this.count(a, n.depth);
   }
+  private countAll(ids: readonly NodeId[], depth: number): void {
+    for (const id of ids) this.count(id, depth);
+  }
   private countBlock(effects: readonly Effect[], depth: number): void {
     for (const e of effects) {
-      if (e.kind === "store") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
-      if (e.kind === "stores") for (const id of [e.at, ...e.values, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
-      if (e.kind === "merge") for (const id of [e.at, e.mask, e.bits, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
-      if (e.kind === "loads" && e.guard !== undefined && e.outs.some((o) => this.uses.has(o))) this.count(e.guard, depth);
-      if (e.kind === "share") for (const id of [e.at, e.value, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
-      if (e.kind === "shares") for (const id of [e.at, ...e.values, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
-      if (e.kind === "copy") for (const id of [e.to, e.from, e.valid, ...(e.guard === undefined ? [] : [e.guard])]) this.count(id, depth);
-      if (e.kind === "fragment") this.count(e.at, depth);
-      if (e.kind === "shuffle") this.count(e.value, depth);
-      if (e.kind === "scale") for (const id of [...e.values, ...e.by]) this.count(id, depth);
-      if (e.kind === "mma") for (const id of [...e.a, ...e.b, ...e.c]) this.count(id, depth);
-      if (e.kind === "declare") this.count(e.init, depth);
-      if (e.kind === "loop") {
-        this.count(e.from, depth);
-        this.count(e.to, depth + 1);
-        this.countBlock(e.body, depth + 1);
-        for (const a of e.assigns) this.count(a.value, depth + 1);
+      switch (e.kind) {
+        case "store":
+        case "share":
+          this.count(e.at, depth);
+          this.count(e.value, depth);
+          break;
+        case "stores":
+        case "shares":
+          this.count(e.at, depth);
+          this.countAll(e.values, depth);
+          break;
+        case "merge":
+          this.countAll([e.at, e.mask, e.bits], depth);
+          break;
+        case "copy":
+          this.countAll([e.to, e.from, e.valid], depth);
+          break;
+        case "fragment":
+          this.count(e.at, depth);
+          break;
+        case "shuffle":
+          this.count(e.value, depth);
+          break;
+        case "scale":
+          this.countAll(e.values, depth);
+          this.countAll(e.by, depth);
+          break;
+        case "mma":
+          for (const ids of [e.a, e.b, e.c]) this.countAll(ids, depth);
+          break;
+        case "declare":
+          this.count(e.init, depth);
+          break;
+        case "loop":
+          this.count(e.from, depth);
+          this.count(e.to, depth + 1);
+          this.countBlock(e.body, depth + 1);
+          for (const a of e.assigns) this.count(a.value, depth + 1);
+          break;
       }
+      if ("guard" in e && e.guard !== undefined && (e.kind !== "loads" || e.outs.some((o) => this.isUsed(o)))) this.count(e.guard, depth);
     }
+  }
+  private isUsed(id: NodeId): boolean {
+    return this.uses[id]! > 0;
   }
   private isLeaf(n: Node): boolean {
     return n.kind === "const" || n.kind === "uniform" || n.kind === "thread" || n.kind === "block" || n.kind === "variable";
@@ -65,29 +96,35 @@ class Writer {
   private named(id: NodeId): boolean {
     const n = this.nodes.at(id);
     if (this.isLeaf(n)) return false;
-    const u = this.uses.get(id)!;
     if (n.pinned) return true;
-    return u.count > 1 || u.depth > n.depth || this.sizeOf(id) > largestExpression;
+    return this.uses[id]! > 1 || this.depths[id]! > n.depth || this.sizeOf(id) > largestExpression;
   }
-  private readonly sizes = new Map<NodeId, number>();
   private sizeOf(id: NodeId): number {
-    const old = this.sizes.get(id);
-    if (old !== undefined) return old;
+    const old = this.sizes[id]!;
+    if (old > 0) return old;
     let size = 1;
-    this.sizes.set(id, 1);
     for (const a of this.nodes.at(id).args) if (!this.isLeaf(this.nodes.at(a)) && !this.named(a)) size += this.sizeOf(a);
-    this.sizes.set(id, size);
+    this.sizes[id] = size;
     return size;
   }
 
   // ---- names
+  private readonly stems = new Map<string, string>();
+  private stemOf(hint: string): string {
+    let stem = this.stems.get(hint);
+    if (stem === undefined) {
+      stem =
+        hint
+          .replace(/[^A-Za-z0-9_]/g, "_")
+          .replace(/^(\d)/, "_$1")
+          .replace(/__+/g, "_")
+          .replace(/^_+(?=[A-Za-z])/, "") || "t";
+      this.stems.set(hint, stem);
+    }
+    return stem;
+  }
   private fresh(hint: string): string {
-    const base =
-      hint
-        .replace(/[^A-Za-z0-9_]/g, "_")
-        .replace(/^(\d)/, "_$1")
-        .replace(/__+/g, "_")
-        .replace(/^_+(?=[A-Za-z])/, "") || "t";
+    const base = this.stemOf(hint);
     let name = base;
     let k = this.counts.get(base) ?? 1;
     for (; this.used.has(name) || name === "_"; k++) name = `${base}_${k}`;
@@ -98,10 +135,10 @@ class Writer {
   private nameOf(id: NodeId): string {
     const n = this.nodes.at(id);
     if (n.of !== undefined) return this.nameOf(n.of);
-    let name = this.names.get(id);
+    let name = this.names[id];
     if (name === undefined) {
       name = this.fresh(n.hint ?? (n.kind === "shared" ? "other" : n.elem === "bool" ? "is" : n.elem === "i32" ? "at" : "x"));
-      this.names.set(id, name);
+      this.names[id] = name;
     }
     return name;
   }
@@ -110,10 +147,10 @@ class Writer {
   private expr(id: NodeId): Expr {
     const n = this.nodes.at(id);
     if (n.kind === "variable" || (!this.isLeaf(n) && this.named(id))) return { kind: "name", name: this.nameOf(id), elem: n.elem };
-    let e = this.exprs.get(id);
+    let e = this.exprs[id];
     if (e === undefined) {
       e = this.whole(id);
-      this.exprs.set(id, e);
+      this.exprs[id] = e;
     }
     return e;
   }
@@ -151,7 +188,7 @@ class Writer {
     for (const e of effects) {
       switch (e.kind) {
         case "node":
-          if (this.uses.has(e.node) && this.named(e.node)) out.push({ kind: "let", name: this.nameOf(e.node), value: this.whole(e.node) });
+          if (this.isUsed(e.node) && this.named(e.node)) out.push({ kind: "let", name: this.nameOf(e.node), value: this.whole(e.node) });
           break;
         case "store": {
           const store: Stmt = { kind: "store", buffer: e.buffer, at: this.expr(e.at), value: this.expr(e.value) };
@@ -159,7 +196,7 @@ class Writer {
           break;
         }
         case "loads": {
-          const used = e.outs.map((o) => (this.uses.has(o) ? this.nameOf(o) : undefined));
+          const used = e.outs.map((o) => (this.isUsed(o) ? this.nameOf(o) : undefined));
           if (used.some((o) => o !== undefined))
             out.push({
               ...{ kind: "loads", name: this.fresh("wide"), outs: used, buffer: e.buffer, at: this.expr(e.at), elem: e.elem },
@@ -209,7 +246,7 @@ class Writer {
           });
           break;
         case "takes": {
-          const used = e.outs.map((o) => (this.uses.has(o) ? this.nameOf(o) : undefined));
+          const used = e.outs.map((o) => (this.isUsed(o) ? this.nameOf(o) : undefined));
           if (used.some((o) => o !== undefined))
             out.push({ kind: "takes", name: this.fresh("wide"), outs: used, array: e.array, at: this.expr(e.at), elem: e.elem });
           break;
@@ -254,7 +291,7 @@ class Writer {
     let name = this.nameOf(e.index);
     while (this.used.has(turnOf(name))) {
       name = this.fresh(name);
-      this.names.set(e.index, name);
+      this.names[e.index] = name;
     }
     this.used.add(turnOf(name));
     const body = this.block(e.body);
