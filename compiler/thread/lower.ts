@@ -91,7 +91,6 @@ class ThreadLowering implements Registers {
   private readonly inFragments: ReadonlySet<Value>;
   private readonly memory: Memory;
   private readonly masks = new Map<string, number>();
-  /** Of a tile value's own axes. */
   private readonly valueMasks: (number | undefined)[] = [];
   private readonly reducer: Reducer;
 
@@ -140,20 +139,35 @@ class ThreadLowering implements Registers {
     }
     return mask;
   }
-  instances(axes: readonly string[]): number[] {
-    return subsetsOf(this.mask(axes));
+  instances(axes: readonly string[]): readonly number[] {
+    return this.subsets(this.mask(axes));
+  }
+  private subsets(mask: number): readonly number[] {
+    let all = this.subsetsByMask.get(mask);
+    if (all === undefined) {
+      all = subsetsOf(mask);
+      this.subsetsByMask.set(mask, all);
+    }
+    return all;
+  }
+  private readonly subsetsByMask = new Map<number, readonly number[]>();
+  /** Register bits that move along a value's own axes. */
+  private maskOf(v: Value): number {
+    let mask = this.valueMasks[v];
+    if (mask === undefined) this.valueMasks[v] = mask = this.mask(this.launch.tiles[v]!.axes);
+    return mask;
   }
   get(v: Value, register: number): NodeId {
     const own = this.values.get(v);
     if (own === undefined) throw new InternalError(`tile value ${v} is used before it is made`);
-    let mask = this.valueMasks[v];
-    if (mask === undefined) this.valueMasks[v] = mask = this.mask(this.launch.tiles[v]!.axes);
-    const id = own.get(register & mask);
+    const id = own.get(register & this.maskOf(v));
     if (id === undefined) throw new InternalError(`tile value ${v} lacks register instance ${register}`);
     return id;
   }
   private set(v: Value, make: (register: number) => NodeId): void {
-    this.values.set(v, new Map(this.instances(this.launch.tiles[v]!.axes).map((r) => [r, make(r)])));
+    const made: Instances = new Map();
+    for (const r of this.subsets(this.maskOf(v))) made.set(r, make(r));
+    this.values.set(v, made);
   }
 
   private op(op: Op): void {

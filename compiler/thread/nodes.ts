@@ -140,7 +140,6 @@ function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, depth: 
     of: n.of,
   };
 }
-const none = -1;
 export class Nodes {
   readonly list: Node[] = [];
   private readonly scopes: Scope[] = [{ effects: [], known: new Map() }];
@@ -298,7 +297,7 @@ export class Nodes {
     const n = this.list[id]!;
     return n.kind === "const" ? n.value : undefined;
   }
-  /** What operations on integers are in other words, or `none`. */
+  /** What operations on integers are in other words. */
   private readonly simple = new Map<string | number, NodeId>();
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     const key = this.keyOf(op, args, elem);
@@ -308,10 +307,10 @@ export class Nodes {
     if (elem === "i32") {
       let simple = this.simple.get(key);
       if (simple === undefined) {
-        simple = simplified(this, op, args) ?? none;
-        this.simple.set(key, simple);
+        simple = simplified(this, op, args);
+        if (simple !== undefined) this.simple.set(key, simple);
       }
-      if (simple !== none) return simple;
+      if (simple !== undefined) return simple;
     } else {
       const folded = elem === "u32" ? this.word(op, args) : elem === "bool" ? this.truth(op, args) : undefined;
       if (folded !== undefined) return folded;

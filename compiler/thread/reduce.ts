@@ -16,7 +16,7 @@ export interface Registers {
   /** Register bits that move along one of the axes. */
   mask(axes: readonly string[]): number;
   /** The registers in which a tile over these axes lies. */
-  instances(axes: readonly string[]): number[];
+  instances(axes: readonly string[]): readonly number[];
   get(v: Value, register: number): NodeId;
   /** A shared array of at least so many elements. */
   array(name: string, elem: SharedArray["elem"], count: number): string;
