@@ -172,7 +172,7 @@ export class Layout {
   }
   /** Number of distinct places, as a power of two. */
   get rank(): number {
-    return rankOf([...this.columns.values()].flat());
+    return new Span([...this.columns.values()].flat()).rank;
   }
   /** How many inputs hold each element. */
   get copies(): number {
@@ -181,11 +181,10 @@ export class Layout {
   /** Bits of `input` whose column depends on the other columns: inputs with such a bit set hold copies. */
   free(input: string): number {
     const list = this.columns.get(input) ?? [];
-    const others = [...this.columns].filter(([k]) => k !== input).flatMap(([, c]) => c);
+    const before = new Span([...this.columns].filter(([k]) => k !== input).flatMap(([, c]) => c));
     let mask = 0;
     list.forEach((c, b) => {
-      const before = [...others, ...list.slice(0, b)];
-      if (rankOf([...before, c]) === rankOf(before)) mask |= 1 << b;
+      if (!before.add(c)) mask |= 1 << b;
     });
     return mask;
   }
@@ -195,10 +194,11 @@ export class Layout {
     const at = this.offset(name);
     const registers = this.columns.get("register") ?? [];
     const others = [...this.columns].filter(([k]) => k !== "register").flatMap(([, c]) => c);
+    const held = new Span(registers);
     let k = 0;
     while (k < bits) {
       const unit = 1 << (at + k);
-      if (others.some((c) => (c & unit) !== 0) || rankOf([...registers, unit]) !== rankOf(registers)) break;
+      if (others.some((c) => (c & unit) !== 0) || held.add(unit)) break;
       k++;
     }
     return 1 << k;
@@ -222,14 +222,22 @@ export class Layout {
   }
 }
 
-function rankOf(columns: readonly number[]): number {
-  const rows: number[] = [];
-  for (const c of columns) {
-    let v = c;
-    for (const r of rows) v = Math.min(v, v ^ r);
-    if (v === 0) continue;
-    rows.push(v);
-    rows.sort((a, b) => b - a);
+/** What columns give by exclusive or. */
+class Span {
+  /** None has the highest bit of one before it. */
+  private readonly rows: number[] = [];
+
+  constructor(columns: readonly number[]) {
+    for (const c of columns) this.add(c);
   }
-  return rows.length;
+  get rank(): number {
+    return this.rows.length;
+  }
+  /** True where it was not among them before. */
+  add(column: number): boolean {
+    let rest = column;
+    for (const r of this.rows) rest = Math.min(rest, rest ^ r);
+    if (rest !== 0) this.rows.push(rest);
+    return rest !== 0;
+  }
 }

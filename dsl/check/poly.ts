@@ -36,7 +36,10 @@ export function idsOf(monomial: string): readonly number[] {
   }
   return ids;
 }
-const monomialOf = (ids: number[]): string => ids.sort((a, b) => a - b).join("*");
+function productOf(m: string, n: string): string {
+  if (m === "" || n === "") return m === "" ? n : m;
+  return [...idsOf(m), ...idsOf(n)].sort((a, b) => a - b).join("*");
+}
 
 export function plus(a: Poly, b: Poly, scale = 1): Poly {
   const out = new Map(a);
@@ -50,12 +53,14 @@ export function plus(a: Poly, b: Poly, scale = 1): Poly {
 export const minus = (a: Poly, b: Poly): Poly => plus(a, b, -1);
 export const negate = (a: Poly): Poly => plus(constant(0), a, -1);
 export function times(a: Poly, b: Poly): Poly {
-  let out: Poly = constant(0);
-  for (const [m, c] of a) {
-    const row = new Map<string, number>();
-    for (const [n, d] of b) row.set(monomialOf([...idsOf(m), ...idsOf(n)]), exact(c * d));
-    out = plus(out, row);
-  }
+  const out = new Map<string, number>();
+  for (const [m, c] of a)
+    for (const [n, d] of b) {
+      const monomial = productOf(m, n);
+      const v = exact((out.get(monomial) ?? 0) + exact(c * d));
+      if (v === 0) out.delete(monomial);
+      else out.set(monomial, v);
+    }
   return out;
 }
 export const constantOf = (p: Poly): number | undefined => (p.size === 0 ? 0 : p.size === 1 ? p.get("") : undefined);
