@@ -72,6 +72,8 @@ const sizes: Readonly<Record<string, Readonly<Record<string, number>>>> = {
   w8a8: { M: 256, N: 128, K: 256 },
   dense: { M: 128, N: 128, K: 128 },
   eight: { M: 256, N: 128, K: 256 },
+  transpose: { M: 128, N: 96 },
+  transpose_halves: { M: 128, N: 192 },
   adamw: { N: 1024 },
 };
 /** A product and a sum for each term of a sum of products, as the mathematics has them; `start`: where the rows of a packed batch begin. */
@@ -88,7 +90,7 @@ const operations: Readonly<Record<string, (d: Dims, start: ArrayLike<number>) =>
 };
 /** Rows and columns that a causal mask leaves, the last row having them all. */
 const pairs = (rows: number, columns = rows): number => rows * (columns - rows) + (rows * (rows + 1)) / 2;
-const own = ["dense", "eight"].map((name) => path.join(import.meta.dirname, "kernels", `${name}.weft`));
+const own = ["dense", "eight", "transpose"].map((name) => path.join(import.meta.dirname, "kernels", `${name}.weft`));
 const files = [...Object.values(library), ...own];
 
 export async function* staticRows(only: string | undefined): AsyncGenerator<StaticRow> {

@@ -103,6 +103,18 @@ const eight = (M: number, N: number): GpuCase => ({
   kernel: "eight",
   peers: ["scaled_mm", ...(M <= 16 ? ["device copy"] : [])],
 });
+const transpose = (n: number, halves: boolean): GpuCase => ({
+  name: `transpose ${n} x ${n} ${halves ? "f16" : "f32"}`,
+  file: own("transpose"),
+  kernel: halves ? "transpose_halves" : "transpose",
+  instance: "",
+  dims: { M: n, N: n },
+  scalars: {},
+  peers: ["torch", "device copy"],
+  reference: "transpose",
+  flops: 0,
+  bytes: (halves ? 4 : 8) * n ** 2,
+});
 const adamw = (N: number): GpuCase => ({
   name: `adamw N=${N}`,
   file: library.adamw,
@@ -147,6 +159,8 @@ export const gpuCases: readonly GpuCase[] = [
   ...[1, 16, 64, 2048].map((m) => marlin(m, 8192)),
   ...[16, 2048, 8192].map((m) => w8a8(m, 8192)),
   ...[16, 2048, 8192].map((m) => eight(m, 8192)),
+  transpose(16384, false),
+  transpose(16384, true),
   adamw(10 ** 9),
   adamwMany(50, 1024),
   adamwMany(50, 128),

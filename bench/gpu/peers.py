@@ -122,6 +122,11 @@ def device_copy(case, sets):
     return Peer(call, note="a limit: the bytes of the mathematics", graph=len(pieces) == 1)
 
 
+def torch_transpose(case, sets):
+    out = torch.empty_like(sets[0]["y"])
+    return Peer(lambda i: out.copy_(sets[i]["x"].t()), lambda: {"y": out})
+
+
 def in_triton(case, sets):
     # Only where it is asked for: a machine may have torch without it.
     import triton_peers
@@ -149,5 +154,6 @@ peers = {
     "scaled_mm": scaled_mm,
     "fused adamw": torch_adamw("fused"),
     "foreach adamw": torch_adamw("foreach"),
+    "torch": torch_transpose,
     "device copy": device_copy,
 }

@@ -34,6 +34,11 @@ def decode(case, inputs):
     return lambda out: relative(out["out"][-1, -1].float(), want)
 
 
+def transpose(case, inputs):
+    rows = rows_of(case["dims"]["N"])
+    return lambda out: relative(out["y"][rows], inputs["x"].t()[rows])
+
+
 def dense(case, inputs):
     rows = rows_of(case["dims"]["M"])
     want = inputs["a"][rows].float() @ inputs["b"].float()
@@ -105,6 +110,7 @@ references = {
     "attention": attention,
     "decode": decode,
     "dense": dense,
+    "transpose": transpose,
     "w4a16": w4a16,
     "w4a16_marlin": w4a16_marlin,
     "w8a8": w8a8,

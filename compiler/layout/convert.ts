@@ -59,6 +59,56 @@ export function conversionOf(from: Layout, to: Layout): Conversion | undefined {
   const kind = exchanges.length > 0 ? "shuffles" : kept.every((m, k) => m === 1 << k) ? "none" : "registers";
   return { kind, exchanges, from: kept };
 }
+/** By way of shared memory: the place, of a word, where each input puts an element, and where it takes one. */
+export interface Passage {
+  readonly kind: "shared";
+  readonly put: Layout;
+  readonly take: Layout;
+}
+/**
+ * From any layout to any other of the same tile, all of which both hold. Places are a linear map of elements, one to one, so chosen that lanes of
+ * a warp go to banks of their own both ways: a space of elements that is neither's lanes' is what the banks do not tell apart, and two spaces
+ * of one size have such a complement in common.
+ */
+export function passageOf(from: Layout, to: Layout): Passage {
+  const lanesOf = (l: Layout): number[] => basisOf(l.columns.get("lane") ?? [], []);
+  const [a, b] = [lanesOf(from), lanesOf(to)];
+  const common = basisOf(
+    spanOf(a).filter((x) => basisOf([x], b).length === 0),
+    [],
+  );
+  const [onlyA, onlyB] = [basisOf(a, common), basisOf(b, common)];
+  const rest = basisOf([...from.columns.values()].flat(), [...common, ...onlyA, ...onlyB]);
+  const banks = common.length + Math.max(onlyA.length, onlyB.length);
+  let row = banks;
+  const basis = [
+    ...common.map((v, k) => [v, 1 << k]),
+    ...onlyA.map((v, k) => [v, 1 << (common.length + k)]),
+    // Of two that share a bank bit the second has a row bit as well.
+    ...onlyB.map((v, k) => [v, (1 << (common.length + k)) | (k < onlyA.length ? 1 << row++ : 0)]),
+    ...rest.map((v) => [v, 1 << row++]),
+  ] as [element: number, place: number][];
+  invariant(row === from.rank && row === to.rank, `places of ${from} and ${to}`);
+  const elements = basis.map(([v]) => v);
+  const places = basis.map(([, place]) => place);
+  const placed = (l: Layout): Layout =>
+    new Layout(new Map([...l.columns].map(([input, list]) => [input, list.map((c) => combined(places, solved(elements, c)!))])), [
+      { name: "place", bits: row },
+    ]);
+  return { kind: "shared", put: placed(from), take: placed(to) };
+}
+/** Those of a list that are no sums of others of it, or of `beside`. */
+function basisOf(list: readonly number[], beside: readonly number[]): number[] {
+  const kept: number[] = [];
+  for (const v of list) if (solved([...beside, ...kept], v) === undefined) kept.push(v);
+  return kept;
+}
+function spanOf(list: readonly number[]): number[] {
+  let all = [0];
+  for (const v of list) all = [...all, ...all.map((x) => x ^ v)];
+  return all;
+}
+
 /** The register that a conversion leaves in a register of the target. */
 export const sourceOf = (c: Conversion, register: number): number => combined(c.from, register);
 

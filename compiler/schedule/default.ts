@@ -8,6 +8,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, MapJob, Plan } from "../plan/jobs.ts";
 import type { Profile } from "../targets/target.ts";
+import { acrossOf, acrossTile } from "./across.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
 import { type Staging, stagingOf } from "./operands.ts";
 import { multipleOf, type Tiling } from "./shape.ts";
@@ -50,10 +51,12 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   ): JobDirectives => ({ name: job.name, tile: new Map(tile), unroll: new Map(unroll), threads, registers: new Map(registers) });
   if (job.kind === "map" && job.row) return make(pack(axes, 64), 64);
   if (job.kind === "row" || reduces.length === 0 || combinesChunks(job)) {
+    const across = job.kind === "map" && reduces.length === 0 && profile.staging.always ? acrossOf(job, plan) : undefined;
+    if (across) return make(...acrossTile(across));
     const threads = axes.length === 1 && job.kind === "map" ? 256 : 64;
     const last = axes.at(-1);
-    const side = job.kind === "map" && last ? sideBySide(job, last, plan) : 1;
-    return make(pack(axes, threads, side), threads);
+    const neighbours = job.kind === "map" && last ? sideBySide(job, last, plan) : 1;
+    return make(pack(axes, threads, neighbours), threads);
   }
   const stream = profile.matrix && job.kind === "map" ? streamTilingOf(job, plan) : undefined;
   if (stream) {

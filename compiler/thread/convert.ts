@@ -1,9 +1,8 @@
-/** A tile on other lanes: registers under other numbers, and exchanges between lanes that differ in one bit. */
-import { invariant } from "../../dsl/diagnostics.ts";
+/** A tile on other lanes: registers under other numbers, exchanges between lanes that differ in one bit, or a way through shared memory. */
 import { storage } from "../../dsl/tensor/types.ts";
-import { conversionOf, sourceOf } from "../layout/convert.ts";
+import { type Conversion, conversionOf, passageOf, sourceOf } from "../layout/convert.ts";
 import { Layout } from "../layout/layout.ts";
-import { layoutsOf } from "../tile/convert.ts";
+import { layoutsOf, planOf } from "../tile/convert.ts";
 import type { Op } from "../tile/ir.ts";
 import type { Memory } from "./memory.ts";
 import type { NodeId } from "./nodes.ts";
@@ -11,23 +10,40 @@ import type { Registers } from "./reduce.ts";
 
 type Convert = Extract<Op, { kind: "convert" }>;
 
-/** The registers of the result. Two elements of 16 bits that lie beside each other before and after are exchanged as one word. */
+/** The registers of the result. Two elements of 16 bits that lie beside each other before and after go as one word. */
 export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<number, NodeId> {
-  const n = held.nodes;
-  const { launch } = held;
-  const { from, to } = layoutsOf(launch, op);
-  const narrow = storage[op.held].bits === 16;
-  const pair = narrow ? pairOf(from, to) : undefined;
+  const { from, to } = layoutsOf(held.launch, op);
+  const pair = storage[op.held].bits === 16 ? pairOf(from, to) : undefined;
   const [before, after] = [without(from, pair?.from), without(to, pair?.to)];
-  const plan = conversionOf(before.layout, after.layout);
-  invariant(plan, `no way from ${from} to ${to}`);
   const whole = (register: number, bits: readonly number[]): number => bits.reduce((r, bit, k) => ((register >> k) & 1 ? r | bit : r), 0);
-  const count = 1 << before.bits.length;
   const wordAt = (k: number): NodeId => {
     const r = whole(k, before.bits);
     if (pair === undefined) return held.get(op.value, r);
     return memory.pair([held.get(op.value, r), held.get(op.value, r | pair.from)], op.held);
   };
+  const lanes = conversionOf(before.layout, after.layout);
+  const words = lanes
+    ? byLanes(held, lanes, 1 << before.bits.length, wordAt)
+    : throughShared(
+        held,
+        op,
+        before,
+        after,
+        Array.from({ length: 1 << before.bits.length }, (_, k) => wordAt(k)),
+      );
+  const made = new Map<number, NodeId>();
+  for (let k = 0; k < 1 << after.bits.length; k++) {
+    const r = whole(k, after.bits);
+    if (pair === undefined) made.set(r, words(k));
+    else
+      memory.unpaired(words(k), op.held).forEach((v, upper) => {
+        made.set(upper ? r | pair.to : r, v);
+      });
+  }
+  return made;
+}
+type Words = (register: number) => NodeId;
+function byLanes({ nodes: n }: Registers, plan: Conversion, count: number, wordAt: Words): Words {
   const words = new Array<NodeId>(count);
   // One set of registers after another that have nothing to do with each other: a set is done with before the next begins.
   const joined = plan.exchanges.map((x) => x.registers).reduce(spanned, [0]);
@@ -48,17 +64,48 @@ export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<
       }
     }
   }
-  const made = new Map<number, NodeId>();
-  for (let k = 0; k < 1 << after.bits.length; k++) {
-    const word = words[sourceOf(plan, k)]!;
-    const r = whole(k, after.bits);
-    if (pair === undefined) made.set(r, word);
-    else
-      memory.unpaired(word, op.held).forEach((v, upper) => {
-        made.set(upper ? r | pair.to : r, v);
-      });
+  return (k) => words[sourceOf(plan, k)]!;
+}
+/** Each word to a place of its own, where lanes find banks of their own both ways. */
+function throughShared(held: Registers, op: Convert, before: Part, after: Part, words: readonly NodeId[]): Words {
+  const n = held.nodes;
+  const { put, take } = passageOf(before.layout, after.layout);
+  const { elem } = n.at(words[0]!);
+  const array = held.array(`across_${elem}`, elem, 1 << put.size);
+  // What others take of an earlier tile they have taken.
+  const first = held.launch.body.find((o) => o.kind === "convert" && planOf(held.launch, o).kind === "shared");
+  if (first !== op) n.effect({ kind: "barrier" });
+  const guard = held.firstOfCopies(held.launch.tiles[op.value]!.axes);
+  const placeOf = (l: Layout): Words => {
+    const thread = threadPart(n, l);
+    return (register) => n.op("xor", [thread, n.int(l.at({ register })["place"]!)], "i32");
+  };
+  const to = placeOf(put);
+  words.forEach((value, k) => {
+    n.effect({ kind: "share", array, at: to(k), value, ...(guard === undefined ? {} : { guard }) });
+  });
+  n.effect({ kind: "barrier" });
+  const from = placeOf(take);
+  const taken = Array.from({ length: 1 << after.bits.length }, (_, k) => n.shared(array, elem, from(k)));
+  return (k) => taken[k]!;
+}
+/** What the bits of a thread's number add to a place, each by an exclusive or. */
+function threadPart(n: Registers["nodes"], l: Layout): NodeId {
+  const columns = [...(l.columns.get("lane") ?? []), ...(l.columns.get("warp") ?? [])];
+  const thread = n.special("thread");
+  let sum = n.int(0);
+  for (let b = 0; b < columns.length; ) {
+    const column = columns[b]!;
+    let length = 1;
+    // Neighbouring bits that go to neighbouring bits go together.
+    if ((column & (column - 1)) === 0) while (columns[b + length] !== undefined && columns[b + length] === column << length) length++;
+    if (column !== 0) {
+      const bits = n.op("and", [n.op("shr", [thread, n.int(b)], "i32"), n.int((1 << length) - 1)], "i32");
+      sum = n.op("xor", [sum, n.op("mul", [bits, n.int(column)], "i32")], "i32");
+    }
+    b += column === 0 ? 1 : length;
   }
-  return made;
+  return sum;
 }
 /** The sums of what a mask and its combinations with others are. */
 const spanned = (list: readonly number[], mask: number): number[] =>
@@ -73,8 +120,13 @@ function pairOf(from: Layout, to: Layout): { readonly from: number; readonly to:
   }
   return undefined;
 }
-/** A layout with only the registers that move, less one, and where those stand among the launch's. */
-function without(l: Layout, bit: number | undefined): { readonly layout: Layout; readonly bits: readonly number[] } {
+/** Registers under numbers of their own, and where their bits stand among the launch's. */
+interface Part {
+  readonly layout: Layout;
+  readonly bits: readonly number[];
+}
+/** A layout with only the registers that move, less one. */
+function without(l: Layout, bit: number | undefined): Part {
   const columns = l.columns.get("register") ?? [];
   const bits = columns.flatMap((c, b) => (c === 0 || 1 << b === bit ? [] : [1 << b]));
   return {

@@ -66,9 +66,9 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
 const crowded = 64;
 /** Reads of the next turn whose copies cost less than the instructions of a second one. */
 const fewHeld = 8;
-/** Registers that a loop may carry for its results where two turns in one pay (W4A16 on an H200: 2 to 7 % at 64, and a loss of 2 % at 128). */
+/** Registers that a loop may carry for its results where two turns in one pay (codes of 4 bits on an H200: 2 to 7 % at 64, and a loss of 2 % at 128). */
 const mostTwice = 64;
-/** Results of products in a thread that leave it waiting for memory, where other blocks are to go on (W4A16 of 16 rows on an H200: 18 %). */
+/** Results of products in a thread that leave it waiting for memory, where other blocks are to go on (codes of 4 bits and 16 rows on an H200: 18 %). */
 const fewResults = 32;
 /** Threads of 128 registers that a multiprocessor has room for. */
 const threadsAtOnce = 512;
@@ -343,7 +343,7 @@ class ThreadLowering implements Registers {
   }
 
   /** True for one thread of those that hold the same elements of a tile over `axes`; undefined where there are no copies. */
-  private firstOfCopies(axes: readonly string[]): NodeId | undefined {
+  firstOfCopies(axes: readonly string[]): NodeId | undefined {
     const n = this.nodes;
     const own = this.launch.layout.over(axes);
     const free = own.free("lane") | (own.free("warp") << own.bitsOf("lane"));

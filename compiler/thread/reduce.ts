@@ -18,6 +18,8 @@ export interface Registers {
   /** The registers in which a tile over these axes lies. */
   instances(axes: readonly string[]): readonly number[];
   get(v: Value, register: number): NodeId;
+  /** Whether this thread is the first of those that hold the same elements; undefined where each holds its own. */
+  firstOfCopies(axes: readonly string[]): NodeId | undefined;
   /** A shared array of at least so many elements. */
   array(name: string, elem: SharedArray["elem"], count: number): string;
 }

@@ -1,6 +1,5 @@
 /** What a conversion of the tile level comes to, between the layouts of the launch. */
-import { InternalError } from "../../dsl/diagnostics.ts";
-import { type Conversion, conversionOf } from "../layout/convert.ts";
+import { type Conversion, conversionOf, type Passage, passageOf } from "../layout/convert.ts";
 import type { Layout } from "../layout/layout.ts";
 import type { Launch, Op } from "./ir.ts";
 
@@ -12,9 +11,8 @@ export function layoutsOf(launch: Pick<Launch, "layout" | "tiles">, op: Convert)
   const back = Object.fromEntries(op.to.map(([a, b]) => [b, a]));
   return { from: launch.layout.over(axes), to: launch.layout.over(axes.map((a) => names.get(a) ?? a)).rename(back) };
 }
-export function planOf(launch: Pick<Launch, "layout" | "tiles" | "name">, op: Convert): Conversion {
+/** By lanes where they can, through shared memory where not. */
+export function planOf(launch: Pick<Launch, "layout" | "tiles">, op: Convert): Conversion | Passage {
   const { from, to } = layoutsOf(launch, op);
-  const plan = conversionOf(from, to);
-  if (plan === undefined) throw new InternalError(`${launch.name}: no way from ${from} to ${to}`);
-  return plan;
+  return conversionOf(from, to) ?? passageOf(from, to);
 }

@@ -17,6 +17,7 @@ import { type Compute, storage } from "../../dsl/tensor/types.ts";
 import type { Plan, Stored } from "../plan/jobs.ts";
 import type { LaunchShape } from "../schedule/shape.ts";
 import type { Target } from "../targets/target.ts";
+import { readAcrossTile } from "./across.ts";
 import type { Builder } from "./builder.ts";
 import type { Elem, MapOp, Value } from "./ir.ts";
 import { natural } from "./natural.ts";
@@ -185,6 +186,8 @@ export class Lowering {
     if (t === undefined && formula) return this.value(atSubscripts(formula.value, formula.axes, e.subscripts), env);
     invariant(t, `${e.tensor} is read but neither stored nor inlined`);
     this.used.add(e.tensor);
+    const across = e.type === "bool" ? undefined : readAcrossTile(this, e, env);
+    if (across !== undefined) return across;
     const at = this.address(e.tensor, e.subscripts, env);
     // Only a condition, or a place where anything may be, leaves a doubt.
     const doubt = env.guard !== undefined || env.anywhere === true;

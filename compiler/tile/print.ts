@@ -69,8 +69,8 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
           `${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form} ${v(o.a)}, ${v(o.b)} over ${o.axes.over}${o.axes.share ? ` in shares ${o.axes.share}` : ""} + ${v(o.acc)}`,
         ];
       case "convert": {
-        const { kind, exchanges } = planOf(l, o);
-        const how = kind === "shuffles" ? `${exchanges.length} exchanges of lanes` : kind;
+        const plan = planOf(l, o);
+        const how = plan.kind === "shuffles" ? `${plan.exchanges.length} exchanges of lanes` : plan.kind;
         return [`${indent}${v(o.out)}: ${type(o.out)} = convert ${v(o.value)} as ${o.held}: ${how}`];
       }
       case "loop":

@@ -131,7 +131,7 @@ export class EmulatedLibrary {
       });
       const addresses = held.map((m) => new Map([...m].map(([name, at]) => [name, native.address(at)])));
       launch(addresses, (entry, { entry: name, threads, sharedBytes }, args, blocks, mode) => {
-        const stated = new RegExp(`__launch_bounds__\\((\\d+), 1\\) ${name}\\(`).exec(artifact.source)?.[1];
+        const stated = new RegExp(`__launch_bounds__\\((\\d+), \\d+\\) ${name}\\(`).exec(artifact.source)?.[1];
         if (Number(stated) !== threads) faults.push(`${name}: launch bounds of ${stated}, launched with ${threads} threads`);
         if (native.run(entry, [...args], blocks, threads, sharedBytes, mode >> 1, mode & 1) !== 0)
           faults.push(`${name}: the text has no such kernel`);

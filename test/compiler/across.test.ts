@@ -1,0 +1,188 @@
+/** Tiles that are read along one index and stored along another, and the way through shared memory between any two layouts. */
+import fc from "fast-check";
+import { describe, expect, test } from "vitest";
+import { staticRows } from "../../bench/static.ts";
+import { compile, variantsOf } from "../../compiler/index.ts";
+import { passageOf } from "../../compiler/layout/convert.ts";
+import { Layout } from "../../compiler/layout/layout.ts";
+import { check } from "../../dsl/index.ts";
+import { prepare } from "../../runtime/index.ts";
+import { agree, describe as words } from "../../verify/agree.ts";
+import { CpuCudaDevice } from "../../verify/cuda-cpu/device.ts";
+import { generate, seeded } from "../../verify/generate.ts";
+import { interpreterFor } from "../../verify/reference-device.ts";
+import { gxx } from "../support/devices.ts";
+import { agreesOnLevels, compiled } from "../support/levels.ts";
+
+const outputs = [
+  { name: "i", bits: 4 },
+  { name: "j", bits: 5 },
+];
+const bits = { register: 2, lane: 5, warp: 2 };
+const layoutOf = (columns: readonly number[]): Layout =>
+  new Layout(
+    new Map([
+      ["register", columns.slice(0, bits.register)],
+      ["lane", columns.slice(bits.register, bits.register + bits.lane)],
+      ["warp", columns.slice(bits.register + bits.lane)],
+    ]),
+    outputs,
+  );
+/** Columns of a random layout that holds every element once; some of them combine others. */
+const bases = fc.infiniteStream(fc.nat(1 << 16)).map((noise) => {
+  const next = (): number => noise.next().value as number;
+  const basis = Array.from({ length: 9 }, (_, k) => 1 << k);
+  for (let k = 8; k > 0; k--) {
+    const j = next() % (k + 1);
+    [basis[k], basis[j]] = [basis[j]!, basis[k]!];
+  }
+  for (let k = next() % 6; k > 0; k--) {
+    const [a, b] = [next() % 9, next() % 9];
+    if (a !== b) basis[a] = basis[a]! ^ basis[b]!;
+  }
+  return { layout: layoutOf(basis), next };
+});
+const count = (n: number): number[] => Array.from({ length: 1 << n }, (_, k) => k);
+
+describe("a way through shared memory", () => {
+  test("takes every element from where it was put, and lanes never share a bank", () => {
+    fc.assert(
+      fc.property(bases, bases, ({ layout: from }, { layout: to }) => {
+        const { put, take } = passageOf(from, to);
+        const number = (l: Layout, inputs: Record<string, number>): number => l.at(inputs)["i"]! + 16 * l.at(inputs)["j"]!;
+        const memory = new Map<number, number>();
+        for (const register of count(bits.register))
+          for (const warp of count(bits.warp)) {
+            const places = count(bits.lane).map((lane) => put.at({ register, lane, warp })["place"]!);
+            expect(new Set(places.map((p) => p % 32)).size).toBe(32);
+            places.forEach((p, lane) => {
+              memory.set(p, number(from, { register, lane, warp }));
+            });
+          }
+        expect(memory.size).toBe(512);
+        for (const register of count(bits.register))
+          for (const warp of count(bits.warp)) {
+            const places = count(bits.lane).map((lane) => take.at({ register, lane, warp })["place"]!);
+            expect(new Set(places.map((p) => p % 32)).size).toBe(32);
+            places.forEach((p, lane) => {
+              expect(memory.get(p)).toBe(number(to, { register, lane, warp }));
+            });
+          }
+      }),
+      { numRuns: 200, seed: 1 },
+    );
+  });
+  test("goes where lanes or warps hold copies, and where there are fewer elements than banks", () => {
+    const few = [{ name: "i", bits: 3 }];
+    const spread = (register: number[], lane: number[], warp: number[]): Layout =>
+      new Layout(
+        new Map([
+          ["register", register],
+          ["lane", lane],
+          ["warp", warp],
+        ]),
+        few,
+      );
+    const [from, to] = [spread([1], [0, 2, 0], [4]), spread([4], [1, 0, 2], [0])];
+    const { put, take } = passageOf(from, to);
+    for (const e of count(3)) {
+      const at = (l: Layout, own: Layout): Set<number> =>
+        new Set(
+          count(1).flatMap((register) =>
+            count(3).flatMap((lane) =>
+              count(1).flatMap((warp) => (own.at({ register, lane, warp })["i"] === e ? l.at({ register, lane, warp })["place"]! : [])),
+            ),
+          ),
+        );
+      expect([...at(put, from)]).toEqual([...at(take, to)]);
+      expect(at(put, from).size).toBe(1);
+    }
+  });
+});
+
+const programs: readonly (readonly [name: string, text: string, tile: string])[] = [
+  ["a transpose", "kernel f[M, N](x: f32[M, N]) -> (y: f32[N, M]) { y[j, i] = x[i, j] }\n", "tile y.j: 32, y.i: 32\nvectorize y.j: 4"],
+  [
+    "a transpose of rows that begin at 16 bytes",
+    "kernel f[M, N](x: f32[M, N]) -> (y: f32[N, M]) where M % 4 == 0, N % 4 == 0 { y[j, i] = 2.0 * x[i, j] }\n",
+    "tile y.j: 32, y.i: 32\nvectorize y.i: 4",
+  ],
+  [
+    "of halves",
+    "kernel f[M, N](x: f16[M, N]) -> (y: f16[N, M]) where M % 8 == 0, N % 8 == 0 { y[j, i] = x[i, j] }\n",
+    "tile y.j: 64, y.i: 64\nvectorize y.j: 2, y.i: 8",
+  ],
+  [
+    "bytes and words, both ways",
+    "kernel f[M, N](x: i8[M, N], z: i32[N, M], w: i32[M, N]) -> (y: i32[N, M]) { y[j, i] = i32(x[i, j]) * z[j, i] + w[i, j] }\n",
+    "tile y.j: 32, y.i: 32\nvectorize y.j: 4",
+  ],
+  [
+    "a sum with its own transpose",
+    "kernel f[N](x: f32[N, N]) -> (y: f32[N, N]) { y[i, j] = x[i, j] + x[j, i] }\n",
+    "tile y.i: 32, y.j: 32\nvectorize y.i: 4",
+  ],
+  [
+    "heads before tokens, features last but one",
+    "kernel f[B, S, H, D](x: bf16[B, S, H, D]) -> (y: f32[B, H, D, S]) { y[b, h, d, s] = x[b, s, h, d] }\n",
+    "tile y.d: 32, y.s: 32\nvectorize y.d: 4",
+  ],
+  [
+    "two results, of which one is read again",
+    "kernel f[M, N](x: f32[M, N], s: f32[M]) -> (y: f32[N, M], z: f32[N, M]) {\n  y[j, i] = x[i, j] * s[i]\n  z[j, i] = y[j, i] + x[i, j]\n}\n",
+    "tile y.j: 32, y.i: 32\nvectorize y.j: 4",
+  ],
+  [
+    "rows by a shifted column, which lies along both",
+    "kernel f[N](x: f32[2 * N, N]) -> (y: f32[N, N]) { y[j, i] = x[i + j, j] }\n",
+    "tile y.j: 32, y.i: 32\nvectorize y.j: 4",
+  ],
+];
+const compiler = await gxx();
+describe.each(programs.map(([name, text, tile]) => ({ name, text, tile })))("$name", ({ text, tile }) => {
+  test("goes through shared memory, on all levels", async () => {
+    for (const target of ["cuda", "wgsl"] as const) {
+      const { artifact, directives } = compiled(text, target);
+      expect(directives.join("\n")).toContain(tile);
+      expect(artifact.source).toMatch(/across_(f32|i32|u32)\[/);
+    }
+    expect(await agreesOnLevels(text, 4, 41, ["cuda", "wgsl"], [0, 1, 8, 24, 32, 40, 64])).toBeGreaterThan(100);
+  });
+  test.skipIf(compiler === undefined)("agrees as emitted CUDA", async () => {
+    const random = seeded(42);
+    const { artifact } = compiled(text, "cuda");
+    for (let run = 0; run < 2; run++) {
+      const made = generate(artifact, random, { sizes: [1, 8, 32, 40, 64], most: 20000, style: "bits" })!;
+      const call = prepare(artifact, made.args, { dims: made.dims });
+      const { result, faults } = await new CpuCudaDevice().watch(call);
+      expect(faults).toEqual([]);
+      expect(agree(call, result, interpreterFor(call, "cuda")).disagreements.map(words)).toEqual([]);
+    }
+  });
+});
+test("blocks move what they need, without bank conflicts", async () => {
+  const rows = [];
+  for await (const r of staticRows("transpose")) rows.push(r);
+  expect(rows.map((r) => r.target)).toEqual(["cuda", "wgsl"]);
+  for (const r of rows) expect(r).toMatchObject({ bytesOverMinimum: 1, bankConflicts: 0 });
+});
+test("short sides, places in memory of their own, and what only a condition reads are left as they lie", () => {
+  for (const text of [
+    "kernel f[M](x: f32[M, 8]) -> (y: f32[8, M]) { y[j, i] = x[i, j] }\n",
+    "kernel f[M, N](x: f32[M, N]) -> (y: f32[N, M]) { y[j, i] = if i < j then x[i, j] else 0.0 }\n",
+    "kernel f[M, N](x: f32[M, N], t: index<N>[N]) -> (y: f32[N, M]) { y[j, i] = x[i, t[j]] }\n",
+    "kernel f[N](x: f32[N]) -> (y: f32[N, N]) { y[j, i] = x[j] }\n",
+  ])
+    for (const target of ["cuda", "wgsl"] as const) expect(compiled(text, target).artifact.source, text).not.toContain("across_");
+});
+test("a software adapter, whose caches hold what a block reads, has no barriers for it", () => {
+  const text = programs[0]![1];
+  const checked = check(text);
+  const variants = variantsOf(checked, checked.instances[0]!, "wgsl").map(({ schedule }) =>
+    compile(checked.instances[0]!, text, { target: "wgsl", schedule }),
+  );
+  expect(variants.map((v) => [(v.artifact.features ?? []).includes("software"), v.artifact.source.includes("workgroupBarrier")])).toEqual([
+    [false, true],
+    [true, false],
+  ]);
+});
