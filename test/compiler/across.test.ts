@@ -133,6 +133,21 @@ const programs: readonly (readonly [name: string, text: string, tile: string])[]
     "tile y.j: 32, y.i: 32\nvectorize y.j: 4",
   ],
   [
+    "of pages that a table names, by column",
+    "kernel f[P, M, N](x: f32[P, M, N], t: index<P>[M]) -> (y: f32[N, M]) { y[j, i] = x[t[i], i, j] }\n",
+    "tile y.j: 32, y.i: 32\nvectorize y.j: 4",
+  ],
+  [
+    "a tile of fewer points than threads",
+    "kernel f[M, N](x: f32[M, N]) -> (y: f32[N, M]) { y[j, i] = x[i, j] }\nschedule f on cuda { tile y.j: 8, y.i: 8 }\nschedule f on wgsl { tile y.j: 8, y.i: 8 }\n",
+    "",
+  ],
+  [
+    "neighbours of a row that may begin anywhere",
+    "kernel f[M, N](x: f32[M, N]) -> (y: f32[N, M]) { y[j, i] = x[i, j] }\nschedule f on cuda { tile y.j: 16, y.i: 16; vectorize y.i: 4 }\nschedule f on wgsl { tile y.j: 16, y.i: 16; vectorize y.i: 4 }\n",
+    "",
+  ],
+  [
     "rows by a shifted column, which lies along both",
     "kernel f[N](x: f32[2 * N, N]) -> (y: f32[N, N]) { y[j, i] = x[i + j, j] }\n",
     "tile y.j: 32, y.i: 32\nvectorize y.j: 4",

@@ -154,4 +154,58 @@ export const layouts: readonly Mutant[] = [
     'same.kind === "name" && word.name === same.name;',
     'same.kind === "name";',
   ),
+  fault(
+    "lanes that take from shared memory share banks",
+    "compiler/layout/convert.ts",
+    "[v, (1 << (common.length + k)) | (k < onlyA.length ? 1 << row++ : 0)]",
+    "[v, k < onlyA.length ? 1 << row++ : 1 << (common.length + k)]",
+  ),
+  fault(
+    "a tile is put where another is yet to be taken",
+    "compiler/thread/convert.ts",
+    'if (first !== op) n.effect({ kind: "barrier" });',
+    'if (first === undefined) n.effect({ kind: "barrier" });',
+  ),
+  fault(
+    "every copy of an element is put",
+    "compiler/thread/convert.ts",
+    "const guard = held.firstOfCopies(held.launch.tiles[op.value]!.axes);",
+    "const guard = undefined as NodeId | undefined;",
+  ),
+  fault(
+    "neighbours across a tile are brought inside as one",
+    "compiler/tile/across.ts",
+    "shape.divides(a.extent, side) ? side : 1",
+    "side",
+  ),
+  fault(
+    "an index across a tile keeps its lanes",
+    "compiler/tile/across.ts",
+    "shape.layout.over([from.name]).rename({ [from.name]: name })",
+    "shape.layout.over([a.name]).rename({ [a.name]: name })",
+  ),
+  fault(
+    "a tile across holds two sizes of elements 16 bytes at a time",
+    "compiler/schedule/across.ts",
+    "if (bits.size > 1 || !aligned || wide > 8)",
+    "if (!aligned || wide > 8)",
+  ),
+  fault(
+    "blocks are beside each other whatever a thread holds",
+    "compiler/thread/lower.ts",
+    "return this.results > 0 && this.results <= fewResults;",
+    "return this.results > 0;",
+  ),
+  fault(
+    "only the last product of a launch has results",
+    "compiler/thread/lower.ts",
+    "this.results += this.instances",
+    "this.results = this.instances",
+  ),
+  fault(
+    "turns go two at a time whatever they carry",
+    "compiler/thread/lower.ts",
+    "early !== undefined && results <= mostTwice &&",
+    "early !== undefined &&",
+  ),
 ];
