@@ -113,6 +113,11 @@ const programs: readonly (readonly [name: string, text: string, tile: string])[]
     "tile y.j: 64, y.i: 64\nvectorize y.j: 2, y.i: 8",
   ],
   [
+    "halves that become floats, which fill 16 bytes with half as many",
+    "kernel f[M, N](x: f16[M, N]) -> (y: f32[N, M]) where M % 8 == 0, N % 8 == 0 { y[j, i] = x[i, j] }\n",
+    "tile y.j: 32, y.i: 32\nvectorize y.j: 4",
+  ],
+  [
     "bytes and words, both ways",
     "kernel f[M, N](x: i8[M, N], z: i32[N, M], w: i32[M, N]) -> (y: i32[N, M]) { y[j, i] = i32(x[i, j]) * z[j, i] + w[i, j] }\n",
     "tile y.j: 32, y.i: 32\nvectorize y.j: 4",

@@ -167,12 +167,6 @@ export const layouts: readonly Mutant[] = [
     'if (first === undefined) n.effect({ kind: "barrier" });',
   ),
   fault(
-    "every copy of an element is put",
-    "compiler/thread/convert.ts",
-    "const guard = held.firstOfCopies(held.launch.tiles[op.value]!.axes);",
-    "const guard = undefined as NodeId | undefined;",
-  ),
-  fault(
     "neighbours across a tile are brought inside as one",
     "compiler/tile/across.ts",
     "shape.divides(a.extent, side) ? side : 1",
