@@ -17,6 +17,7 @@ import {
   mapChildren,
   num,
   op,
+  renamed,
   some,
   substitute,
   visit,
@@ -167,7 +168,7 @@ class Pass {
           );
         if (some(own.value, (x) => x.kind === "sweep"))
           this.refuse(`\`${own.name}\` sweeps over an index between two reductions`, `compute \`${own.name}\` in an earlier kernel`);
-        return this.inline(atSubscripts(own.value, own.axes, e.subscripts));
+        return this.inline(own.axes.length > 0 ? atSubscripts(own.value, own.axes, e.subscripts) : renamed(own.value));
       }
     }
     return mapChildren(e, (c) => this.inline(c));

@@ -47,3 +47,8 @@ export function holdReads(
   });
   return { values, assigns: [...variables.values()] };
 }
+/** Most of what is read lies beside other such: a few places, each of several units. */
+export function together(n: Nodes, reads: readonly Read[]): boolean {
+  const units = new Set(reads.map((r) => r.unit));
+  return units.size >= 2 * new Set([...units].map((u) => n.at(u).args[0])).size;
+}

@@ -5,7 +5,7 @@ import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
 import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
 import { argsOf, type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
-import { holdReads, type Read } from "./ahead.ts";
+import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
@@ -403,7 +403,11 @@ class ThreadLowering implements Registers {
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
     if (held) assigns.push(...held.assigns);
     const body = fragmentsFirst(n, n.close());
-    const twice = early !== undefined && results <= mostTwice && (held === undefined || held.assigns.length >= fewHeld);
+    const twice =
+      early !== undefined &&
+      op.body.some((o) => o.kind === "dot") &&
+      results <= mostTwice &&
+      (held ? held.assigns.length >= fewHeld : together(n, now!));
     n.effect({ kind: "loop", index, from, to, step: op.step, twice, assigns, body });
     // After the loop the variables hold the results; they do not change again.
     for (const { c, vars } of carried) this.values.set(c.out, new Map(vars));

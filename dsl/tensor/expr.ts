@@ -155,30 +155,33 @@ export const continueFreshNames = (count: number): void => {
 
 /** Replaces indices and vars by expressions; what a reduction or `let` binds inside is renamed, so that nothing is captured. */
 export function substitute(e: Expr, by: ReadonlyMap<string, Expr>): Expr {
-  if (by.size === 0) return e;
+  return by.size === 0 ? e : renamed(e, by);
+}
+/** The same, where all that is bound within has a name of its own, so that it may stand where the old names are bound. */
+export function renamed(e: Expr, by: ReadonlyMap<string, Expr> = new Map()): Expr {
   if (e.kind === "index" || e.kind === "var") return by.get(e.name) ?? e;
   if (e.kind === "reduce") {
     const inner = new Map(by);
     const axes = e.axes.map((a) => {
-      const extent = substitute(a.extent, inner);
-      const range = a.range ? { from: substitute(a.range.from, inner), to: substitute(a.range.to, inner) } : undefined;
+      const extent = renamed(a.extent, inner);
+      const range = a.range ? { from: renamed(a.range.from, inner), to: renamed(a.range.to, inner) } : undefined;
       const name = freshName(a.name);
       inner.set(a.name, indexVar(name));
       return { name, extent, ...(range ? { range } : {}) };
     });
-    return { ...e, axes, ...(e.where ? { where: substitute(e.where, inner) } : {}), bodies: e.bodies.map((b) => substitute(b, inner)) };
+    return { ...e, axes, ...(e.where ? { where: renamed(e.where, inner) } : {}), bodies: e.bodies.map((b) => renamed(b, inner)) };
   }
   if (e.kind === "let") {
     const name = freshName(e.name);
     return {
       ...e,
       name,
-      value: substitute(e.value, by),
-      body: substitute(e.body, new Map(by).set(e.name, { kind: "var", name, type: e.value.type, span: e.span })),
+      value: renamed(e.value, by),
+      body: renamed(e.body, new Map(by).set(e.name, { kind: "var", name, type: e.value.type, span: e.span })),
     };
   }
   if (e.kind === "sweep" && e.over.some((a) => by.has(a.name))) return substituteSweep(e, by);
-  return mapChildren(e, (c) => substitute(c, by));
+  return mapChildren(e, (c) => renamed(c, by));
 }
 
 /** A sweep stands *at* its indices: moving it keeps the swept axis bound inside and reads the result at the new place. */

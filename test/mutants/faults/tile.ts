@@ -433,4 +433,10 @@ export const tile: readonly Mutant[] = [
   ),
   fault("a division is the same for a tile that it cuts", "compiler/tile/expression.ts", "by > 0 && by % tile.size === 0", "by > 0"),
   fault("short sums are cut", "compiler/schedule/fill.ts", "num(size * leastLength)", "num(0)"),
+  fault(
+    "a total keeps its index where it is read",
+    "compiler/stream/stream.ts",
+    "own.axes.length > 0 ? atSubscripts(own.value, own.axes, e.subscripts) : renamed(own.value)",
+    "atSubscripts(own.value, own.axes, e.subscripts)",
+  ),
 ];
