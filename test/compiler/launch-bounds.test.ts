@@ -39,4 +39,9 @@ test("a loop that reads a turn early goes two turns at a time where it carries f
   expect(twice(packed("i: 16, j: 128, k: 64; warps 4"))).toBe(true);
   expect(twice(packed("i: 128, j: 128, k: 64; warps 4")), "128 results").toBe(false);
   expect(twice(product("i: 16, j: 128, k: 32; warps 4")), "operands that lie in a ring").toBe(false);
+  const scattered = `kernel f[M, N, K](a: f16[M, K], b: f16[N, K]) -> (c: f32[M, N]) { c[i, j] = sum(k) a[i, k] * b[j, k] }
+schedule f on cuda { tile i: 16, j: 128, k: 64; warps 4 }
+`;
+  expect(compiled(scattered, "cuda").artifact.source).toContain("weft_mma_f16(");
+  expect(twice(scattered), "elements that lie anywhere").toBe(false);
 });

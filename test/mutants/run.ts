@@ -122,6 +122,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
       "test/compiler/stream.test.ts",
     ],
   ],
+  ["compiler/thread/ahead.ts", ["test/compiler/launch-bounds.test.ts", "test/compiler/packed-weights.test.ts"]],
   ["compiler/thread/rescale.ts", ["test/compiler/stream-steps.test.ts"]],
   ["compiler/thread/fragments-first.ts", ["test/compiler/stream-steps.test.ts"]],
   ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],

@@ -196,10 +196,11 @@ export const layouts: readonly Mutant[] = [
     "this.results += this.instances",
     "this.results = this.instances",
   ),
+  fault("turns go two at a time whatever they carry", "compiler/thread/lower.ts", "results <= mostTwice &&", "results > 0 &&"),
   fault(
-    "turns go two at a time whatever they carry",
-    "compiler/thread/lower.ts",
-    "early !== undefined && results <= mostTwice &&",
-    "early !== undefined &&",
+    "turns go two at a time whatever they read",
+    "compiler/thread/ahead.ts",
+    "return units.size >= 2 * new Set([...units].map((u) => n.at(u).args[0])).size;",
+    "return units.size > 0;",
   ),
 ];
