@@ -18,6 +18,7 @@ export function readAcrossTile(l: Lowering, e: Extract<Expr, { kind: "read" }>, 
   const other = inner && readAcross(e, inner.name, l.plan);
   const outer = env.axes.find((a) => a.name === other);
   if (inner === undefined || outer === undefined || shape.tile(outer.name) !== shape.tile(inner.name)) return undefined;
+  if (4 * shape.layout.extent(outer.name) * shape.layout.extent(inner.name) > l.sharedBytes) return undefined;
   // Neighbouring lanes have neighbours of what is stored.
   if (!shape.layout.over([inner.name]).columns.get("lane")?.[0]) return undefined;
   // Rows become columns: each index has the place of the other.

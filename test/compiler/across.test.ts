@@ -195,6 +195,20 @@ test("short sides, places in memory of their own, and what only a condition read
   ])
     for (const target of ["cuda", "wgsl"] as const) expect(compiled(text, target).artifact.source, text).not.toContain("across_");
 });
+test("a tile that shared memory has no room for is read as it lies", () => {
+  const text = (size: number): string =>
+    ["cuda", "wgsl"].reduce(
+      (all, target) => `${all}schedule f on ${target} { tile y.j: ${size}, y.i: ${size} }\n`,
+      "kernel f[M, N](x: f32[M, N]) -> (y: f32[N, M]) { y[j, i] = x[i, j] }\n",
+    );
+  const across = (size: number): boolean[] =>
+    (["cuda", "wgsl"] as const).map((target) => compiled(text(size), target).artifact.source.includes("across_"));
+  expect([64, 128, 256].map(across)).toEqual([
+    [true, true],
+    [true, false],
+    [false, false],
+  ]);
+});
 test("a software adapter, whose caches hold what a block reads, has no barriers for it", () => {
   const text = programs[0]![1];
   const checked = check(text);

@@ -203,4 +203,10 @@ export const layouts: readonly Mutant[] = [
     "return units.size >= 2 * new Set([...units].map((u) => n.at(u).args[0])).size;",
     "return units.size > 0;",
   ),
+  fault(
+    "a tile across takes more shared memory than there is",
+    "compiler/tile/across.ts",
+    "shape.layout.extent(inner.name) > l.sharedBytes",
+    "shape.layout.extent(inner.name) > 64 * l.sharedBytes",
+  ),
 ];
