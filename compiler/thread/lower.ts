@@ -4,7 +4,7 @@ import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
 import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
-import { argsOf, type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
+import { type Launch, type Op, threadsOf, type Value } from "../tile/ir.ts";
 import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
@@ -12,6 +12,7 @@ import { fragmentsFirst } from "./fragments-first.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { isPlace, withoutBlocks } from "./places.ts";
 import { Reducer, type Registers } from "./reduce.ts";
 import {
   arrayElem,
@@ -64,6 +65,8 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
 
 /** Registers carried by a loop that leave few for what it does not need. */
 const crowded = 64;
+/** Beyond these not even places in shared memory stay: each turn makes them again. */
+const full = 128;
 /** Reads of the next turn whose copies cost less than the instructions of a second one. */
 const fewHeld = 8;
 /** Registers that a loop may carry for its results where two turns in one pay (codes of 4 bits on an H200: 2 to 7 % at 64, and a loss of 2 % at 128). */
@@ -72,11 +75,6 @@ const mostTwice = 64;
 const fewResults = 32;
 /** Threads of 128 registers that a multiprocessor has room for. */
 const threadsAtOnce = 512;
-/** An integer or a truth that says where, from nothing but sizes and the places of thread and block. */
-const isPlace = (op: Op, launch: Launch): boolean =>
-  ["const", "dim", "step", "block", "coordinate", "map"].includes(op.kind) &&
-  [...outsOf(op), ...argsOf(op)].every((v) => ["i32", "bool"].includes(launch.tiles[v]!.elem));
-
 /** Register instances of a value: bit b of the key is register bit b, others 0. */
 type Instances = Map<number, NodeId>;
 
@@ -384,6 +382,8 @@ class ThreadLowering implements Registers {
     const within = (at: NodeId): NodeId => n.op("lt", [at, to], "bool");
     const first = early && this.turn(early, op.index, from, within(from));
     n.open();
+    const restore = results > full ? n.placesAgain(["thread"]) : undefined;
+    if (restore) for (const o of withoutBlocks(this.made)) this.op(o);
     for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
     const [least] = n.at(from).range;
     const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step), [
@@ -403,6 +403,7 @@ class ThreadLowering implements Registers {
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
     if (held) assigns.push(...held.assigns);
     const body = fragmentsFirst(n, n.close());
+    restore?.();
     const twice =
       early !== undefined &&
       op.body.some((o) => o.kind === "dot") &&

@@ -211,13 +211,18 @@ export class Nodes {
     return this.node({ kind, elem: "i32", args: [], hint: kind, range }, kind);
   }
   private readonly places = new Map<"thread" | "block", NodeId>();
-  /** From here on, what follows from the places of thread and block is made anew. */
-  placesAgain(): void {
-    for (const kind of ["thread", "block"] as const) {
+  /** From here on, what follows from these places is made anew; what undoes it, where a loop that it was for is closed. */
+  placesAgain(kinds: readonly ("thread" | "block")[] = ["thread", "block"]): () => void {
+    const outside = new Map(this.places);
+    for (const kind of kinds) {
       const before = this.special(kind);
       const { range } = this.list[before]!;
       this.places.set(kind, this.node({ kind: "op", op: "again", elem: "i32", args: [before], hint: kind, range, pinned: true }));
     }
+    return () => {
+      this.places.clear();
+      for (const [kind, id] of outside) this.places.set(kind, id);
+    };
   }
   variable(name: string, elem: Elem, multiple = 1, range = anything): NodeId {
     const id = this.list.length;

@@ -30,9 +30,6 @@ export function inRowsOf16Bytes(l: Lowering, s: StoreItem, value: Value, env: En
   if (tiled.length !== 2 || ![tiled.map((a) => a.name), varies].every((names) => sides.every((side) => names.includes(side))))
     return undefined;
   if (varies.length !== 2 || !shape.divides(stored.axes.at(-1)!.extent, count)) return undefined;
-  // Beside scores that stream, as many sums leave no register for what goes to and fro.
-  const held = varies.reduce((n, a) => n * shape.layout.extent(a), 1) / shape.threads;
-  if (shape.stream && held >= crowded) return undefined;
   const layout = besideEachOther(shape.layout.over(varies), product.columns, count);
   if (layout === undefined) return undefined;
   const moved = new Map(varies.map((a) => [a, `${a}.by${count}`]));
@@ -50,8 +47,6 @@ export function inRowsOf16Bytes(l: Lowering, s: StoreItem, value: Value, env: En
   }
   return { value: b.convert(value, [...moved], stored.elem), env: { ...env, values }, inside };
 }
-/** Sums of a thread that take half of its registers. */
-const crowded = 128;
 /** Elements in 16 bytes of a row. */
 function neighbours(elem: Storage): number | undefined {
   const { bits } = storage[elem];

@@ -209,4 +209,10 @@ export const layouts: readonly Mutant[] = [
     "shape.layout.extent(inner.name) > l.sharedBytes",
     "shape.layout.extent(inner.name) > 64 * l.sharedBytes",
   ),
+  fault(
+    "places of a turn stand in for those around the loop",
+    "compiler/thread/lower.ts",
+    "restore?.();",
+    "if (op.step === 0) restore?.();",
+  ),
 ];
