@@ -4,7 +4,7 @@ import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
 import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
-import { type Launch, type Op, threadsOf, type Value } from "../tile/ir.ts";
+import { type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
 import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
@@ -382,8 +382,10 @@ class ThreadLowering implements Registers {
     const within = (at: NodeId): NodeId => n.op("lt", [at, to], "bool");
     const first = early && this.turn(early, op.index, from, within(from));
     n.open();
-    const restore = results > full ? n.placesAgain(["thread"]) : undefined;
-    if (restore) for (const o of withoutBlocks(this.made)) this.op(o);
+    const anew = results > full ? withoutBlocks(this.made) : [];
+    const around = anew.flatMap(outsOf).map((v) => [v, this.values.get(v)!] as const);
+    const restore = anew.length > 0 ? n.placesAgain(["thread"]) : undefined;
+    for (const o of anew) this.op(o);
     for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
     const [least] = n.at(from).range;
     const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step), [
@@ -404,6 +406,7 @@ class ThreadLowering implements Registers {
     if (held) assigns.push(...held.assigns);
     const body = fragmentsFirst(n, n.close());
     restore?.();
+    for (const [v, outside] of around) this.values.set(v, outside);
     const twice =
       early !== undefined &&
       op.body.some((o) => o.kind === "dot") &&
