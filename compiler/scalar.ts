@@ -89,8 +89,20 @@ const dot4 = (byte: (word: number, k: number) => number, a: number, b: number): 
   [0, 1, 2, 3].reduce((sum, k) => sum + byte(a, k) * byte(b, k), 0);
 const saturate = (x: number, lo: number, hi: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi));
 
+/** f with what it gives rounded or wrapped, as a function of its own text: V8 puts f in line where no other function is ever called. */
+const own = (text: string, f: ScalarFn): ScalarFn => new Function("f", `return (a, b, c) => ${text};`)(f);
+const known = new Map<string, ScalarFn>();
 /** The operation on operands of type `from`, with its result wrapped or rounded to `elem`; bools are 0 and 1. */
 export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
+  const key = `${op} ${elem} ${from} ${arity}`;
+  let f = known.get(key);
+  if (f === undefined) {
+    f = made(op, elem, from, arity);
+    known.set(key, f);
+  }
+  return f;
+}
+function made(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
   if (op === "select") return (a, b, c) => (a !== 0 ? b : c);
   const test = tests[op];
   if (test) return test;
@@ -141,10 +153,10 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   if (elem === "f32" || elem === "f64") {
     const f = real[op];
     if (f === undefined) throw new InternalError(`no meaning for ${op} on ${elem}`);
-    return elem === "f32" ? (a, b, c) => Math.fround(f(a, b, c)) : f;
+    return elem === "f32" ? own("Math.fround(f(a, b, c))", f) : f;
   }
   if (op === "shr") return elem === "u32" ? (a, b) => a >>> (b & 31) : (a, b) => a >> (b & 31);
   const f = whole[op];
   if (f === undefined) throw new InternalError(`no meaning for ${op} on ${elem}`);
-  return elem === "u32" ? (a, b, c) => f(a, b, c) >>> 0 : (a, b, c) => f(a, b, c) | 0;
+  return own(elem === "u32" ? "f(a, b, c) >>> 0" : "f(a, b, c) | 0", f);
 }

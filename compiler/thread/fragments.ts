@@ -56,12 +56,12 @@ export function multiply<T>(
       store(lane, e, dot(c(lane, e), left[row]!, right[column]!));
     }
 }
-/** Element e of what a lane holds: a byte of a word or half of it, or a whole integer. */
-export function operandReader(form: MmaForm): (held: readonly number[], e: number) => number {
-  if (form === "exact") return (held, e) => held[e]!;
-  if (form === "s8") return (held, e) => (held[e >> 2]! << (24 - 8 * (e & 3))) >> 24;
+/** Element e of what a lane holds from word `from` on: a byte of a word or half of it, or a whole integer. */
+export function operandReader(form: MmaForm): (held: readonly number[], from: number, e: number) => number {
+  if (form === "exact") return (held, from, e) => held[from + e]!;
+  if (form === "s8") return (held, from, e) => (held[from + (e >> 2)]! << (24 - 8 * (e & 3))) >> 24;
   const format = formats[form]!;
-  return (held, e) => decode(format, (held[e >> 1]! >>> (16 * (e & 1))) & 0xffff);
+  return (held, from, e) => decode(format, (held[from + (e >> 1)]! >>> (16 * (e & 1))) & 0xffff);
 }
 /** ldmatrix (PTX ISA): lane l gets two entries of row l / 4 of each matrix, or of the matrix transposed. */
 export function loadMatrices(

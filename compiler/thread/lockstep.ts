@@ -6,8 +6,8 @@
 import type { Expr, Stmt } from "./ir.ts";
 
 export interface Steps<F> {
-  /** A statement in which threads do not meet. */
-  readonly alone: (s: Stmt) => (f: F) => void;
+  /** Statements in which threads do not meet. */
+  readonly alone: (list: readonly Stmt[]) => (f: F) => void;
   readonly together: (s: Stmt) => (frames: readonly F[]) => void;
   readonly value: (e: Expr) => (f: F) => number;
   readonly assign: (name: string) => (f: F, value: number) => void;
@@ -22,18 +22,18 @@ export function meets(s: Stmt): boolean {
 }
 export function lockstep<F>(body: readonly Stmt[], steps: Steps<F>): (frames: readonly F[]) => void {
   const parts: ((frames: readonly F[]) => void)[] = [];
-  let plain: ((f: F) => void)[] = [];
+  let plain: Stmt[] = [];
   const flush = (): void => {
-    const list = plain;
+    if (plain.length === 0) return;
+    const run = steps.alone(plain);
     plain = [];
-    if (list.length > 0)
-      parts.push((frames) => {
-        for (const f of frames) for (const run of list) run(f);
-      });
+    parts.push((frames) => {
+      for (const f of frames) run(f);
+    });
   };
   for (const s of body) {
     if (!meets(s)) {
-      plain.push(steps.alone(s));
+      plain.push(s);
       continue;
     }
     flush();

@@ -7,21 +7,17 @@ import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
 import { type ScalarFn, scalarFn } from "../scalar.ts";
 import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
-import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel, unfolded } from "./ir.ts";
+import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
+import { type Machine, type Scripted, scripted, scriptedValue, scriptedValues } from "./script.ts";
 import { Shadow } from "./shadow.ts";
 import { type Fault, matrixOperations, operationsOf, type Watch } from "./watch.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
-interface Thread {
-  readonly index: number;
-  readonly block: number;
-  readonly values: Float64Array;
+interface Thread extends Scripted {
   /** Copies that have not landed, in groups; the last one is still open. */
   readonly flights: (() => void)[][];
 }
-type Eval = (t: Thread) => number;
-type Run = (t: Thread) => void;
 
 /** @returns the faults found, at most a hundred; an empty list is a clean run */
 export function simulate(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch?: Watch): Fault[] {
@@ -42,6 +38,26 @@ class Simulator {
   private readonly watch: Watch | undefined;
   /** Where each shared array begins, and the bytes of its elements. */
   private readonly places: ReadonlyMap<string, readonly [number, number]>;
+  private readonly machine: Machine<Thread> = {
+    slot: (name) => this.slot(name),
+    uniform: (name) => {
+      const v = this.values[name];
+      invariant(v !== undefined, `no value for ${name}`);
+      return v;
+    },
+    operation: (e) => this.counted(operationsOf(e), scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length)),
+    read: (e) => this.readOne(e),
+    write: (s) => this.writeOne(s),
+    merge: (s) => this.merge(s),
+    readWide: (s) => this.readWide(s),
+    writeWide: (s) => this.writeWide(s),
+    copy: (s) => this.copy(s),
+    commit: (t) => {
+      t.flights.push([]);
+    },
+    land: (t, leave) => this.land(t, leave),
+    diverged: () => this.fault("divergent-barrier", "threads meet inside a condition"),
+  };
 
   constructor(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch: Watch | undefined) {
     this.watch = watch;
@@ -62,9 +78,9 @@ class Simulator {
       this.shadows.set(b.name, new Shadow(size));
     }
     const body = lockstep<Thread>(kernel.body, {
-      alone: (s) => this.statement(s),
+      alone: (list) => scripted(list, this.machine),
       together: (s) => this.together(s),
-      value: (e) => this.expr(e),
+      value: (e) => this.value(e),
       assign: (name) => {
         const slot = this.slot(name);
         return (t, v) => {
@@ -85,6 +101,9 @@ class Simulator {
       this.epoch++;
     }
     return this.faults;
+  }
+  private value(e: Expr): (t: Thread) => number {
+    return scriptedValue(e, this.machine);
   }
   private slot(name: string): number {
     let s = this.slots.get(name);
@@ -150,7 +169,7 @@ class Simulator {
     if (s.kind === "mma") return this.multiply(s);
     if (s.kind === "fragment") return this.fragment(s);
     if (s.kind === "shuffle") {
-      const value = this.expr(s.value);
+      const value = this.value(s.value);
       const out = this.slot(s.out);
       return (threads) => {
         const given = threads.map((t) => value(t));
@@ -163,7 +182,8 @@ class Simulator {
   }
   /** A matrix instruction, warp by warp: products and sums as a unit with no rounding inside would give them. */
   private multiply(s: Extract<Stmt, { kind: "mma" }>): (threads: readonly Thread[]) => void {
-    const [a, b, c] = [s.a, s.b, s.c].map((list) => list.map((e) => this.expr(e)));
+    const operands = scriptedValues([...s.a, ...s.b, ...s.c], this.machine);
+    const [fromB, fromC] = [s.a.length, s.a.length + s.b.length];
     const outs = s.outs.map((name) => this.slot(name));
     const held = operandReader(s.form);
     const dot = (acc: number, row: readonly number[], column: readonly number[]): number =>
@@ -174,12 +194,12 @@ class Simulator {
       for (let first = 0; first < threads.length; first += warp) {
         const lanes = threads.slice(first, first + warp);
         this.watch?.operations?.(matrixOperations(s.form));
-        const words = lanes.map((t) => ({ a: a!.map((f) => f(t)), b: b!.map((f) => f(t)), c: c!.map((f) => f(t)) }));
+        const words = lanes.map(operands);
         multiply(
           s.form,
-          (lane, e) => held(words[lane]!.a, e),
-          (lane, e) => held(words[lane]!.b, e),
-          (lane, e) => words[lane]!.c[e]!,
+          (lane, e) => held(words[lane]!, 0, e),
+          (lane, e) => held(words[lane]!, fromB, e),
+          (lane, e) => words[lane]![fromC + e]!,
           dot,
           (lane, e, v) => {
             lanes[lane]!.values[outs[e]!] = v;
@@ -189,12 +209,11 @@ class Simulator {
     };
   }
   /** What is copied is read at once and written when it lands. */
-  private copy(s: Extract<Stmt, { kind: "copy" }>): Run {
-    const [to, from, valid] = [s.to, s.from, s.valid].map((e) => this.expr(e)) as [Eval, Eval, Eval];
+  private copy(s: Extract<Stmt, { kind: "copy" }>): (t: Thread, to: number, from: number, valid: number) => void {
     const data = this.memory.get(s.buffer)!;
+    const from = this.shadows.get(s.buffer)!;
     const width = 16 / data.BYTES_PER_ELEMENT;
-    return (t) => {
-      const [at, source, holds] = [to(t), from(t), valid(t)];
+    return (t, at, source, holds) => {
       const array = this.shared.get(s.array)!;
       const shadow = this.sharedShadows.get(s.array)!;
       if (at % width !== 0 || (holds && source % width !== 0)) this.fault("out-of-bounds", `${s.array}[${at}]: a copy that is not aligned`);
@@ -202,52 +221,109 @@ class Simulator {
       if (holds && !this.inside(s.buffer, source, data.length - width + 1, t)) return;
       if (this.watch && holds) this.seen(s, s.buffer, source, width, t, false);
       if (this.watch) this.seenShared(s, s.array, at, width, t);
-      for (let k = 0; k < width; k++) {
-        if (holds) this.read(s.buffer, this.shadows.get(s.buffer)!, source + k, t);
-        const value = holds ? data[source + k]! : 0;
-        t.flights.at(-1)!.push(() => {
-          this.write(s.array, shadow, at + k, t);
-          array[at + k] = value;
-        });
+      if (holds) for (let k = 0; k < width; k++) this.read(s.buffer, from, source + k, t);
+      const values = holds ? data.slice(source, source + width) : new Float64Array(width);
+      t.flights.at(-1)!.push(() => {
+        for (let k = 0; k < width; k++) this.write(s.array, shadow, at + k, t);
+        array.set(values, at);
+      });
+    };
+  }
+  private land(t: Thread, leave: number): void {
+    // Of the closed groups the newest stay in flight; the open one always does.
+    while (t.flights.length - 1 > leave) for (const land of t.flights.shift()!) land();
+  }
+  private aligned(name: string, first: number, count: number): void {
+    if (first % count !== 0) this.fault("out-of-bounds", `${name}[${first}]: 16 bytes that are not aligned`);
+  }
+  private readWide(s: Extract<Stmt, { kind: "loads" | "takes" }>): (t: Thread, at: number) => void {
+    const shared = s.kind === "takes";
+    const name = shared ? s.array : s.buffer;
+    const outs = s.outs.map((o) => (o === undefined ? undefined : this.slot(o)));
+    return (t, first) => {
+      const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
+      const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
+      this.aligned(name, first, outs.length);
+      if (!this.inside(name, first, data.length - outs.length + 1, t)) return;
+      if (this.watch && shared) this.seenShared(s, name, first, outs.length, t);
+      else if (this.watch) this.seen(s, name, first, outs.length, t, false);
+      for (let k = 0; k < outs.length; k++) {
+        if (shared && shadow.writer[first + k] === 0) this.unwritten(name, first + k);
+        this.read(name, shadow, first + k, t);
+        const out = outs[k];
+        if (out !== undefined) t.values[out] = data[first + k]!;
       }
     };
   }
-  private wide(s: Extract<Stmt, { kind: "loads" | "stores" | "shares" | "takes" }>): Run {
-    const shared = s.kind === "shares" || s.kind === "takes";
-    const writes = s.kind === "stores" || s.kind === "shares";
+  private writeWide(s: Extract<Stmt, { kind: "stores" | "shares" }>): (t: Thread, at: number, values: readonly number[]) => void {
+    const shared = s.kind === "shares";
     const name = shared ? s.array : s.buffer;
-    const at = this.expr(s.at);
-    const outs = writes ? [] : s.outs.map((o) => (o === undefined ? undefined : this.slot(o)));
-    const values = writes ? s.values.map((v) => this.expr(v)) : [];
-    const count = outs.length + values.length;
-    const guard = s.kind === "loads" && s.guard ? this.expr(s.guard) : undefined;
-    return (t) => {
-      if (guard && !guard(t)) {
-        for (const out of outs) if (out !== undefined) t.values[out] = 0;
-        return;
-      }
-      const first = at(t);
-      const made = values.map((v) => v(t));
+    const count = s.values.length;
+    return (t, first, values) => {
       const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
       const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
-      if (first % count !== 0) this.fault("out-of-bounds", `${name}[${first}]: 16 bytes that are not aligned`);
+      this.aligned(name, first, count);
       if (!this.inside(name, first, data.length - count + 1, t)) return;
       if (this.watch && shared) this.seenShared(s, name, first, count, t);
-      else if (this.watch) this.seen(s, name, first, count, t, writes);
-      for (let k = 0; k < count; k++)
-        if (writes) {
-          this.write(name, shadow, first + k, t);
-          data[first + k] = made[k]!;
-        } else {
-          if (shared && shadow.writer[first + k] === 0) this.unwritten(name, first + k);
-          this.read(name, shadow, first + k, t);
-          const out = outs[k];
-          if (out !== undefined) t.values[out] = data[first + k]!;
-        }
+      else if (this.watch) this.seen(s, name, first, count, t, true);
+      for (let k = 0; k < count; k++) {
+        this.write(name, shadow, first + k, t);
+        data[first + k] = values[k]!;
+      }
+    };
+  }
+  private writeOne(s: Extract<Stmt, { kind: "store" | "share" }>): (t: Thread, at: number, value: number) => void {
+    if (s.kind === "share")
+      return (t, i, v) => {
+        const data = this.shared.get(s.array)!;
+        if (!this.inside(s.array, i, data.length, t)) return;
+        this.write(s.array, this.sharedShadows.get(s.array)!, i, t);
+        if (this.watch) this.seenShared(s, s.array, i, 1, t);
+        data[i] = v;
+      };
+    const data = this.memory.get(s.buffer)!;
+    const shadow = this.shadows.get(s.buffer)!;
+    return (t, i, v) => {
+      if (!this.inside(s.buffer, i, data.length, t)) return;
+      this.write(s.buffer, shadow, i, t);
+      if (this.watch) this.seen(s, s.buffer, i, 1, t, true);
+      data[i] = v;
+    };
+  }
+  private merge(s: Extract<Stmt, { kind: "merge" }>): (t: Thread, at: number, mask: number, bits: number) => void {
+    const data = this.memory.get(s.buffer)!;
+    const shadow = this.shadows.get(s.buffer)!;
+    return (t, i, mask, bits) => {
+      if (!this.inside(s.buffer, i, data.length, t)) return;
+      const m = mask >>> 0;
+      if ((shadow.merged[i]! & m) !== 0 || shadow.writer[i] !== 0) this.fault("race", `${s.buffer}[${i}]: two threads write the same bits`);
+      shadow.merged[i] = shadow.merged[i]! | m;
+      if (this.watch) this.seen(s, s.buffer, i, 1, t, true);
+      data[i] = ((data[i]! & ~m) | (bits & m)) >>> 0;
+    };
+  }
+  private readOne(e: Extract<Expr, { kind: "load" | "shared" }>): (t: Thread, at: number) => number {
+    if (e.kind === "shared")
+      return (t, i) => {
+        const data = this.shared.get(e.array)!;
+        if (!this.inside(e.array, i, data.length, t)) return 0;
+        const shadow = this.sharedShadows.get(e.array)!;
+        if (this.watch) this.seenShared(e, e.array, i, 1, t);
+        if (shadow.writer[i] === 0) this.unwritten(e.array, i);
+        this.read(e.array, shadow, i, t);
+        return data[i]!;
+      };
+    const data = this.memory.get(e.buffer)!;
+    const shadow = this.shadows.get(e.buffer)!;
+    return (t, i) => {
+      if (!this.inside(e.buffer, i, data.length, t)) return 0;
+      this.read(e.buffer, shadow, i, t);
+      if (this.watch) this.seen(e, e.buffer, i, 1, t, false);
+      return data[i]!;
     };
   }
   private fragment(s: Extract<Stmt, { kind: "fragment" }>): (threads: readonly Thread[]) => void {
-    const at = this.expr(s.at);
+    const at = this.value(s.at);
     const outs = s.outs.map((name) => this.slot(name));
     return (threads) => {
       const array = this.shared.get(s.array)!;
@@ -277,171 +353,5 @@ class Simulator {
         );
       }
     };
-  }
-  private all(list: readonly Stmt[]): Run {
-    const runs = list.map((s) => this.statement(s));
-    return (t) => {
-      for (const run of runs) run(t);
-    };
-  }
-  private statement(s: Stmt): Run {
-    switch (s.kind) {
-      case "let":
-      case "var":
-      case "assign": {
-        const value = this.expr(s.value);
-        const slot = this.slot(s.name);
-        return (t) => {
-          t.values[slot] = value(t);
-        };
-      }
-      case "for": {
-        const from = this.expr(s.from);
-        const to = this.expr(s.to);
-        const slot = this.slot(s.name);
-        const body = this.all(s.body);
-        return (t) => {
-          for (let i = from(t); i < to(t); i += s.step) {
-            t.values[slot] = i;
-            body(t);
-          }
-        };
-      }
-      case "if": {
-        const test = this.expr(s.test);
-        const body = this.all(s.then);
-        return (t) => {
-          if (test(t)) body(t);
-        };
-      }
-      case "store": {
-        const at = this.expr(s.at);
-        const value = this.expr(s.value);
-        const data = this.memory.get(s.buffer)!;
-        return (t) => {
-          const i = at(t);
-          const v = value(t);
-          if (!this.inside(s.buffer, i, data.length, t)) return;
-          this.write(s.buffer, this.shadows.get(s.buffer)!, i, t);
-          if (this.watch) this.seen(s, s.buffer, i, 1, t, true);
-          data[i] = v;
-        };
-      }
-      case "loads":
-      case "stores":
-      case "shares":
-      case "takes":
-        return this.wide(s);
-      case "scale":
-        return this.all(unfolded(s));
-      case "merge": {
-        const at = this.expr(s.at);
-        const mask = this.expr(s.mask);
-        const bits = this.expr(s.bits);
-        const data = this.memory.get(s.buffer)!;
-        return (t) => {
-          const i = at(t);
-          if (!this.inside(s.buffer, i, data.length, t)) return;
-          const shadow = this.shadows.get(s.buffer)!;
-          const m = mask(t) >>> 0;
-          if ((shadow.merged[i]! & m) !== 0 || shadow.writer[i] !== 0)
-            this.fault("race", `${s.buffer}[${i}]: two threads write the same bits`);
-          shadow.merged[i] = shadow.merged[i]! | m;
-          if (this.watch) this.seen(s, s.buffer, i, 1, t, true);
-          data[i] = ((data[i]! & ~m) | (bits(t) & m)) >>> 0;
-        };
-      }
-      case "share": {
-        const at = this.expr(s.at);
-        const value = this.expr(s.value);
-        return (t) => {
-          const i = at(t);
-          const data = this.shared.get(s.array)!;
-          const v = value(t);
-          if (!this.inside(s.array, i, data.length, t)) return;
-          this.write(s.array, this.sharedShadows.get(s.array)!, i, t);
-          if (this.watch) this.seenShared(s, s.array, i, 1, t);
-          data[i] = v;
-        };
-      }
-      case "copy":
-        return this.copy(s);
-      case "commit":
-        return (t) => {
-          t.flights.push([]);
-        };
-      case "land":
-        return (t) => {
-          // Of the closed groups the newest stay in flight; the open one always does.
-          while (t.flights.length - 1 > s.leave) for (const land of t.flights.shift()!) land();
-        };
-      case "barrier":
-      case "mma":
-      case "fragment":
-      case "shuffle":
-        return () => this.fault("divergent-barrier", "threads meet inside a condition");
-      case "comment":
-        return () => undefined;
-      default:
-        return s satisfies never;
-    }
-  }
-  private expr(e: Expr): Eval {
-    switch (e.kind) {
-      case "const": {
-        const v = Number(e.value);
-        return () => v;
-      }
-      case "name": {
-        const slot = this.slot(e.name);
-        return (t) => t.values[slot]!;
-      }
-      case "uniform": {
-        const v = this.values[e.name];
-        invariant(v !== undefined, `no value for ${e.name}`);
-        return () => v;
-      }
-      case "thread":
-        return (t) => t.index;
-      case "block":
-        return (t) => t.block;
-      case "op": {
-        const f = this.counted(operationsOf(e), scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length));
-        const [a, b, c] = e.args.map((x) => this.expr(x));
-        // Both sides of a choice are evaluated, as WGSL does: a load that may lie outside carries its own guard.
-        if (a && b && c) return (t) => f(a(t), b(t), c(t));
-        if (a && b) return (t) => f(a(t), b(t), 0);
-        return (t) => f(a!(t), 0, 0);
-      }
-      case "load": {
-        const at = this.expr(e.at);
-        const guard = e.guard ? this.expr(e.guard) : undefined;
-        const data = this.memory.get(e.buffer)!;
-        const shadow = this.shadows.get(e.buffer)!;
-        return (t) => {
-          if (guard && !guard(t)) return 0;
-          const i = at(t);
-          if (!this.inside(e.buffer, i, data.length, t)) return 0;
-          this.read(e.buffer, shadow, i, t);
-          if (this.watch) this.seen(e, e.buffer, i, 1, t, false);
-          return data[i]!;
-        };
-      }
-      case "shared": {
-        const at = this.expr(e.at);
-        return (t) => {
-          const i = at(t);
-          const data = this.shared.get(e.array)!;
-          if (!this.inside(e.array, i, data.length, t)) return 0;
-          const shadow = this.sharedShadows.get(e.array)!;
-          if (this.watch) this.seenShared(e, e.array, i, 1, t);
-          if (shadow.writer[i] === 0) this.unwritten(e.array, i);
-          this.read(e.array, shadow, i, t);
-          return data[i]!;
-        };
-      }
-      default:
-        return e satisfies never;
-    }
   }
 }

@@ -1,5 +1,5 @@
 /** Runs a launch block by block on tiles as arrays: the meaning of the tile level, without threads. */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
@@ -20,7 +20,7 @@ export type OnLoop = (index: string | undefined, turns: number) => void;
 export function interpretLaunch(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>, onLoop?: OnLoop): void {
   const counts = launch.grid.map((g) => evaluateSize(g.blocks, values));
   const total = counts.reduce((a, b) => a * b, 1);
-  const shared: Shared = { positions: new Map(), functions: new Map() };
+  const shared: Shared = { positions: new Map(), loops: new Map() };
   for (let block = 0; block < total; block++) {
     const at = new Map<string, number>();
     let rest = block;
@@ -34,7 +34,36 @@ export function interpretLaunch(launch: Launch, memory: TileMemory, values: Read
 /** What is the same for every block of a launch, found once. */
 interface Shared {
   readonly positions: Map<string, Int32Array>;
-  readonly functions: Map<Op, ScalarFn>;
+  readonly loops: Map<Op, Loop>;
+}
+
+/** A tile, and where each element of what is computed has its operand in it. */
+interface Operand {
+  readonly data: Float64Array;
+  readonly at: Int32Array;
+}
+type Loop = (out: Float64Array, ...operands: readonly Operand[]) => void;
+/** By the number of operands. */
+const loops = [1, 2, 3].map(() => new Map<ScalarFn, Loop>());
+/** f for every element of a tile, as a function of its own text: V8 puts f in line where no other function is ever called. */
+function loopOf(f: ScalarFn, arity: number): Loop {
+  const known = loops[arity - 1]!;
+  let loop = known.get(f);
+  if (loop === undefined) {
+    const names = ["a", "b", "c"].slice(0, arity);
+    const args = ["a", "b", "c"].map((x) => (names.includes(x) ? `${x}.data[${x}.at[p]]` : "0"));
+    loop = new Function("f", `return (out, ${names}) => { for (let p = 0; p < out.length; p++) out[p] = f(${args}); };`)(f) as Loop;
+    known.set(f, loop);
+  }
+  return loop;
+}
+/** Combines that are an operation on numbers. */
+const operationOf = { sum: "add", prod: "mul", max: "max", min: "min", all: "land", any: "lor" } as const;
+/** The elements of a tile at `at`. */
+function gather(tile: Float64Array, at: Int32Array): Float64Array {
+  const out = new Float64Array(at.length);
+  for (let p = 0; p < at.length; p++) out[p] = tile[at[p]!]!;
+  return out;
 }
 
 class Block {
@@ -106,23 +135,30 @@ class Block {
     invariant(t, `${this.launch.name}: tile ${v} has no value`);
     return t;
   }
-  private map(out: Value, args: readonly Value[], f: ScalarFn): void {
-    const axes = this.axes(out);
-    const data = new Float64Array(this.size(axes));
-    const [a, b, c] = args.map((v) => ({ data: this.get(v), at: this.positions(axes, this.axes(v)) }));
-    if (a && b && c) for (let p = 0; p < data.length; p++) data[p] = f(a.data[a.at[p]!]!, b.data[b.at[p]!]!, c.data[c.at[p]!]!);
-    else if (a && b) for (let p = 0; p < data.length; p++) data[p] = f(a.data[a.at[p]!]!, b.data[b.at[p]!]!, 0);
-    else if (a) for (let p = 0; p < data.length; p++) data[p] = f(a.data[a.at[p]!]!, 0, 0);
-    this.tiles.set(out, data);
-  }
-  private function(o: Extract<Op, { kind: "map" }>): ScalarFn {
-    let f = this.shared.functions.get(o);
-    if (f === undefined) {
-      const elem = (v: Value) => this.launch.tiles[v]!.elem;
-      f = scalarFn(o.op, elem(o.out), elem(o.args[0]!), o.args.length);
-      this.shared.functions.set(o, f);
+  private map(o: Extract<Op, { kind: "map" }>): void {
+    const axes = this.axes(o.out);
+    const out = new Float64Array(this.size(axes));
+    const inputs = o.args.map((v) => ({ data: this.get(v), at: this.positions(axes, this.axes(v)) }));
+    let loop = this.shared.loops.get(o);
+    if (loop === undefined) {
+      loop = loopOf(scalarFn(o.op, this.elem(o.out), this.elem(o.args[0]!), o.args.length), o.args.length);
+      this.shared.loops.set(o, loop);
     }
-    return f;
+    loop(out, ...inputs);
+    this.tiles.set(o.out, out);
+  }
+  private load(o: Extract<Op, { kind: "load" }>): void {
+    const axes = this.axes(o.out);
+    const out = new Float64Array(this.size(axes));
+    const data = this.memory.get(o.buffer)!;
+    const [at, guard] = [o.at, o.guard].map((v) => v !== undefined && { data: this.get(v), at: this.positions(axes, this.axes(v)) });
+    for (let p = 0; p < out.length; p++) {
+      if (guard && !guard.data[guard.at[p]!]) continue;
+      const from = at ? at.data[at.at[p]!]! : 0;
+      if (from < 0 || from >= data.length) throw new InternalError(`${this.launch.name}: ${o.buffer}[${from}] of ${data.length}`);
+      out[p] = data[from]!;
+    }
+    this.tiles.set(o.out, out);
   }
 
   run(ops: readonly Op[]): void {
@@ -150,16 +186,9 @@ class Block {
         );
         return;
       case "map":
-        return this.map(o.out, o.args, this.function(o));
-      case "load": {
-        const data = this.memory.get(o.buffer)!;
-        const guarded = o.guard !== undefined;
-        return this.map(o.out, o.guard === undefined ? [o.at] : [o.at, o.guard], (at, guard) => {
-          if (guarded && !guard) return 0;
-          invariant(at >= 0 && at < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
-          return data[at]!;
-        });
-      }
+        return this.map(o);
+      case "load":
+        return this.load(o);
       case "store":
         return this.store(o);
       case "reduce":
@@ -183,25 +212,18 @@ class Block {
         const [r, held] = this.ring(o.ring);
         const size = r.slow.extent * r.fast.extent;
         const tile = held.subarray(this.get(o.slot)[0]! * size, (this.get(o.slot)[0]! + 1) * size);
-        this.tiles.set(
-          o.out,
-          Float64Array.from(this.positions(this.axes(o.out), [r.slow.name, r.fast.name]), (p) => tile[p]!),
-        );
+        this.tiles.set(o.out, gather(tile, this.positions(this.axes(o.out), [r.slow.name, r.fast.name])));
         return;
       }
       case "dot":
         return this.dot(o);
       case "convert": {
         const names = new Map(o.to);
-        const [value, narrow] = [this.get(o.value), narrowing(o.held)];
         const at = this.positions(
           this.axes(o.out),
           this.axes(o.value).map((a) => names.get(a) ?? a),
         );
-        this.tiles.set(
-          o.out,
-          Float64Array.from(at, (p) => narrow(value[p]!)),
-        );
+        this.tiles.set(o.out, gather(this.get(o.value), at).map(narrowing(o.held)));
         return;
       }
       case "loop":
@@ -225,23 +247,28 @@ class Block {
   }
   private reduce(o: Extract<Op, { kind: "reduce" }>): void {
     const rest = this.axes(o.outs[0]!);
-    const n = this.extents.get(o.over)!;
     const order = [...rest, o.over];
     const inputs = o.values.map((v) => ({ data: this.get(v), at: this.positions(order, this.axes(v)) }));
     const outs = o.outs.map(() => new Float64Array(this.size(rest)));
-    for (let p = 0; p < outs[0]!.length; p++) {
-      let acc: number[] | undefined;
-      for (let k = 0; k < n; k++) {
-        const x = inputs.map((i) => i.data[i.at[p * n + k]!]!);
-        acc = acc === undefined ? x : this.combine(o.by, acc, x, o.values);
+    const n = this.extents.get(o.over)!;
+    const { by } = o;
+    if (by.kind === "argmax" || by.kind === "monoid")
+      for (let p = 0; p < outs[0]!.length; p++) {
+        const terms = Array.from({ length: n }, (_, k) => inputs.map((i) => i.data[i.at[p * n + k]!]!));
+        const total = terms.reduce((x, y) => this.combine(by, x, y));
+        for (const [k, out] of outs.entries()) out[p] = total[k]!;
       }
-      acc!.forEach((v, k) => {
-        outs[k]![p] = v;
-      });
+    else {
+      const elem = this.elem(o.values[0]!);
+      const plus = scalarFn(operationOf[by.kind], elem, elem, 2);
+      const { data, at } = inputs[0]!;
+      for (let p = 0; p < outs[0]!.length; p++) {
+        let total = data[at[p * n]!]!;
+        for (let k = 1; k < n; k++) total = plus(total, data[at[p * n + k]!]!, 0);
+        outs[0]![p] = total;
+      }
     }
-    o.outs.forEach((v, k) => {
-      this.tiles.set(v, outs[k]!);
-    });
+    for (const [k, v] of o.outs.entries()) this.tiles.set(v, outs[k]!);
   }
   private dot(o: Extract<Op, { kind: "dot" }>): void {
     const { columns, over, other, share } = o.axes;
@@ -255,15 +282,14 @@ class Block {
     const [fromA, fromB] = [this.positions([...axes, over], this.axes(o.a)), this.positions([...axes, over], inColumns)];
     const fromAcc = this.positions(axes, this.axes(o.acc));
     const [times, plus] = [scalarFn("mul", this.elem(o.out), this.elem(o.out), 2), scalarFn("add", this.elem(o.out), this.elem(o.out), 2)];
-    this.tiles.set(
-      o.out,
-      Float64Array.from({ length: this.size(axes) }, (_, p) => {
-        let sum = acc[fromAcc[p]!]!;
-        const first = shares ? shares[p]! * piece : 0;
-        for (let k = first; k < first + piece; k++) sum = plus(sum, times(left[fromA[p * n + k]!]!, right[fromB[p * n + k]!]!, 0), 0);
-        return sum;
-      }),
-    );
+    const out = new Float64Array(this.size(axes));
+    for (let p = 0; p < out.length; p++) {
+      let sum = acc[fromAcc[p]!]!;
+      const first = shares ? shares[p]! * piece : 0;
+      for (let k = first; k < first + piece; k++) sum = plus(sum, times(left[fromA[p * n + k]!]!, right[fromB[p * n + k]!]!, 0), 0);
+      out[p] = sum;
+    }
+    this.tiles.set(o.out, out);
   }
   private ring(name: string): [Ring, Float64Array] {
     const r = this.launch.rings.find((x) => x.name === name)!;
@@ -291,39 +317,17 @@ class Block {
   private elem(v: Value): Elem {
     return this.launch.tiles[v]!.elem;
   }
-  private combine(by: Combine, x: number[], y: number[], values: readonly Value[]): number[] {
-    const elem = this.launch.tiles[values[0]!]!.elem;
-    const one = (op: "add" | "mul" | "max" | "min" | "land" | "lor") => [scalarFn(op, elem, elem, 2)(x[0]!, y[0]!, 0)];
-    switch (by.kind) {
-      case "sum":
-        return one("add");
-      case "prod":
-        return one("mul");
-      case "max":
-      case "min":
-        return one(by.kind);
-      case "all":
-        return one("land");
-      case "any":
-        return one("lor");
-      case "argmax":
-        return y[0]! > x[0]! || (y[0] === x[0] && y[1]! < x[1]!) ? y : x;
-      default: {
-        by.x.forEach((v, k) => this.tiles.set(v, Float64Array.of(x[k]!)));
-        by.y.forEach((v, k) => this.tiles.set(v, Float64Array.of(y[k]!)));
-        this.run(by.body);
-        return by.results.map((v) => this.get(v)[0]!);
-      }
-    }
+  private combine(by: Extract<Combine, { kind: "argmax" | "monoid" }>, x: number[], y: number[]): number[] {
+    if (by.kind === "argmax") return y[0]! > x[0]! || (y[0] === x[0] && y[1]! < x[1]!) ? y : x;
+    by.x.forEach((v, k) => this.tiles.set(v, Float64Array.of(x[k]!)));
+    by.y.forEach((v, k) => this.tiles.set(v, Float64Array.of(y[k]!)));
+    this.run(by.body);
+    return by.results.map((v) => this.get(v)[0]!);
   }
   private loop(o: Extract<Op, { kind: "loop" }>): void {
     const from = Math.min(...this.get(o.from));
     const to = Math.max(...this.get(o.to));
-    const spread = (v: Value, axes: readonly string[]): Float64Array => {
-      const data = this.get(v);
-      const at = this.positions(axes, this.axes(v));
-      return Float64Array.from(at, (p) => data[p]!);
-    };
+    const spread = (v: Value, axes: readonly string[]): Float64Array => gather(this.get(v), this.positions(axes, this.axes(v)));
     for (const c of o.carried) this.tiles.set(c.phi, spread(c.init, this.axes(c.phi)));
     for (let i = from; i < to; i += o.step) {
       this.tiles.set(o.index, Float64Array.of(i));

@@ -67,7 +67,7 @@ export function encode(f: FloatFormat, x: number): number {
   const hidden = 1 << f.mantissaBits;
   return q < hidden ? sign | q : sign | ((e + f.bias) << f.mantissaBits) | (q - hidden);
 }
-export function decode(f: FloatFormat, bits: number): number {
+function decoded(f: FloatFormat, bits: number): number {
   const sign = bits >> (f.bits - 1) ? -1 : 1;
   const e = (bits >> f.mantissaBits) & ((1 << f.exponentBits) - 1);
   const m = bits & ((1 << f.mantissaBits) - 1);
@@ -76,4 +76,14 @@ export function decode(f: FloatFormat, bits: number): number {
   if (e === topExponent && m === (1 << f.mantissaBits) - 1 && f.overflow === "saturate") return Number.NaN;
   if (e === 0) return sign * m * 2 ** (1 - f.bias - f.mantissaBits);
   return sign * (m + (1 << f.mantissaBits)) * 2 ** (e - f.bias - f.mantissaBits);
+}
+/** What each of the at most 2^16 codes of a format means, by the code. */
+const meanings = new Map<FloatFormat, Float64Array>();
+export function decode(f: FloatFormat, bits: number): number {
+  let all = meanings.get(f);
+  if (all === undefined) {
+    all = Float64Array.from({ length: 2 ** f.bits }, (_, code) => decoded(f, code));
+    meanings.set(f, all);
+  }
+  return all[bits]!;
 }

@@ -115,6 +115,56 @@ describe("the thread verifier and the simulator", () => {
     };
     expect(run(all, 1, 4)).toContain("race");
   });
+  test("what a guard keeps from memory is 0, and no fault", () => {
+    const int = (value: number): Expr => ({ kind: "const", value, elem: "i32" });
+    const never: Expr = { kind: "const", value: false, elem: "bool" };
+    const one: Expr = { kind: "load", buffer: "x", at: int(1000), guard: never, elem: "f32" };
+    const name = (k: number): Expr => ({ kind: "name", name: `v${k}`, elem: "f32" });
+    const first: Expr = { kind: "op", op: "eq", args: [{ kind: "thread", elem: "i32" }, int(0)], elem: "bool" };
+    const guarded: ThreadKernel = {
+      ...sum,
+      shared: [],
+      buffers: [
+        { ...sum.buffers.find((b) => b.access === "read")!, name: "x" },
+        { ...sum.buffers.find((b) => b.access !== "read")!, name: "a" },
+      ],
+      body: [
+        { kind: "loads", name: "v", outs: ["v0", "v1", "v2", "v3"], buffer: "x", at: int(1000), guard: never, elem: "f32" },
+        {
+          kind: "if",
+          test: first,
+          then: [one, name(0), name(3)].map((value, k): Stmt => ({ kind: "store", buffer: "a", at: int(k), value })),
+        },
+      ],
+    };
+    const a = new Float32Array(4).fill(7);
+    const memory: Memory = new Map([
+      ["x", new Float32Array(8).fill(5)],
+      ["a", a],
+    ]);
+    expect(simulate(guarded, memory, { M: 1, N: 8 })).toEqual([]);
+    expect([...a]).toEqual([0, 0, 0, 7]);
+  });
+  test("a copy that is still in flight when it is read", () => {
+    const int = (value: number): Expr => ({ kind: "const", value, elem: "i32" });
+    const copied = (leave: number): string[] => {
+      const kernel: ThreadKernel = {
+        ...sum,
+        threads: 1,
+        shared: [{ name: "held", elem: "f32", count: 4 }],
+        body: [
+          { kind: "copy", array: "held", to: int(0), buffer: "x", from: int(0), valid: int(1) },
+          { kind: "commit" },
+          { kind: "land", leave },
+          { kind: "store", buffer: "a", at: { kind: "block", elem: "i32" }, value: { kind: "shared", array: "held", at: int(0), elem: "f32" } },
+        ],
+      };
+      const out = sum.buffers.find((b) => b.access !== "read")!;
+      return run({ ...kernel, buffers: [sum.buffers.find((b) => b.access === "read")!, { ...out, name: "a" }] }, 1, 8);
+    };
+    expect(copied(0)).toEqual([]);
+    expect(copied(1)).toContain("uninitialised");
+  });
   test("a lost guard writes twice or outside", () => {
     const bare: ThreadKernel = { ...sum, body: sum.body.flatMap((s) => (s.kind === "if" ? s.then : [s])) };
     expect(run(bare)).toContain("race");

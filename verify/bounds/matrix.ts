@@ -82,7 +82,7 @@ export function runMultiply(
   const perWord = form === "exact" ? 1 : inWord[form];
   const element = (r: Registers, e: number): Term => {
     const word = Math.floor(e / perWord);
-    return { value: held(r.values, e), error: r.errors[word]!, chain: r.chains[word]! };
+    return { value: held(r.values, 0, e), error: r.errors[word]!, chain: r.chains[word]! };
   };
   const dot =
     form === "exact" || form === "s8" ? exactDot : (acc: Term, x: readonly Term[], y: readonly Term[]) => unitDot(acc, x, y, reading);

@@ -85,11 +85,11 @@ class BoundRun {
     const { kernel } = this;
     const [thread, block, stray] = [this.slot(" thread"), this.slot(" block"), this.slot(" stray")];
     const body = lockstep<Float64Array>(kernel.body, {
-      alone: (s) => {
-        const run = this.statement(s);
+      alone: (list) => {
+        const runs = list.map((s) => this.statement(s));
         return (f) => {
           astray = f[stray] === 1;
-          run(f);
+          for (const run of runs) run(f);
           f[stray] = Number(astray);
         };
       },

@@ -85,8 +85,8 @@ export const layouts: readonly Mutant[] = [
   fault(
     "a conversion keeps more of a value than memory will",
     "compiler/tile/interpret.ts",
-    "const [value, narrow] = [this.get(o.value), narrowing(o.held)];",
-    'const [value, narrow] = [this.get(o.value), narrowing("f8e5m2")];',
+    ".map(narrowing(o.held))",
+    '.map(narrowing("f8e5m2"))',
   ),
   fault(
     "what combines chunks takes neighbours one by one",

@@ -370,4 +370,6 @@ export const thread: readonly Mutant[] = [
     "const int block = blockIdx.x;",
   ),
   fault("a kernel with shared memory has an entry for many calls", "compiler/emit/many.ts", " || kernel.shared.length > 0", ""),
+  fault("the simulator reads 16 bytes where a guard says no", "compiler/thread/script.ts", "if (!s.guard) return read;", "return read;"),
+  fault("the simulator lands all copies at once", "compiler/thread/simulate.ts", "t.flights.length - 1 > leave", "t.flights.length > 1"),
 ];
