@@ -300,10 +300,11 @@ class Writer {
     // All carried values change at once: one that reads a variable assigned before it is computed first.
     const temporaries: Stmt[] = [];
     const assigns: Stmt[] = [];
+    const earlier = new Set<string>();
     values.forEach((value, k) => {
       const target = targets[k]!;
+      if (k > 0) earlier.add(targets[k - 1]!);
       if (value.kind === "name" && value.name === target) return;
-      const earlier = new Set(targets.slice(0, k));
       if (mentions(value, earlier)) {
         const held = this.fresh(`next_${target}`);
         temporaries.push({ kind: "let", name: held, value });

@@ -21,105 +21,106 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
   const buffers = new Map(k.buffers.map((b) => [b.name, b]));
   const arrays = new Set(k.shared.map((s) => s.name));
   const all = new Set<string>();
-  const expr = (e: Expr, known: ReadonlySet<string>): void => {
+  /** What is declared here or around here, and what of it is a variable. */
+  const [known, variables] = [new Set<string>(), new Set<string>()];
+  const expr = (e: Expr): void => {
     // There are thousands: what is said of one is made up where it is wrong.
     if (e.kind === "name" && !known.has(e.name))
       throw new InternalError(`${where}: ${e.name} is used before it is declared or outside its block`);
     if (e.kind === "load" && !buffers.has(e.buffer)) throw new InternalError(`${where}: no buffer ${e.buffer}`);
     if (e.kind === "shared" && !arrays.has(e.array)) throw new InternalError(`${where}: no shared array ${e.array}`);
-    for (const c of children(e)) expr(c, known);
+    for (const c of children(e)) expr(c);
   };
   /** Conditions around the statement at hand. */
   let conditions = 0;
-  const block = (list: readonly Stmt[], outer: ReadonlySet<string>, vars: ReadonlySet<string>, depth: number): void => {
-    const known = new Set(outer);
-    const own = new Set(vars);
+  const block = (list: readonly Stmt[], depth: number, index?: string): void => {
+    const here: string[] = [];
     const declare = (name: string): void => {
       if (all.has(name)) throw new InternalError(`${where}: ${name} is declared twice`);
       all.add(name);
       known.add(name);
+      here.push(name);
     };
+    if (index !== undefined) declare(index);
     for (const s of list) {
       switch (s.kind) {
         case "let":
         case "var":
-          expr(s.value, known);
+          expr(s.value);
           declare(s.name);
-          if (s.kind === "var") own.add(s.name);
+          if (s.kind === "var") variables.add(s.name);
           break;
         case "assign":
-          expr(s.value, known);
-          invariant(own.has(s.name), `${where}: ${s.name} is assigned and is no variable`);
+          expr(s.value);
+          invariant(variables.has(s.name), `${where}: ${s.name} is assigned and is no variable`);
           break;
         case "for":
-          expr(s.from, known);
-          expr(s.to, known);
-          invariant(!all.has(s.name), `${where}: ${s.name} is declared twice`);
-          all.add(s.name);
-          block(s.body, new Set(known).add(s.name), own, depth + 1);
+          expr(s.from);
+          expr(s.to);
+          block(s.body, depth + 1, s.name);
           break;
         case "if":
-          expr(s.test, known);
+          expr(s.test);
           conditions++;
-          block(s.then, known, own, depth + 1);
+          block(s.then, depth + 1);
           conditions--;
           break;
         case "store":
         case "merge": {
-          for (const e of s.kind === "store" ? [s.at, s.value] : [s.at, s.mask, s.bits]) expr(e, known);
+          for (const e of s.kind === "store" ? [s.at, s.value] : [s.at, s.mask, s.bits]) expr(e);
           const b = buffers.get(s.buffer);
           invariant(b !== undefined && b.access !== "read", `${where}: ${s.buffer} is written and not declared so`);
           break;
         }
         case "share":
-          expr(s.at, known);
-          expr(s.value, known);
+          expr(s.at);
+          expr(s.value);
           invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
           break;
         case "shares":
-          for (const e of [s.at, ...s.values]) expr(e, known);
+          for (const e of [s.at, ...s.values]) expr(e);
           invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
           break;
         case "takes":
-          expr(s.at, known);
+          expr(s.at);
           for (const o of s.outs) if (o !== undefined) declare(o);
           invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
           break;
         case "copy":
-          for (const e of [s.to, s.from, s.valid]) expr(e, known);
+          for (const e of [s.to, s.from, s.valid]) expr(e);
           invariant(arrays.has(s.array) && buffers.has(s.buffer), `${where}: a copy from ${s.buffer} to ${s.array}`);
           break;
         case "loads":
-          for (const e of s.guard ? [s.at, s.guard] : [s.at]) expr(e, known);
+          for (const e of s.guard ? [s.at, s.guard] : [s.at]) expr(e);
           for (const o of s.outs) if (o !== undefined) declare(o);
           invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
           break;
         case "stores":
-          for (const e of [s.at, ...s.values]) expr(e, known);
+          for (const e of [s.at, ...s.values]) expr(e);
           invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
           break;
         case "commit":
         case "land":
           break;
         case "shuffle":
-          expr(s.value, known);
+          expr(s.value);
           declare(s.out);
           invariant(conditions === 0, `${where}: a shuffle in control flow that may diverge`);
           invariant(s.mask < target.lanes && k.threads % target.lanes === 0, `${where}: a shuffle beyond the lanes that there are`);
           break;
         case "scale":
-          for (const e of [...s.values, ...s.by]) expr(e, known);
+          for (const e of [...s.values, ...s.by]) expr(e);
           s.outs.forEach(declare);
           invariant(conditions === 0, `${where}: a warp that scales in control flow that may diverge`);
           break;
         case "fragment":
-          expr(s.at, known);
+          expr(s.at);
           s.outs.forEach(declare);
           invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
           invariant(conditions === 0, `${where}: a fragment in control flow that may diverge`);
           break;
         case "mma":
-          for (const e of [...s.a, ...s.b, ...s.c]) expr(e, known);
+          for (const e of [...s.a, ...s.b, ...s.c]) expr(e);
           s.outs.forEach(declare);
           invariant(conditions === 0, `${where}: a matrix instruction in control flow that may diverge`);
           invariant(k.threads % 32 === 0, `${where}: a matrix instruction in a block that is not whole warps`);
@@ -133,6 +134,10 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           s satisfies never;
       }
     }
+    for (const name of here) {
+      known.delete(name);
+      variables.delete(name);
+    }
   };
-  block(k.body, new Set(), new Set(), 0);
+  block(k.body, 0);
 }

@@ -48,7 +48,9 @@ function verifyLaunch(l: Launch, target: Target): void {
   const names = new Set(l.axes.map((a) => a.name));
   const buffers = new Map(l.buffers.map((b) => [b.name, b]));
   const rings = new Map(l.rings.map((r) => [r.name, r]));
+  /** In the order in which they are made. */
   const made = new Set<Value>();
+  const order: Value[] = [];
   const axesOf = (v: Value) => l.tiles[v]!.axes;
   const elem = (v: Value) => l.tiles[v]!.elem;
   const use = (v: Value): void => check(made.has(v), () => `value ${v} is used before it is made or outside its loop`);
@@ -56,6 +58,7 @@ function verifyLaunch(l: Launch, target: Target): void {
     check(!made.has(v), () => `value ${v} is made twice`);
     for (const a of axesOf(v)) check(names.has(a), () => `value ${v} varies over ${a}, which is no axis of the launch`);
     made.add(v);
+    order.push(v);
   };
   /** Axes as bits, so that comparing sets costs nothing. */
   const bit = new Map(l.axes.map((a, k) => [a.name, 1 << k]));
@@ -192,7 +195,7 @@ function verifyLaunch(l: Launch, target: Target): void {
         case "loop": {
           [o.from, o.to, ...o.carried.map((c) => c.init)].forEach(use);
           check(elem(o.from) === "i32" && elem(o.to) === "i32" && o.step >= 1, () => "loop bounds");
-          const before = new Set(made);
+          const before = order.length;
           make(o.index);
           for (const c of o.carried) make(c.phi);
           body(o.body);
@@ -203,8 +206,7 @@ function verifyLaunch(l: Launch, target: Target): void {
               for (const a of axesOf(v))
                 check(axesOf(c.phi).includes(a), () => `a carried value varies over ${a}, which its loop does not carry`);
           }
-          made.clear();
-          for (const v of before) made.add(v);
+          for (const v of order.splice(before)) made.delete(v);
           for (const c of o.carried) make(c.out);
           break;
         }
