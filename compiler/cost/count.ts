@@ -108,7 +108,7 @@ class Counter {
         case "shares":
         case "takes":
           r.instructions += this.warps;
-          r.sharedBytes += this.warps * warp * 16;
+          r.sharedBytes += this.warps * warp * 4 * (s.kind === "shares" ? s.values : s.outs).length;
           break;
         case "fragment":
           r.instructions += this.warps;

@@ -43,7 +43,7 @@ export const cudaHelpersOf = (text: string): string[] =>
 
 function sharedLines(k: ThreadKernel, target: Target): string[] {
   const { offsets } = placeShared(k.shared);
-  return k.shared.map((s, j) => target.sharedArray(s.name, s.elem, s.count, offsets[j]!, s.vector ?? false));
+  return k.shared.map((s, j) => target.sharedArray(s.name, s.elem, s.count, offsets[j]!, s.vector));
 }
 export function cudaModule(
   title: string,

@@ -77,7 +77,7 @@ class Emitter {
       }
       case "loads": {
         const guard = s.guard && this.expr(s.guard);
-        for (const text of t.wide.load(s.name, this.buffer(s.buffer).unit, s.buffer, this.expr(s.at), guard)) this.line(depth, text);
+        for (const text of t.wide.load(s.name, this.buffer(s.buffer).unit, 4, s.buffer, this.expr(s.at), guard)) this.line(depth, text);
         s.outs.forEach((name, k) => {
           if (name === undefined) return;
           // Two narrow ones lie in a word, the first in its low half.
@@ -111,7 +111,7 @@ class Emitter {
           ),
         );
       case "takes":
-        for (const text of t.wide.load(s.name, this.arrayUnit(s.array), s.array, this.expr(s.at), undefined)) this.line(depth, text);
+        for (const text of t.wide.load(s.name, this.arrayUnit(s.array), s.outs.length, s.array, this.expr(s.at))) this.line(depth, text);
         s.outs.forEach((name, k) => {
           if (name !== undefined) this.line(depth, t.declare(name, s.elem, `${s.name}.${"xyzw"[k]}`, false));
         });

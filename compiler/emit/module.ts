@@ -95,7 +95,7 @@ function wgslModule(
     const shared = k.shared.map((s) => {
       const name = kernels.length > 1 ? `${k.name}_${s.name}` : s.name;
       body = body.replace(new RegExp(`\\b${s.name}\\[`, "g"), `${name}[`);
-      return target.sharedArray(name, s.elem, s.count, 0, s.vector ?? false);
+      return target.sharedArray(name, s.elem, s.count, 0, s.vector);
     });
     return { name: k.name, shared, threads: k.threads, blocks: sizeText(k.blocks, target), body };
   });

@@ -64,28 +64,46 @@ export interface Passage {
   readonly kind: "shared";
   readonly put: Layout;
   readonly take: Layout;
+  /** So many words, one, two or four, are neighbours in registers on both sides, from a multiple of it on, and go in one access. */
+  readonly together: number;
 }
 /**
- * From any layout to any other of the same tile, all of which both hold. Places are a linear map of elements, one to one, so chosen that lanes of
- * a warp go to banks of their own both ways: a space of elements that is neither's lanes' is what the banks do not tell apart, and two spaces
- * of one size have such a complement in common.
+ * From any layout to any other of the same tile, all of which both hold. Places are a linear map of elements, one to one. What both have in
+ * register bits lies together, where nothing else steps there as well. Lanes of a warp that are served at one time go to banks of their own both
+ * ways: a space of elements that is neither's lanes' is what the banks do not tell apart, and two spaces of one size have such a complement in
+ * common.
+ * @param most words in one access
  */
-export function passageOf(from: Layout, to: Layout): Passage {
-  const lanesOf = (l: Layout): number[] => basisOf(l.columns.get("lane") ?? [], []);
+export function passageOf(from: Layout, to: Layout, most: 1 | 2 | 4): Passage {
+  for (let words = most; ; words /= 2) {
+    const made = passageBy(from, to, Math.log2(words));
+    const step = (input: string, c: number): boolean => c % made.together === 0 || (input === "register" && c < made.together);
+    const alone = (l: Layout): boolean => [...l.columns].every(([input, list]) => list.every((c) => step(input, c)));
+    if (alone(made.put) && alone(made.take)) return made;
+  }
+}
+/** With at most so many register bits of both as the lowest of places. */
+function passageBy(from: Layout, to: Layout, lowest: number): Passage {
+  const registersOf = (l: Layout): number[] => (l.columns.get("register") ?? []).filter((c) => c !== 0);
+  const near = registersOf(from)
+    .filter((c) => registersOf(to).includes(c))
+    .slice(0, lowest);
+  // Of vectors a half or a quarter of a warp is served at one time.
+  const lanesOf = (l: Layout): number[] => basisOf((l.columns.get("lane") ?? []).slice(0, laneBits - near.length), near);
   const [a, b] = [lanesOf(from), lanesOf(to)];
   const common = basisOf(
-    spanOf(a).filter((x) => basisOf([x], b).length === 0),
-    [],
+    spanOf(a).filter((x) => basisOf([x], [...near, ...b]).length === 0),
+    near,
   );
-  const [onlyA, onlyB] = [basisOf(a, common), basisOf(b, common)];
-  const rest = basisOf([...from.columns.values()].flat(), [...common, ...onlyA, ...onlyB]);
-  const banks = common.length + Math.max(onlyA.length, onlyB.length);
-  let row = banks;
+  const [onlyA, onlyB] = [basisOf(a, [...near, ...common]), basisOf(b, [...near, ...common])];
+  const rest = basisOf([...from.columns.values()].flat(), [...near, ...common, ...onlyA, ...onlyB]);
+  const first = near.length + common.length;
+  let row = first + Math.max(onlyA.length, onlyB.length);
   const basis = [
-    ...common.map((v, k) => [v, 1 << k]),
-    ...onlyA.map((v, k) => [v, 1 << (common.length + k)]),
+    ...[...near, ...common].map((v, k) => [v, 1 << k]),
+    ...onlyA.map((v, k) => [v, 1 << (first + k)]),
     // Of two that share a bank bit the second has a row bit as well.
-    ...onlyB.map((v, k) => [v, (1 << (common.length + k)) | (k < onlyA.length ? 1 << row++ : 0)]),
+    ...onlyB.map((v, k) => [v, (1 << (first + k)) | (k < onlyA.length ? 1 << row++ : 0)]),
     ...rest.map((v) => [v, 1 << row++]),
   ] as [element: number, place: number][];
   invariant(row === from.rank && row === to.rank, `places of ${from} and ${to}`);
@@ -95,8 +113,10 @@ export function passageOf(from: Layout, to: Layout): Passage {
     new Layout(new Map([...l.columns].map(([input, list]) => [input, list.map((c) => combined(places, solved(elements, c)!))])), [
       { name: "place", bits: row },
     ]);
-  return { kind: "shared", put: placed(from), take: placed(to) };
+  return { kind: "shared", put: placed(from), take: placed(to), together: 1 << near.length };
 }
+/** Bits of the number of a lane in its warp. */
+const laneBits = 5;
 /** Those of a list that are no sums of others of it, or of `beside`. */
 function basisOf(list: readonly number[], beside: readonly number[]): number[] {
   const kept: number[] = [];

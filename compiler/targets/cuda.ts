@@ -104,8 +104,8 @@ function wrapping(name: MapOp, args: readonly Text[]): Text | undefined {
   if (name === "neg") return cast("int", infixText("sub", [atom("0u"), bits[0]!])!);
   return name === "abs" ? call("weft_abs", args) : undefined;
 }
-/** What holds 16 bytes of a buffer. */
-const vectorOf = (unit: Unit): string => (unit === "f32" ? "float4" : unit === "i32" ? "int4" : "uint4");
+/** What holds two or four words of a buffer. */
+const vectorOf = (unit: Unit, words: number): string => `${unit === "f32" ? "float" : unit === "i32" ? "int" : "uint"}${words}`;
 /** Keywords of C++, functions and variables that are there without being declared, and names that every kernel has. */
 const reserved = new Set(
   (
@@ -132,13 +132,16 @@ export const cuda: Target = {
   op,
   wide: {
     alone: false,
-    load: (name, unit, buffer, at, guard) => {
-      const value = `*reinterpret_cast<const ${vectorOf(unit)}*>(&${buffer}[${at.text}])`;
-      if (guard === undefined) return [`const ${vectorOf(unit)} ${name} = ${value};`];
-      return [`${vectorOf(unit)} ${name} = {};`, `if (${guard.text}) ${name} = ${value};`];
+    load: (name, unit, words, buffer, at, guard) => {
+      const vector = vectorOf(unit, words);
+      const value = `*reinterpret_cast<const ${vector}*>(&${buffer}[${at.text}])`;
+      if (guard === undefined) return [`const ${vector} ${name} = ${value};`];
+      return [`${vector} ${name} = {};`, `if (${guard.text}) ${name} = ${value};`];
     },
-    store: (unit, buffer, at, words) =>
-      `*reinterpret_cast<${vectorOf(unit)}*>(&${buffer}[${at.text}]) = make_${vectorOf(unit)}(${words.join(", ")});`,
+    store: (unit, buffer, at, words) => {
+      const vector = vectorOf(unit, words.length);
+      return `*reinterpret_cast<${vector}*>(&${buffer}[${at.text}]) = make_${vector}(${words.join(", ")});`;
+    },
   },
   wrapping,
   pair: (format, low, high) => call(`weft_pair_${format}`, [low, high]),

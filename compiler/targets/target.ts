@@ -36,8 +36,8 @@ export interface Profile {
 export interface WideAccess {
   /** A buffer has one type in a launch: all its accesses are wide, or none. */
   readonly alone: boolean;
-  /** The declaration of a vector that is read. */
-  readonly load: (name: string, unit: Unit, buffer: string, at: Text, guard: Text | undefined) => readonly string[];
+  /** The declaration of a vector that is read: of `words` of 4 bytes, two or four. */
+  readonly load: (name: string, unit: Unit, words: number, buffer: string, at: Text, guard?: Text) => readonly string[];
   readonly store: (unit: Unit, buffer: string, at: Text, words: readonly string[]) => string;
 }
 export interface Target {
@@ -68,8 +68,8 @@ export interface Target {
   readonly loop: (name: string, turn: string, from: string, to: string, step: number, twice: boolean) => readonly string[];
   readonly condition: (test: string) => string;
   readonly barrier: string;
-  /** `vector`: all its accesses are wide. */
-  readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number, vector: boolean) => string;
+  /** `vector`: all its accesses are of so many elements. */
+  readonly sharedArray: (name: string, elem: SharedElem, count: number, offset: number, vector: number | undefined) => string;
   /** It multiplies and adds the four bytes of two words at once, where a word is its smallest unit of memory. */
   readonly packedDots: boolean;
   /** Lanes that can read each other's registers, neighbours from a multiple of their number on; 1 where none can. */

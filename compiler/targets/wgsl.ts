@@ -87,7 +87,7 @@ const reserved = new Set(
   ).split(" "),
 );
 /** Of a position, that of its vector; halves are two to a word of it. */
-const vectorAt = (unit: Unit, at: Text): Text => infixText("truncdiv", [at, atom(unit === "u16" ? "8" : "4")])!;
+const vectorAt = (unit: Unit, words: number, at: Text): Text => infixText("truncdiv", [at, atom(`${unit === "u16" ? 2 * words : words}`)])!;
 const wordOf = (unit: Unit): Unit => (unit === "u16" ? "u32" : unit);
 export const wgsl: Target = {
   name: "wgsl",
@@ -120,17 +120,18 @@ export const wgsl: Target = {
   packedDots: true,
   wide: {
     alone: true,
-    load: (name, unit, buffer, at, guard) => {
-      const value = `${buffer}[${vectorAt(unit, at).text}]`;
+    load: (name, unit, words, buffer, at, guard) => {
+      const value = `${buffer}[${vectorAt(unit, words, at).text}]`;
       if (guard === undefined) return [`let ${name} = ${value};`];
-      return [`var ${name} = vec4<${wordOf(unit)}>();`, `if (${guard.text}) { ${name} = ${value}; }`];
+      return [`var ${name} = vec${words}<${wordOf(unit)}>();`, `if (${guard.text}) { ${name} = ${value}; }`];
     },
-    store: (unit, buffer, at, words) => `${buffer}[${vectorAt(unit, at).text}] = vec4<${wordOf(unit)}>(${words.join(", ")});`,
+    store: (unit, buffer, at, words) =>
+      `${buffer}[${vectorAt(unit, words.length, at).text}] = vec${words.length}<${wordOf(unit)}>(${words.join(", ")});`,
   },
   barrier: "workgroupBarrier();",
   sharedArray: (name, elem, count, _offset, vector) => {
     const type = elem === "bool" || elem === "u16" || elem === "u8" ? "u32" : types[elem];
-    return `var<workgroup> ${name}: array<${vector ? `vec4<${type}>, ${count / 4}` : `${type}, ${count}`}>;`;
+    return `var<workgroup> ${name}: array<${vector ? `vec${vector}<${type}>, ${count / vector}` : `${type}, ${count}`}>;`;
   },
   unitBits: 32,
   halves: false,

@@ -66,11 +66,11 @@ function byLanes({ nodes: n }: Registers, plan: Conversion, count: number, wordA
   }
   return (k) => words[sourceOf(plan, k)]!;
 }
-/** Each word to a place of its own, where lanes find banks of their own both ways. */
+/** Each word to a place of its own, where lanes find banks of their own both ways; words that stay neighbours in registers go together. */
 function throughShared(held: Registers, op: Convert, before: Part, after: Part, words: readonly NodeId[]): Words {
   const n = held.nodes;
-  const { put, take } = passageOf(before.layout, after.layout);
   const { elem } = n.at(words[0]!);
+  const { put, take, together } = passageOf(before.layout, after.layout, elem === "bool" || elem === "f64" ? 1 : 4);
   const array = held.array(`across_${elem}`, elem, 1 << put.size);
   // What others take of an earlier tile they have taken.
   const first = held.launch.body.find((o) => o.kind === "convert" && planOf(held.launch, o).kind === "shared");
@@ -81,13 +81,27 @@ function throughShared(held: Registers, op: Convert, before: Part, after: Part, 
     return (register) => n.op("xor", [thread, n.int(l.at({ register })["place"]!)], "i32");
   };
   const to = placeOf(put);
-  words.forEach((value, k) => {
-    n.effect({ kind: "share", array, at: to(k), value, ...(guard === undefined ? {} : { guard }) });
-  });
+  for (const list of neighbours(put, words.length, together)) {
+    const [at, values] = [to(list[0]!), list.map((k) => words[k]!)];
+    const where = { array, at, ...(guard === undefined ? {} : { guard }) };
+    n.effect(together === 1 ? { kind: "share", value: values[0]!, ...where } : { kind: "shares", values, ...where });
+  }
   n.effect({ kind: "barrier" });
   const from = placeOf(take);
-  const taken = Array.from({ length: 1 << after.bits.length }, (_, k) => n.shared(array, elem, from(k)));
+  const taken: NodeId[] = [];
+  for (const list of neighbours(take, 1 << after.bits.length, together)) {
+    const at = from(list[0]!);
+    const found = together === 1 ? [n.shared(array, elem, at)] : n.takes(array, elem, at, together);
+    for (const [k, register] of list.entries()) taken[register] = found[k]!;
+  }
   return (k) => taken[k]!;
+}
+/** Registers whose places follow one another, `together` at a time, by their places. */
+function neighbours(l: Layout, count: number, together: number): number[][] {
+  const places = Array.from({ length: count }, (_, register) => l.at({ register })["place"]!);
+  const steps = Array.from({ length: together }, (_, p) => places.indexOf(p));
+  const firsts = [...places.keys()].filter((register) => places[register]! % together === 0);
+  return firsts.map((first) => steps.map((step) => first ^ step));
 }
 /** What the bits of a thread's number add to a place, each by an exclusive or. */
 function threadPart(n: Registers["nodes"], l: Layout): NodeId {

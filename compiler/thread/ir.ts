@@ -55,9 +55,9 @@ export type Stmt =
   /** Replaces the bits under `mask` of a word; other threads may change its other bits at the same time. */
   | { readonly kind: "merge"; readonly buffer: string; readonly at: Expr; readonly mask: Expr; readonly bits: Expr }
   | { readonly kind: "share"; readonly array: string; readonly at: Expr; readonly value: Expr }
-  /** Four values to a shared array, from `at`, a multiple of their number, in one access. */
+  /** Two or four values to a shared array, from `at`, a multiple of their number, in one access. */
   | { readonly kind: "shares"; readonly array: string; readonly at: Expr; readonly values: readonly Expr[] }
-  /** Four values of a shared array in the same way; what nobody reads has no name. */
+  /** Two or four values of a shared array in the same way; what nobody reads has no name. */
   | {
       readonly kind: "takes";
       /** Of all of them together. */
@@ -114,8 +114,8 @@ export interface SharedArray {
   readonly name: string;
   readonly elem: SharedElem;
   readonly count: number;
-  /** All accesses are of 16 bytes, and the language knows it as an array of vectors. */
-  readonly vector?: boolean;
+  /** All accesses are of so many elements, and the language knows it as an array of vectors. */
+  readonly vector?: number;
 }
 export interface ThreadBuffer extends BufferUse {
   readonly unit: Unit;

@@ -46,7 +46,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     target.reserved,
     [...launch.buffers, ...l.sharedArrays].map((x) => x.name),
   );
-  const { body, vectors } = target.wide.alone ? settleWide(statements) : { body: statements, vectors: new Set<string>() };
+  const { body, vectors } = target.wide.alone ? settleWide(statements) : { body: statements, vectors: new Map<string, number>() };
   // A load whose value nobody needs is gone, and so is a buffer that only it read.
   const used = buffersIn(body);
   return {
@@ -58,7 +58,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     buffers: launch.buffers
       .filter((b) => used.has(b.name))
       .map((b) => ({ ...b, ...unitsOf(b, target), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
-    shared: l.sharedArrays.map((a) => (vectors.has(a.name) ? { ...a, vector: true } : a)),
+    shared: l.sharedArrays.map((a) => ({ ...a, vector: vectors.get(a.name) })),
     body,
   };
 }

@@ -4,8 +4,13 @@
  */
 import { children, type Expr, partsOf, type Stmt, unfolded } from "./ir.ts";
 
-export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stmt[]; readonly vectors: ReadonlySet<string> } {
-  const [wide, single] = [new Set<string>(), new Set<string>()];
+export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stmt[]; readonly vectors: ReadonlyMap<string, number> } {
+  /** How many elements an access takes, and what has accesses of one, or of various numbers. */
+  const [wide, single] = [new Map<string, number>(), new Set<string>()];
+  const together = (name: string, count: number): void => {
+    if ((wide.get(name) ?? count) !== count) single.add(name);
+    wide.set(name, count);
+  };
   const look = (e: Expr): void => {
     if (e.kind === "load") single.add(e.buffer);
     if (e.kind === "shared") single.add(e.array);
@@ -13,8 +18,10 @@ export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stm
   };
   const walk = (list: readonly Stmt[]): void => {
     for (const s of list) {
-      if (s.kind === "loads" || s.kind === "stores") wide.add(s.buffer);
-      if (s.kind === "shares" || s.kind === "takes") wide.add(s.array);
+      if (s.kind === "loads") together(s.buffer, s.outs.length);
+      if (s.kind === "stores") together(s.buffer, s.values.length);
+      if (s.kind === "takes") together(s.array, s.outs.length);
+      if (s.kind === "shares") together(s.array, s.values.length);
       if (s.kind === "store" || s.kind === "merge" || s.kind === "copy") single.add(s.buffer);
       if (s.kind === "share") single.add(s.array);
       partsOf(s).forEach(look);
@@ -23,7 +30,7 @@ export function settleWide(body: readonly Stmt[]): { readonly body: readonly Stm
     }
   };
   walk(body);
-  const vectors = new Set([...wide].filter((b) => !single.has(b)));
+  const vectors = new Map([...wide].filter(([name]) => !single.has(name)));
   const settled = (list: readonly Stmt[]): Stmt[] =>
     list.flatMap((s): Stmt[] => {
       if (s.kind === "for") return [{ ...s, body: settled(s.body) }];

@@ -14,5 +14,5 @@ export function layoutsOf(launch: Pick<Launch, "layout" | "tiles">, op: Convert)
 /** By lanes where they can, through shared memory where not. */
 export function planOf(launch: Pick<Launch, "layout" | "tiles">, op: Convert): Conversion | Passage {
   const { from, to } = layoutsOf(launch, op);
-  return conversionOf(from, to) ?? passageOf(from, to);
+  return conversionOf(from, to) ?? passageOf(from, to, 1);
 }

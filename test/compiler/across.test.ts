@@ -1,17 +1,17 @@
 /** Tiles that are read along one index and stored along another, and the way through shared memory between any two layouts. */
 import fc from "fast-check";
-import { describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test } from "vitest";
 import { staticRows } from "../../bench/static.ts";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { passageOf } from "../../compiler/layout/convert.ts";
 import { Layout } from "../../compiler/layout/layout.ts";
 import { check } from "../../dsl/index.ts";
-import { prepare } from "../../runtime/index.ts";
+import { type PreparedCall, prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { CpuCudaDevice } from "../../verify/cuda-cpu/device.ts";
 import { generate, seeded } from "../../verify/generate.ts";
 import { interpreterFor } from "../../verify/reference-device.ts";
-import { gxx } from "../support/devices.ts";
+import { gxx, webgpu } from "../support/devices.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
 
 const outputs = [
@@ -40,37 +40,56 @@ const bases = fc.infiniteStream(fc.nat(1 << 16)).map((noise) => {
     const [a, b] = [next() % 9, next() % 9];
     if (a !== b) basis[a] = basis[a]! ^ basis[b]!;
   }
-  return { layout: layoutOf(basis), next };
+  return { basis, layout: layoutOf(basis), next };
 });
+/** As `basis`, where as many registers as can be have the columns of the first ones of `own`. */
+function sharing(basis: readonly number[], own: readonly number[], registers: number): Layout {
+  const made = [...basis];
+  for (let k = 0; k < registers; k++) {
+    const held = made.indexOf(own[k]!);
+    if (held < 0) continue;
+    [made[k], made[held]] = [made[held]!, made[k]!];
+  }
+  return layoutOf(made);
+}
 const count = (n: number): number[] => Array.from({ length: 1 << n }, (_, k) => k);
 
 describe("a way through shared memory", () => {
-  test("takes every element from where it was put, and lanes never share a bank", () => {
+  test("takes every element from where it was put, and lanes that are served at one time never share a bank", () => {
+    const widths = new Set<number>();
     fc.assert(
-      fc.property(bases, bases, ({ layout: from }, { layout: to }) => {
-        const { put, take } = passageOf(from, to);
+      fc.property(bases, bases, fc.nat(2), fc.constantFrom<(1 | 2 | 4)[]>(1, 2, 4), ({ basis, layout: from }, other, registers, most) => {
+        const to = sharing(other.basis, basis, registers);
+        const { put, take, together } = passageOf(from, to, most);
+        widths.add(together);
+        expect(together).toBeLessThanOrEqual(most);
         const number = (l: Layout, inputs: Record<string, number>): number => l.at(inputs)["i"]! + 16 * l.at(inputs)["j"]!;
         const memory = new Map<number, number>();
-        for (const register of count(bits.register))
+        for (const [places, own] of [
+          [put, from],
+          [take, to],
+        ] as const)
           for (const warp of count(bits.warp)) {
-            const places = count(bits.lane).map((lane) => put.at({ register, lane, warp })["place"]!);
-            expect(new Set(places.map((p) => p % 32)).size).toBe(32);
-            places.forEach((p, lane) => {
-              memory.set(p, number(from, { register, lane, warp }));
-            });
+            const at = (register: number, lane: number): number => places.at({ register, lane, warp })["place"]!;
+            for (const first of count(bits.register).filter((r) => at(r, 0) % together === 0)) {
+              const access = (lane: number): number[] => count(Math.log2(together)).map((k) => at(first, lane) + k);
+              for (let lane = 0; lane < 32; lane += 32 / together) {
+                const served = count(5 - Math.log2(together)).flatMap((l) => access(lane + l));
+                expect(new Set(served.map((p) => p % 32)).size).toBe(32);
+              }
+            }
+            for (const register of count(bits.register))
+              for (const lane of count(bits.lane)) {
+                const element = number(own, { register, lane, warp });
+                if (places === put) memory.set(at(register, lane), element);
+                else expect(memory.get(at(register, lane))).toBe(element);
+              }
           }
         expect(memory.size).toBe(512);
-        for (const register of count(bits.register))
-          for (const warp of count(bits.warp)) {
-            const places = count(bits.lane).map((lane) => take.at({ register, lane, warp })["place"]!);
-            expect(new Set(places.map((p) => p % 32)).size).toBe(32);
-            places.forEach((p, lane) => {
-              expect(memory.get(p)).toBe(number(to, { register, lane, warp }));
-            });
-          }
       }),
-      { numRuns: 200, seed: 1 },
+      { numRuns: 300, seed: 1 },
     );
+    expect([...widths].sort()).toEqual([1, 2, 4]);
   });
   test("goes where lanes or warps hold copies, and where there are fewer elements than banks", () => {
     const few = [{ name: "i", bits: 3 }];
@@ -84,7 +103,7 @@ describe("a way through shared memory", () => {
         few,
       );
     const [from, to] = [spread([1], [0, 2, 0], [4]), spread([4], [1, 0, 2], [0])];
-    const { put, take } = passageOf(from, to);
+    const { put, take } = passageOf(from, to, 4);
     for (const e of count(3)) {
       const at = (l: Layout, own: Layout): Set<number> =>
         new Set(
@@ -159,6 +178,8 @@ const programs: readonly (readonly [name: string, text: string, tile: string])[]
   ],
 ];
 const compiler = await gxx();
+const gpu = await webgpu();
+afterAll(async () => gpu?.[Symbol.asyncDispose]());
 describe.each(programs.map(([name, text, tile]) => ({ name, text, tile })))("$name", ({ text, tile }) => {
   test("goes through shared memory, on all levels", async () => {
     for (const target of ["cuda", "wgsl"] as const) {
@@ -168,17 +189,30 @@ describe.each(programs.map(([name, text, tile]) => ({ name, text, tile })))("$na
     }
     expect(await agreesOnLevels(text, 4, 41, ["cuda", "wgsl"], [0, 1, 8, 24, 32, 40, 64])).toBeGreaterThan(100);
   });
-  test.skipIf(compiler === undefined)("agrees as emitted CUDA", async () => {
+  const calls = (target: "cuda" | "wgsl"): PreparedCall[] => {
     const random = seeded(42);
-    const { artifact } = compiled(text, "cuda");
-    for (let run = 0; run < 2; run++) {
+    const { artifact } = compiled(text, target);
+    return [0, 1].map(() => {
       const made = generate(artifact, random, { sizes: [1, 8, 32, 40, 64], most: 20000, style: "bits" })!;
-      const call = prepare(artifact, made.args, { dims: made.dims });
+      return prepare(artifact, made.args, { dims: made.dims });
+    });
+  };
+  test.skipIf(compiler === undefined)("agrees as emitted CUDA", async () => {
+    for (const call of calls("cuda")) {
       const { result, faults } = await new CpuCudaDevice().watch(call);
       expect(faults).toEqual([]);
       expect(agree(call, result, interpreterFor(call, "cuda")).disagreements.map(words)).toEqual([]);
     }
   });
+  test.skipIf(gpu === undefined)("agrees as emitted WGSL", async () => {
+    for (const call of calls("wgsl"))
+      expect(agree(call, await gpu!.run(call), interpreterFor(call, "wgsl")).disagreements.map(words)).toEqual([]);
+  });
+});
+test("words that stay beside each other in registers go in one access", () => {
+  const text = programs[2]![1];
+  expect(compiled(text, "cuda").artifact.source.match(/uint2\*>\(&across_u32/g)).toHaveLength(8);
+  expect(compiled(text, "wgsl").artifact.source).toContain("var<workgroup> across_u32: array<vec2<u32>, 1024>;");
 });
 test("blocks move what they need, without bank conflicts", async () => {
   const rows = [];

@@ -1,5 +1,9 @@
 /** How the steps of a streamed product are put together: what stands first, what is left out, and what a row without elements is. */
 import { describe, expect, test } from "vitest";
+import { targets } from "../../compiler/index.ts";
+import { lowerLaunch } from "../../compiler/thread/lower.ts";
+import { verifyKernel } from "../../compiler/thread/verify.ts";
+import type { Launch, Op, Value } from "../../compiler/tile/ir.ts";
 import { type PreparedCall, prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { tensorOf } from "../../verify/convert.ts";
@@ -100,6 +104,28 @@ describe("whether a row has an element at all", () => {
 test("places are made again after a loop that needs the registers", () => {
   expect(source(attention(64, ""))).toContain("weft_again(");
   expect(source(attention(16, "").replace("{ stream j }", "{ stream j; tile i: 16; warps 1 }"))).not.toContain("weft_again(");
+});
+test("places of a loop that carries as much as there are registers are not those of a loop around it", () => {
+  const { tiles } = compiled(attention(128, ""), "cuda");
+  const { launch } = tiles.steps.find((s) => s.kind === "launch")!;
+  const at = launch.body.findIndex((o) => o.kind === "loop" && o.carried.length > 0);
+  const [from, to, index] = [0, 1, 2].map((k) => launch.tiles.length + k) as [Value, Value, Value];
+  const around: Op = { kind: "loop", index, from, to, step: 1, carried: [], body: launch.body.slice(at) };
+  const whole = { axes: [], elem: "i32" } as const;
+  const nested: Launch = {
+    ...launch,
+    tiles: [...launch.tiles, whole, whole, { ...whole, name: "again" }],
+    body: [
+      ...launch.body.slice(0, at),
+      { kind: "const", out: from, value: 0 },
+      { kind: "dim", out: to, name: launch.body.flatMap((o) => (o.kind === "dim" ? [o.name] : []))[0]! },
+      around,
+    ],
+  };
+  const kernel = lowerLaunch(nested, targets.cuda);
+  expect(() => verifyKernel(kernel, targets.cuda)).not.toThrow();
+  const inner = kernel.body.flatMap((s) => (s.kind === "for" ? s.body : [])).find((s) => s.kind === "for")!;
+  expect(JSON.stringify(inner)).toContain('"op":"again"');
 });
 test("sizes that have to be a multiple are drawn from its first ones", () => {
   const { artifact } = compiled("kernel f[N, K](x: f32[N, K]) -> (y: f32[N]) where N % 48 == 0 { y[i] = sum(k) x[i, k] }\n", "cuda");

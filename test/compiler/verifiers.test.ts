@@ -156,7 +156,12 @@ describe("the thread verifier and the simulator", () => {
           { kind: "copy", array: "held", to: int(0), buffer: "x", from: int(0), valid: int(1) },
           { kind: "commit" },
           { kind: "land", leave },
-          { kind: "store", buffer: "a", at: { kind: "block", elem: "i32" }, value: { kind: "shared", array: "held", at: int(0), elem: "f32" } },
+          {
+            kind: "store",
+            buffer: "a",
+            at: { kind: "block", elem: "i32" },
+            value: { kind: "shared", array: "held", at: int(0), elem: "f32" },
+          },
         ],
       };
       const out = sum.buffers.find((b) => b.access !== "read")!;

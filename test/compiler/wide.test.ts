@@ -1,5 +1,7 @@
 /** Accesses of 16 bytes on CUDA: where a thread has all of them, aligned for every size, and nowhere else. */
 import { describe, expect, test } from "vitest";
+import type { Stmt } from "../../compiler/thread/ir.ts";
+import { settleWide } from "../../compiler/thread/settle.ts";
 import { prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { CpuCudaDevice } from "../../verify/cuda-cpu/device.ts";
@@ -63,6 +65,19 @@ describe("WGSL", () => {
   test("one that does not somewhere is none", () => {
     const [, text] = programs.find(([name]) => name === "elements one off")!;
     expect(types(text)).toEqual(["q vec4<f32>", "k vec4<f32>", "v f32", "o vec4<f32>"]);
+  });
+  test("an array whose accesses take various numbers of words is one of words", () => {
+    const at = { kind: "const", value: 0, elem: "i32" } as const;
+    const take = (array: string, count: number): Stmt => {
+      const outs = Array.from({ length: count }, (_, k) => `${array}_${count}_${k}`);
+      return { kind: "takes", name: `${array}_${count}`, outs, array, at, elem: "f32" };
+    };
+    const { body, vectors } = settleWide([take("a", 2), take("b", 4), take("b", 2), take("c", 4)]);
+    expect([...vectors]).toEqual([
+      ["a", 2],
+      ["c", 4],
+    ]);
+    expect(body.map((s) => s.kind).join(" ")).toBe("takes let let let let let let let let takes");
   });
   test("words of narrow elements go four at a time too, read and written", async () => {
     expect(types(weighted("f16"))).toEqual(["q vec4<f32>", "k vec4<f32>", "v vec4<u32>", "o vec4<u32>"]);

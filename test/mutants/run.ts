@@ -104,6 +104,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   [
     "compiler/thread/lower.ts",
     [
+      "test/compiler/stream-steps.test.ts",
       "test/compiler/launch-bounds.test.ts",
       "test/compiler/staged.test.ts",
       "test/compiler/packed-weights.test.ts",

@@ -157,8 +157,8 @@ export const layouts: readonly Mutant[] = [
   fault(
     "lanes that take from shared memory share banks",
     "compiler/layout/convert.ts",
-    "[v, (1 << (common.length + k)) | (k < onlyA.length ? 1 << row++ : 0)]",
-    "[v, k < onlyA.length ? 1 << row++ : 1 << (common.length + k)]",
+    "[v, (1 << (first + k)) | (k < onlyA.length ? 1 << row++ : 0)]",
+    "[v, k < onlyA.length ? 1 << row++ : 1 << (first + k)]",
   ),
   fault(
     "a tile is put where another is yet to be taken",
@@ -214,5 +214,23 @@ export const layouts: readonly Mutant[] = [
     "compiler/thread/lower.ts",
     "restore?.();",
     "if (op.step === 0) restore?.();",
+  ),
+  fault(
+    "words go in one access though lanes step between them",
+    "compiler/layout/convert.ts",
+    "if (alone(made.put) && alone(made.take)) return made;",
+    "return made;",
+  ),
+  fault(
+    "lanes of a whole warp are told apart by banks that vectors fill",
+    "compiler/layout/convert.ts",
+    ".slice(0, laneBits - near.length)",
+    "",
+  ),
+  fault(
+    "an array of vectors is read by places of another number of words",
+    "compiler/thread/settle.ts",
+    "if ((wide.get(name) ?? count) !== count) single.add(name);",
+    "",
   ),
 ];

@@ -356,7 +356,7 @@ export const thread: readonly Mutant[] = [
     '!(halves && elem === "f16")',
     '!(halves && (elem === "f16" || elem === "bf16"))',
   ),
-  fault("vectors of halves have four", "compiler/targets/wgsl.ts", 'unit === "u16" ? "8" : "4"', '"4"'),
+  fault("vectors of halves have four", "compiler/targets/wgsl.ts", 'unit === "u16" ? 2 * words : words', "words"),
   fault(
     "a block finds the call before its own",
     "compiler/emit/frames.ts",
