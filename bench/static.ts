@@ -14,9 +14,9 @@ import { library } from "../kernels/index.ts";
 import { prepare } from "../runtime/call.ts";
 import { generate, seeded } from "../verify/generate.ts";
 import { runThreads } from "../verify/levels.ts";
+import { taken } from "../verify/taken.ts";
 import { type Counted, counted, occupancy } from "./ptx.ts";
 import { accessOf, type LaunchTraffic, newTraffic, TrafficCounter } from "./traffic.ts";
-import { taken } from "./variant.ts";
 
 const run = promisify(execFile);
 

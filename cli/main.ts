@@ -53,7 +53,10 @@ program
   .option("-b, --bounds", "instead: the bits that are promised of each output on sample data, and those that the schedule itself keeps")
   .option("-r, --roofline", "instead: what bounds each loop on a chip, by counts and the chip's own figures (CUDA)")
   .option("--chip <name>", "for --roofline: a100 or h100", "a100")
-  .option("-s, --shape <dims>", "dimensions for --bounds and --roofline, M=16,N=32; the others are drawn, and 256 for --roofline")
+  .option(
+    "-s, --shape <dims>",
+    "dimensions for --bounds and --roofline, M=16,N=32; the others are drawn, and 256 for --roofline, which takes the schedule that a call of that shape does",
+  )
   .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
   .option("--schedule [name]", "a named schedule; without a name: the derived one, as directives to paste")
   .addOption(json())

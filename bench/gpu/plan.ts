@@ -4,7 +4,7 @@ import { type CheckedInstance, check, type Schedule } from "../../dsl/index.ts";
 import { type Artifact, elementBits, evaluateSize, holds, unroll } from "../../runtime/abi.ts";
 import { unitsOf } from "../../runtime/layout.ts";
 import { manyTable } from "../../runtime/many.ts";
-import { taken } from "../variant.ts";
+import { taken } from "../../verify/taken.ts";
 import type { GpuCase } from "./cases.ts";
 
 interface PlannedLaunch {

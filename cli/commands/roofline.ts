@@ -3,6 +3,7 @@
 import { chips } from "../../compiler/cost/chips.ts";
 import { parts, rooflineOf } from "../../compiler/cost/roofline.ts";
 import { compile } from "../../compiler/index.ts";
+import { taken } from "../../verify/taken.ts";
 import { UserError } from "../fail.ts";
 import { type Found, ownDims, pickInstance, scheduleFor, shapeOf } from "../workspace.ts";
 
@@ -23,14 +24,17 @@ export function explainRoofline(found: Found, target: string, options: RooflineO
   const dims = shapeOf(options.shape);
   const instance = pickInstance(found, options.instance, dims);
   ownDims(instance, dims);
-  const { artifact, kernels } = compile(instance, found.text, { target, schedule: scheduleFor(found, target, options.schedule) });
-  const values = Object.fromEntries(artifact.dims.map((d) => [d.name, d.value ?? dims[d.name] ?? usual]));
+  const values = Object.fromEntries(instance.program.dims.map((d) => [d.name, d.value ?? dims[d.name] ?? usual]));
+  const { kernels, directives } =
+    options.schedule === undefined
+      ? taken(instance, found.checked.schedules, found.text, target, values)
+      : compile(instance, found.text, { target, schedule: scheduleFor(found, target, options.schedule) });
   const shape = Object.entries(values).map(([k, v]) => `${k}=${v}`);
-  if (!options.json) console.log(`${found.kernel} ${instance.name} on ${chip.name}, ${shape.join(",")}`);
+  if (!options.json) console.log(`${found.kernel} ${instance.name} on ${chip.name}, ${shape.join(",")}\n${directives.join("; ")}`);
   for (const k of kernels) {
     const r = rooflineOf(k, values, chip);
     if (options.json) {
-      console.log(JSON.stringify({ kernel: found.kernel, instance: instance.name, chip: chip.name, dims: values, ...r }));
+      console.log(JSON.stringify({ kernel: found.kernel, instance: instance.name, chip: chip.name, dims: values, directives, ...r }));
       continue;
     }
     const us = (s: number): string => `${(s * 1e6).toFixed(1)} us`;

@@ -131,6 +131,9 @@ describe("weft", () => {
     const { loops, chip } = JSON.parse(line) as { chip: string; loops: { path: string[]; bound: string }[] };
     expect(chip).toContain("A100");
     expect(loops.map((l) => l.path.join())).toContain("j");
+    const few = (shape: string): string => weft("explain", "w4a16", "-t", "cuda", "-i", "GS=128,v1=false", "--roofline", "-s", shape).out;
+    expect(few("M=16,N=8192,NG=64")).toContain("w4a16_y_part");
+    expect(few("M=2048,N=8192,NG=64")).not.toContain("w4a16_y_part");
     expect(weft("explain", good, "--target", "wgsl", "--roofline").err).toContain("CUDA alone");
     expect(weft("explain", good, "--target", "cuda", "--roofline", "--chip", "tpu").err).toContain("there is no chip `tpu`");
   });

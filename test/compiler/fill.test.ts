@@ -1,7 +1,6 @@
 /** Derived schedules of a product for sizes that its general one does not suit, and what the cost model says of all that are derived. */
 import fs from "node:fs";
 import { describe, expect, test } from "vitest";
-import { taken as mostFitting } from "../../bench/variant.ts";
 import { chips } from "../../compiler/cost/chips.ts";
 import { rooflineOf } from "../../compiler/cost/roofline.ts";
 import { compile, variantsOf } from "../../compiler/index.ts";
@@ -12,6 +11,7 @@ import { agree, describe as words } from "../../verify/agree.ts";
 import { generate, seeded } from "../../verify/generate.ts";
 import { threadLevel, tileLevel } from "../../verify/levels.ts";
 import { interpreterFor } from "../../verify/reference-device.ts";
+import { taken as mostFitting } from "../../verify/taken.ts";
 
 const text = `kernel f[B, M, N, K](a: f16[B, M, K], b: f16[K, N], s: f32[N]) -> (c: f16[B, M, N]) where K % 8 == 0, N % 8 == 0 {
   c[e, i, j] = max(s[j] * sum(k) a[e, i, k] * b[k, j], 0.0)
