@@ -1,6 +1,6 @@
 /** What a plan is made of: tensors in memory, and the jobs that fill them, in order. */
 import type { TensorDomain } from "../../dsl/check/domain.ts";
-import type { TableType } from "../../dsl/check/prove.ts";
+import type { TableType } from "../../dsl/check/facts.ts";
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Write } from "../../dsl/tensor/ir.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 

@@ -1,17 +1,19 @@
 /** What is stored and what is recomputed, and which launches there are: tensor IR to a list of jobs. */
 import { domainOf, rangeCondition, type TensorDomain } from "../../dsl/check/domain.ts";
-import { Prover, type TableType } from "../../dsl/check/prove.ts";
-import { and, axesParts, compare, conjuncts, indexVar, isTrue, mapChildren, num, op, some, visit } from "../../dsl/tensor/expr.ts";
+import type { TableType } from "../../dsl/check/facts.ts";
+import { Prover } from "../../dsl/check/prove.ts";
+import { and, compare, conjuncts, indexVar, isTrue, mapChildren, num, op, some } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Fold, MemoryLayout, NewAxis, Program, Statement, Write } from "../../dsl/tensor/ir.ts";
 import { printAxis, printExpr } from "../../dsl/tensor/print.ts";
-import { atSubscripts, namesIn, unused, visitStatement } from "../../dsl/tensor/program.ts";
+import { atSubscripts, namesIn, unused } from "../../dsl/tensor/program.ts";
 import { type ElemType, isFloat, isNarrow } from "../../dsl/tensor/types.ts";
 import { multiplesIn } from "./bounds.ts";
 import { isExpensive } from "./cost.ts";
 import { withoutCounting } from "./counts.ts";
-import { inPlaceJobs, sameAxes, storeAt } from "./in-place.ts";
+import { inPlaceJobs } from "./in-place.ts";
 import type { Job, Plan, PlannedStep, Stored, StoreItem } from "./jobs.ts";
-import { type Definitions, namesTouched } from "./touches.ts";
+import { merge } from "./merge.ts";
+import { Uses } from "./uses.ts";
 
 export interface PlanOptions {
   /** Definitions that a schedule names. */
@@ -35,7 +37,7 @@ class Planner {
   private readonly inlined = new Map<string, Define>();
   private readonly made = new Map<string, Define>();
   private readonly proven = new Map<string, boolean>();
-  private readonly uses = new Map<string, Use[]>();
+  private readonly uses = new Uses();
   /** Writes to parameters: after everything that reads them. */
   private readonly late: Write[] = [];
   private readonly taken: Set<string>;
@@ -54,7 +56,7 @@ class Planner {
       if (p.axes === undefined) continue;
       this.put({ name: p.name, elem: p.elem.name, axes: p.axes, role: "param", ...laid(p) }, p.elem, p.where);
     }
-    for (const s of this.program.statements) this.collectUses(s, false);
+    for (const s of this.program.statements) this.uses.collect(s, false);
     const steps = this.merged(this.statements(this.program.statements));
     return {
       program: this.program,
@@ -74,45 +76,12 @@ class Planner {
     this.tables.set(s.name, { elem, extents: s.axes.map((a) => a.extent) });
   }
 
-  // ---- who reads what, and from where
-  private collectUses(s: Statement, inFold: boolean): void {
-    const note = (reader: string, axes: readonly Axis[], e: Expr, root: boolean): void => {
-      visit(e, (x) => {
-        if (x.kind === "read") this.addUse(x.tensor, { reader, axes, identity: root && identical(x.subscripts, axes), inReduction: false });
-        if (x.kind === "segment") this.addUse(x.table, { reader, axes, identity: false, inReduction: true });
-        if (x.kind === "reduce" || x.kind === "sweep") {
-          const extra = x.kind === "reduce" ? x.axes : x.over;
-          for (const b of [...x.bodies, ...(x.where ? [x.where] : [])])
-            visit(b, (y) => {
-              if (y.kind === "read") this.addUse(y.tensor, { reader, axes: [...axes, ...extra], identity: false, inReduction: true });
-            });
-        }
-      });
-    };
-    switch (s.kind) {
-      case "define":
-        note(s.name, s.axes, s.value, true);
-        for (const e of axesParts(s.axes)) note(s.name, s.axes, e, false);
-        if (s.where) note(s.name, s.axes, s.where, false);
-        return;
-      case "write":
-        for (const e of [s.value, ...s.subscripts, ...(s.where ? [s.where] : [])]) note(s.tensor, s.axes, e, e === s.value && !inFold);
-        return;
-      default:
-        visitStatement(s, (e) => {
-          if (e.kind === "read") this.addUse(e.tensor, { reader: s.kind, axes: [], identity: false, inReduction: true });
-          if (e.kind === "segment") this.addUse(e.table, { reader: s.kind, axes: [], identity: false, inReduction: true });
-        });
-    }
-  }
-  private addUse(name: string, use: Use): void {
-    this.uses.set(name, [...(this.uses.get(name) ?? []), use]);
-  }
+  // ---- what is stored
   /** Whether a definition gets memory of its own. What the schedule does not say, this rule says. */
   private isStored(d: Define): boolean {
     if (this.options.fuse.has(d.name)) return false;
     if (this.options.materialize.has(d.name)) return true;
-    const uses = this.uses.get(d.name) ?? [];
+    const uses = this.uses.of(d.name);
     const reduces = this.reduces(d.value);
     const readers = new Set(uses.map((u) => u.reader));
     if (reduces) return !(readers.size === 1 && uses.every((u) => u.identity && !u.inReduction));
@@ -151,7 +120,7 @@ class Planner {
     this.made.set(d.name, d);
     const sweeps = d.value.kind === "sweep";
     if (!d.output && !sweeps && !this.isStored(d)) {
-      if ((this.uses.get(d.name) ?? []).length === 0) return [];
+      if (this.uses.of(d.name).length === 0) return [];
       this.inlined.set(d.name, { ...d, value: narrowed(d.value, d.storage) });
       this.domains.set(d.name, { axes: d.axes, domain: this.domainOf(d) });
       return [];
@@ -397,13 +366,13 @@ class Planner {
       });
       this.put({ name: x.name, elem: elem.name, axes: x.axes, role: "temp" }, elem, undefined);
     }
-    for (const b of s.body) this.collectUses(b, true);
+    for (const b of s.body) this.uses.collect(b, true);
     for (const n of s.nexts)
-      this.collectUses(
+      this.uses.collect(
         { kind: "write", tensor: `${n.state}_next`, mode: "set", axes: n.axes, subscripts: [], value: n.value, span: s.span },
         true,
       );
-    for (const d of s.emits) this.collectUses(d, true);
+    for (const d of s.emits) this.uses.collect(d, true);
     const body = this.statements(s.body);
     const emits = s.emits.flatMap((d) => this.emit(d, s));
     const nexts: PlannedStep[] = [];
@@ -454,43 +423,8 @@ class Planner {
   }
 }
 
-interface Use {
-  readonly reader: string;
-  /** Axes over which the read is repeated. */
-  readonly axes: readonly Axis[];
-  /** At the reader's own point, outside any reduction. */
-  readonly identity: boolean;
-  readonly inReduction: boolean;
-}
 const trueExpr: Expr = { kind: "const", value: true, type: "bool", span: { start: 0, end: 0 } };
-const identical = (subscripts: readonly Expr[], axes: readonly Axis[]): boolean =>
-  subscripts.length === axes.length && subscripts.every((s, k) => s.kind === "index" && s.name === axes[k]!.name);
 const wide = (type: Expr["type"]): ElemType => ({ name: type === "int" ? "i32" : type === "bool" ? "u32" : type });
 /** A definition with a storage type rounds as a conversion does. */
 const narrowed = (e: Expr, storage: ElemType | undefined): Expr =>
   storage && isNarrow(storage) ? { kind: "cast", to: storage, mode: "nearest", arg: e, type: e.type, span: e.span } : e;
-
-/** Neighbouring jobs over the same axes, none of which reads what another writes, become one. */
-function merge(steps: readonly PlannedStep[], known: Definitions): PlannedStep[] {
-  const out: PlannedStep[] = [];
-  for (const step of steps) {
-    const last = out.at(-1);
-    if (step.kind !== "job" || last?.kind !== "job" || step.job.kind !== "map" || last.job.kind !== "map") {
-      out.push(step);
-      continue;
-    }
-    const [a, b] = [last.job, step.job];
-    const writes = new Set(a.stores.map((s) => s.buffer));
-    const depends = b.stores.some((s) =>
-      [s.value, s.where, ...s.subscripts, ...axesParts(b.axes)].some((e) => [...namesTouched(e, known)].some((n) => writes.has(n))),
-    );
-    const simple = [...a.stores, ...b.stores].every((s) => !some(s.expanded, (x) => x.kind === "reduce"));
-    if (!sameAxes(a.axes, b.axes) || depends || !simple) {
-      out.push(step);
-      continue;
-    }
-    const moved = b.stores.map((s) => storeAt(s, b.axes, a.axes));
-    out[out.length - 1] = { kind: "job", job: { ...a, stores: [...a.stores, ...moved] } };
-  }
-  return out;
-}

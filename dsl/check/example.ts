@@ -4,7 +4,7 @@
  */
 import { conjuncts, visit } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
-import { type Facts, type Formula, unfold } from "./prove.ts";
+import { type Facts, type Formula, unfold } from "./facts.ts";
 
 class Undecided extends Error {}
 

@@ -5,7 +5,8 @@ import { and, baseName, isTrue } from "../tensor/expr.ts";
 import type { Axis, Define, Expr, Monoid } from "../tensor/ir.ts";
 import type { Compute, ElemType, Storage } from "../tensor/types.ts";
 import { domainOf, rangeCondition, type TensorDomain } from "./domain.ts";
-import { type Facts, type Formula, Prover, type TableType } from "./prove.ts";
+import type { Facts, Formula, TableType } from "./facts.ts";
+import { Prover } from "./prove.ts";
 
 export interface TensorInfo {
   readonly name: string;

@@ -2,7 +2,8 @@
 import fc from "fast-check";
 import { describe, expect, test } from "vitest";
 import { findExample } from "../../dsl/check/example.ts";
-import { type Facts, Prover } from "../../dsl/check/prove.ts";
+import type { Facts } from "../../dsl/check/facts.ts";
+import { Prover } from "../../dsl/check/prove.ts";
 import { compare, indexVar, num, op } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 

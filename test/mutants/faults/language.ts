@@ -17,7 +17,7 @@ export const language: readonly Mutant[] = [
   ),
   fault(
     "an index is believed below its bound minus one",
-    "dsl/check/prove.ts",
+    "dsl/check/axioms.ts",
     "rows.push(atLeast(self), atLeast(minus(minus(this.atoms.of(table.elem.bound!), one), self)));",
     "rows.push(atLeast(self), atLeast(minus(minus(minus(this.atoms.of(table.elem.bound!), one), one), self)));",
   ),

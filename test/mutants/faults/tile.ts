@@ -5,7 +5,7 @@ import { fault, type Mutant } from "../mutant.ts";
 export const tile: readonly Mutant[] = [
   fault(
     "launches are joined though one reads the other",
-    "compiler/plan/plan.ts",
+    "compiler/plan/merge.ts",
     "if (!sameAxes(a.axes, b.axes) || depends || !simple) {",
     "if (!sameAxes(a.axes, b.axes) || !simple) {",
   ),
