@@ -12,6 +12,7 @@ import { ExpressionChecker } from "./expressions.ts";
 import { nearest } from "./functions.ts";
 import { bindingName, bindingsOf, type InstanceBinding } from "./instances.ts";
 import { checkKernel } from "./kernel.ts";
+import { monoidOf } from "./monoids.ts";
 import { checkSchedule, type Schedule } from "./schedules.ts";
 import { Context, type Declarations, emptyScope } from "./scope.ts";
 
@@ -92,7 +93,7 @@ function checkLoose(file: ast.SourceFile, declarations: Declarations, diagnostic
   const binding: InstanceBinding["binding"] = { types: new Map(), dims: new Map(), consts: new Map(), fns: new Map() };
   const checker = new ExpressionChecker(new Context(binding, declarations, diagnostics));
   for (const i of file.items) {
-    if (i.kind === "monoid") checker.monoid(i.name);
+    if (i.kind === "monoid") monoidOf(checker, i.name);
     if (i.kind === "fn" && i.params.every((p) => p.type.axes === undefined) && i.dims.length === 0) {
       const args: ast.Expr[] = i.params.map((p) => ({ kind: "name", name: p.name.text, span: p.name.span }));
       const vars = new Map(

@@ -2,15 +2,14 @@
 import type { Span } from "../diagnostics.ts";
 import type * as ast from "../syntax/ast.ts";
 import { freshName, indexVar, num, op } from "../tensor/expr.ts";
-import type { Axis, Expr, Monoid, Op, ReduceOp } from "../tensor/ir.ts";
+import type { Expr, Op } from "../tensor/ir.ts";
 import { printElem, printExpr } from "../tensor/print.ts";
 import { type Compute, computeOf, type ElemType, isFloat, isInteger, isStorage, storage } from "../tensor/types.ts";
-import { holding } from "./domain.ts";
-import { inferExtent } from "./extents.ts";
+import { conversion, isFloatLiteral, isLiteral, toInt, widen } from "./conversions.ts";
 import { functions, nearest } from "./functions.ts";
 import { inlineCall } from "./inline.ts";
-import { monoidOf } from "./monoids.ts";
-import { type Context, emptyScope, type Scope, type TensorInfo, type View, withIndices, withVar } from "./scope.ts";
+import { reduction, sweepOf } from "./reductions.ts";
+import { type Context, emptyScope, type Scope, type TensorInfo, type View, withVar } from "./scope.ts";
 
 const binaryOps: Record<ast.BinaryOperator, Op> = {
   "+": "add",
@@ -87,7 +86,7 @@ export class ExpressionChecker {
       case "call":
         return this.call(e, scope, want);
       case "cast":
-        return this.cast(e.to, e.arg, e.mode, scope, e.span);
+        return conversion(this, e.to, e.arg, e.mode, scope, e.span);
       case "relax": {
         const to = this.elem(e.to, scope);
         const arg = this.expr(e.arg, scope, computeOf(to));
@@ -104,9 +103,9 @@ export class ExpressionChecker {
         return { kind: "bitcast", arg, type: computeOf(to), span: e.span };
       }
       case "reduce":
-        return this.reduce(e, scope, want);
+        return reduction(this, e, scope, want);
       case "sweep":
-        return this.sweep(e, scope, want);
+        return sweepOf(this, e, scope, want);
       case "member":
         return this.member(e, scope);
       case "tuple":
@@ -142,7 +141,7 @@ export class ExpressionChecker {
     }
     return x;
   }
-  private truth(e: Expr): Expr {
+  truth(e: Expr): Expr {
     if (e.type !== "bool")
       this.context.report(
         "W205",
@@ -327,7 +326,7 @@ export class ExpressionChecker {
     if (name === "segment") return this.segment(e, scope);
     const bound = this.context.binding.types.get(name);
     if (bound)
-      return this.cast({ name: bound, span: e.callee.span }, e.args[0] ?? { kind: "missing", span: e.span }, e.mode, scope, e.span);
+      return conversion(this, { name: bound, span: e.callee.span }, e.args[0] ?? { kind: "missing", span: e.span }, e.mode, scope, e.span);
     const fn = this.context.declarations.fns.get(this.context.binding.fns.get(name) ?? name);
     if (fn)
       return (
@@ -415,7 +414,6 @@ export class ExpressionChecker {
     return inlineCall(this, fn, e, scope);
   }
 
-  // ---- types and conversions
   elem(t: ast.ScalarType, scope: Scope = emptyScope): ElemType {
     const name = this.context.binding.types.get(t.name) ?? t.name;
     if (t.bound)
@@ -433,176 +431,6 @@ export class ExpressionChecker {
   scalarOf(t: ast.ScalarType, scope: Scope): Compute {
     return t.name === "int" ? "int" : computeOf(this.elem(t, scope));
   }
-  private cast(t: ast.ScalarType, argument: ast.Expr, mode: ast.CastMode | undefined, scope: Scope, span: Span): Expr {
-    if (t.name === "int") {
-      const arg = this.expr(argument, scope, "int");
-      if (!isInteger(arg.type))
-        this.context.report("W202", span, `int(…) takes an integer, found ${arg.type}`, { help: "write `i32(…)`, which truncates" });
-      return toInt(arg);
-    }
-    const to = this.elem(t, scope);
-    const info = storage[to.name];
-    const type = computeOf(to);
-    const arg = this.expr(argument, scope, isFloatLiteral(argument) ? "f32" : type === "bool" ? undefined : type);
-    let how: "nearest" | "toward_zero" | "stochastic" = "nearest";
-    let bits: Expr | undefined;
-    if (mode) {
-      if (mode.name.text === "stochastic" && mode.bits) {
-        how = "stochastic";
-        bits = this.expr(mode.bits, scope, "u32");
-        if (bits.type !== "u32") this.context.report("W201", mode.bits.span, `stochastic rounding takes u32 bits, found ${bits.type}`);
-      } else if (mode.name.text === "toward_zero") how = "toward_zero";
-      else
-        this.context.report("W202", mode.name.span, `there is no rounding mode \`${mode.name.text}\``, {
-          help: "modes are `stochastic: bits` and `toward_zero`",
-        });
-    }
-    if (type === "bool" || arg.type === "bool") {
-      if (type === "bool" && arg.type === "bool") return arg;
-      if (type === "bool") return op("ne", [arg, num(0, arg.type)], "bool", span);
-      return { kind: "if", cond: arg, then: num(1, type), else: num(0, type), type, span };
-    }
-    if (info.class === "float") {
-      const wide = arg.type === type ? arg : op(type === "f64" ? "to_f64" : "to_f32", [arg], type, span);
-      return info.bits < 32 ? { kind: "cast", to, mode: how, ...(bits ? { bits } : {}), arg: wide, type, span } : wide;
-    }
-    if (to.name === "i32" || to.name === "u32")
-      return arg.type === type ? arg : op(type === "i32" ? "to_i32" : "to_u32", [arg], type, span);
-    if (isFloat(arg.type)) {
-      this.context.report("W203", span, `${printElem(to)}(…) of a float: the range is not proven`, {
-        help: `write \`${printElem(to)}(clamp(i32(round(…)), lo, hi))\``,
-      });
-      return num(0, type, span);
-    }
-    return { kind: "cast", to, mode: how, arg, type, span };
-  }
-
-  // ---- reductions and sweeps
-  private reduce(e: Extract<ast.Expr, { kind: "reduce" }>, scope: Scope, want: Compute | undefined): Expr {
-    if (e.op.text === "unique") {
-      this.context.report("W404", e.span, "`unique` states a precondition: it can stand only in the `where` of a kernel");
-      return { kind: "const", value: true, type: "bool", span: e.span };
-    }
-    const { axes, where, inner } = this.binders(e.binders, [...(e.where ? [e.where] : []), e.body], scope, e.where);
-    const opName = e.op.text as ReduceOp;
-    if (e.monoid) return this.monoidReduce(e, axes, where, inner);
-    const logical = opName === "all" || opName === "any";
-    const body = this.expr(e.body, inner, logical ? undefined : want);
-    if (logical) this.truth(body);
-    else if (body.type === "bool")
-      this.context.report("W205", e.body.span, `\`${opName}\` needs numbers, found bool`, { help: "count with `if … then 1 else 0`" });
-    if ((opName === "mean" || opName === "logsumexp") && !isFloat(body.type))
-      this.context.report("W202", e.body.span, `\`${opName}\` needs floats, found ${body.type}`);
-    const arg = opName === "argmax" || opName === "argmin";
-    if (arg && axes.length !== 1) this.context.report("W202", e.span, `\`${opName}\` takes one index`);
-    const type = logical ? "bool" : arg ? "int" : body.type;
-    return { kind: "reduce", op: opName, axes, ...(where ? { where } : {}), bodies: [body], component: 0, type, span: e.span };
-  }
-  private monoidReduce(e: Extract<ast.Expr, { kind: "reduce" }>, axes: readonly Axis[], where: Expr | undefined, inner: Scope): Expr {
-    const monoid = this.monoid(e.monoid!);
-    if (monoid === undefined) return num(0, "f32", e.span);
-    const bodies = this.bodies(e.body, monoid, inner);
-    return {
-      kind: "reduce",
-      op: "monoid",
-      axes,
-      ...(where ? { where } : {}),
-      bodies,
-      monoid,
-      component: 0,
-      type: monoid.fields[0]!.type,
-      span: e.span,
-    };
-  }
-  private bodies(body: ast.Expr, monoid: Monoid, scope: Scope): Expr[] {
-    const items = body.kind === "tuple" ? body.items : [body];
-    if (items.length !== monoid.fields.length)
-      this.context.report("W504", body.span, `monoid \`${monoid.name}\` has ${monoid.fields.length} components, found ${items.length}`);
-    return monoid.fields.map((f, k) => {
-      const x = items[k] ? this.expr(items[k], scope, f.type) : num(0, f.type);
-      if (x.type !== f.type)
-        this.context.report("W201", x.span, `component \`${f.name}\` of \`${monoid.name}\` is ${f.type}, found ${x.type}`);
-      return x;
-    });
-  }
-  /** The axes that binders bind, the condition on them, and the scope in which they stand. */
-  binders(
-    list: readonly ast.Binder[],
-    uses: readonly ast.Expr[],
-    scope: Scope,
-    where?: ast.Expr,
-  ): { axes: Axis[]; where?: Expr; inner: Scope } {
-    const axes: Axis[] = [];
-    let inner = scope;
-    for (const b of list) {
-      this.free(b.name, inner);
-      const range = b.range
-        ? { from: this.integer(b.range.from, inner, "the start of a range"), to: this.integer(b.range.to, inner, "the end of a range") }
-        : undefined;
-      const later = list.slice(list.indexOf(b) + 1).flatMap((x) => (x.range ? [x.range.from, x.range.to] : []));
-      const extent = b.extent ? this.integer(b.extent, inner, "an extent") : inferExtent(this, b.name, [...uses, ...later], inner, range);
-      // What a fn binds must not capture an index of the caller, which its arguments may hold.
-      const axis: Axis = { name: scope.closed ? freshName(b.name.text) : b.name.text, extent, ...(range ? { range } : {}) };
-      axes.push(axis);
-      inner = withIndices(inner, [axis]);
-    }
-    const cond = where ? holding(this.condition(where, inner), this.context.domains) : undefined;
-    inner = withIndices(inner, axes, cond);
-    return { axes, ...(cond ? { where: cond } : {}), inner };
-  }
-  /** Rule 15: a binder shadows nothing. */
-  free(name: ast.Name, scope: Scope): void {
-    const c = this.context;
-    const taken = scope.indices.has(name.text)
-      ? "an index"
-      : c.dims.has(name.text) || scope.dims.has(name.text)
-        ? "a dimension"
-        : c.scalars.has(name.text)
-          ? "a parameter"
-          : !scope.closed && c.tensors.has(name.text)
-            ? "a tensor"
-            : undefined;
-    if (taken)
-      c.report("W102", name.span, `\`${name.text}\` is already ${taken} here; an index may not shadow it`, {
-        help: `choose another name, such as \`${name.text}2\``,
-      });
-  }
-  private sweep(e: Extract<ast.Expr, { kind: "sweep" }>, scope: Scope, want: Compute | undefined): Expr {
-    const over: Axis[] = [];
-    let where: Expr | undefined;
-    for (const n of e.indices) {
-      const bound = scope.indices.get(n.text);
-      if (bound === undefined) {
-        this.context.report("W309", n.span, `\`${e.op.text}(${n.text})\` sweeps an index that is in scope, and \`${n.text}\` is not`, {
-          help: `give the definition the index \`${n.text}\`, or reduce with \`sum(${n.text}) …\``,
-        });
-        return num(0, want ?? "f32", e.span);
-      }
-      over.push(bound.axis);
-      where = bound.where;
-    }
-    if (e.op.text !== "softmax" && over.length !== 1) {
-      this.context.report("W202", e.span, `\`${e.op.text}\` sweeps one index, found ${over.length}`);
-      return num(0, want ?? "f32", e.span);
-    }
-    const common = { kind: "sweep" as const, over, ...(where ? { where } : {}), reverse: e.reverse, span: e.span };
-    if (e.op.text === "scan") {
-      const monoid = e.monoid ? this.monoid(e.monoid) : undefined;
-      if (monoid === undefined) {
-        if (!e.monoid) this.context.report("W504", e.span, "`scan` takes an index and a monoid: `scan(t, m) …`");
-        return num(0, want ?? "f32", e.span);
-      }
-      return { ...common, op: "scan", bodies: this.bodies(e.body, monoid, scope), monoid, component: 0, type: monoid.fields[0]!.type };
-    }
-    const body = this.expr(e.body, scope, want);
-    if (e.op.text === "softmax" ? !isFloat(body.type) : body.type === "bool")
-      this.context.report(
-        "W202",
-        e.body.span,
-        `\`${e.op.text}\` needs ${e.op.text === "softmax" ? "floats" : "numbers"}, found ${body.type}`,
-      );
-    return { ...common, op: e.op.text as "softmax" | "cumsum", bodies: [body], component: 0, type: body.type };
-  }
   /** `x.a`: a component of a monoid's operand or result. */
   private member(e: Extract<ast.Expr, { kind: "member" }>, scope: Scope): Expr {
     if (e.base.kind === "name") {
@@ -619,20 +447,4 @@ export class ExpressionChecker {
     this.context.report("W202", e.span, `only a monoid has components; this is ${base.type}`);
     return base;
   }
-  /** The declared monoid of that name. */
-  monoid(name: ast.Name): Monoid | undefined {
-    return monoidOf(this, name);
-  }
-}
-
-const toInt = (e: Expr): Expr => (e.type === "int" ? e : e.kind === "const" ? { ...e, type: "int" } : op("to_int", [e], "int", e.span));
-const widen = (e: Expr): Expr => (e.type === "f64" ? e : e.kind === "const" ? { ...e, type: "f64" } : op("to_f64", [e], "f64", e.span));
-export function isLiteral(e: ast.Expr): boolean {
-  if (e.kind === "number") return true;
-  if (e.kind === "unary") return e.op === "-" && isLiteral(e.arg);
-  return e.kind === "binary" && ["+", "-", "*", "/"].includes(e.op) && isLiteral(e.lhs) && isLiteral(e.rhs);
-}
-function isFloatLiteral(e: ast.Expr): boolean {
-  if (e.kind === "number") return e.float;
-  return (e.kind === "unary" && isFloatLiteral(e.arg)) || (e.kind === "binary" && (isFloatLiteral(e.lhs) || isFloatLiteral(e.rhs)));
 }

@@ -6,6 +6,7 @@ import { printExpr } from "../tensor/print.ts";
 import { unused } from "../tensor/program.ts";
 import { isInteger } from "../tensor/types.ts";
 import type { ExpressionChecker } from "./expressions.ts";
+import { bindersOf } from "./reductions.ts";
 import { emptyScope, type Scope, type View, withVar } from "./scope.ts";
 
 /** The results of a fn at a call: its body with arguments in place of parameters. */
@@ -126,7 +127,7 @@ function tensorIn(
     context.report("W404", p.expr.span, "the left-hand side of a definition lists indices, not expressions");
     return [];
   });
-  const { axes, where, inner } = checker.binders(binders, [valueSyntax, ...(lhs.where ? [lhs.where] : [])], body, lhs.where);
+  const { axes, where, inner } = bindersOf(checker, binders, [valueSyntax, ...(lhs.where ? [lhs.where] : [])], body, lhs.where);
   const value = substitute(checker.expr(valueSyntax, inner), locals);
   const used = freeIndices(value);
   const outer = [...caller.indices.values()].filter((i) => used.has(i.axis.name) && !axes.some((a) => a.name === i.axis.name));

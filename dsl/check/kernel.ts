@@ -7,6 +7,7 @@ import { printElem } from "../tensor/print.ts";
 import { type Compute, computeOf, type ElemType, isInteger, storage } from "../tensor/types.ts";
 import { domainOf, holding } from "./domain.ts";
 import type { Point } from "./obligations.ts";
+import { bindersOf } from "./reductions.ts";
 import { type Binding, Context, type Declarations, emptyScope, type Scope, withIndices } from "./scope.ts";
 import { StatementChecker } from "./statements.ts";
 
@@ -132,7 +133,7 @@ class KernelChecker extends StatementChecker {
     );
     const binders = value.kind === "group" ? value.binders : [value.binder];
     const condition = value.kind === "group" ? undefined : value.where;
-    const { axes: over, where, inner } = this.expressions.binders(binders, syntax, outerScope, condition);
+    const { axes: over, where, inner } = bindersOf(this.expressions, binders, syntax, outerScope, condition);
     const point = this.obligations.axes(over, this.obligations.axes(outer, at));
     if (where) this.obligations.value(where, point);
     const inside: Point = { ...point, conditions: [...point.conditions, ...(where ? [where] : [])] };
@@ -275,7 +276,8 @@ class KernelChecker extends StatementChecker {
 
   // ---- fold
   protected fold(s: Extract<ast.Statement, { kind: "fold" }>, scope: Scope, at: Point): Statement[] {
-    const { axes, inner } = this.expressions.binders(
+    const { axes, inner } = bindersOf(
+      this.expressions,
       [s.binder],
       [...s.body.flatMap((b) => (b.kind === "fold" ? [] : [b.value])), ...s.nexts.map((n) => n.value)],
       scope,

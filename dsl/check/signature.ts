@@ -8,6 +8,7 @@ import { computeOf } from "../tensor/types.ts";
 import { ExpressionChecker } from "./expressions.ts";
 import { LayoutChecker } from "./layouts.ts";
 import { Obligations } from "./obligations.ts";
+import { bindersOf } from "./reductions.ts";
 import { type Context, emptyScope, type Scope, withIndices } from "./scope.ts";
 
 export class SignatureChecker {
@@ -139,11 +140,11 @@ export class SignatureChecker {
   protected uniqueness(w: ast.Expr, scope: Scope, outer: readonly Axis[]): Unique | undefined {
     if (w.kind !== "reduce") return undefined;
     if (w.op.text === "all" && w.body.kind === "reduce") {
-      const inner = this.expressions.binders(w.binders, [w.body], scope, w.where);
+      const inner = bindersOf(this.expressions, w.binders, [w.body], scope, w.where);
       return this.uniqueness(w.body, inner.inner, [...outer, ...inner.axes]);
     }
     if (w.op.text !== "unique") return undefined;
-    const { axes, where, inner } = this.expressions.binders(w.binders, [...(w.where ? [w.where] : []), w.body], scope, w.where);
+    const { axes, where, inner } = bindersOf(this.expressions, w.binders, [...(w.where ? [w.where] : []), w.body], scope, w.where);
     const keys = (w.body.kind === "tuple" ? w.body.items : [w.body]).map((k) => this.expressions.integer(k, inner, "a key of `unique`"));
     return { outer, axes, ...(where ? { where } : {}), keys, span: w.span };
   }

@@ -9,6 +9,7 @@ import { domainOf, holding, rangeCondition } from "./domain.ts";
 import { inferExtent } from "./extents.ts";
 import { nearest } from "./functions.ts";
 import type { Point } from "./obligations.ts";
+import { mayBind } from "./reductions.ts";
 import { emptyScope, type Scope, withIndices } from "./scope.ts";
 import { SignatureChecker } from "./signature.ts";
 
@@ -98,7 +99,7 @@ export abstract class StatementChecker extends SignatureChecker {
         return;
       }
       const name = { text: p.expr.name, span: p.expr.span };
-      this.expressions.free(name, inner);
+      mayBind(this.expressions, name, inner);
       const range = p.range
         ? {
             from: this.expressions.integer(p.range.from, inner, "the start of a range"),
