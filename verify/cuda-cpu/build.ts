@@ -13,11 +13,11 @@ const run = promisify(execFile);
 /** The emulator's sources; from `dist`, they lie beside it. */
 const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../verify/cuda-cpu/" : "./", import.meta.url));
 /**
- * -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
+ * Not optimised: texts are long and run for milliseconds. -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
  * So for signed integers that leave their bits, of which C++ says nothing. Nothing is contracted, as nvcc has it with -fmad=false.
  */
 const watched = "-fsanitize=thread,alignment,bounds,signed-integer-overflow";
-const kernelFlags = ["-O1", "-c", "-fPIC", "-std=gnu++17", "-w", "-ffp-contract=off", watched];
+const kernelFlags = ["-O0", "-c", "-fPIC", "-std=gnu++17", "-w", "-ffp-contract=off", watched];
 
 /** What g++ is called, for messages; undefined where there is none. */
 export async function compilerVersion(): Promise<string | undefined> {
