@@ -28,19 +28,23 @@ const sources = [
     .filter((f) => f.endsWith(".weft"))
     .map((f) => [f, path.join(regressions, f)] as const),
 ];
-/** Where the text has a schedule for software adapters, as a page's is, that one: others make shaders that take it minutes to translate. */
-function offered(variants: readonly Variant[]): readonly Variant[] {
-  const own = variants.filter((v) => !v.derived && v.schedule?.features.includes("software"));
+/**
+ * Of the library what a software adapter, as a page's is, takes: what is for GPUs makes shaders that it translates for minutes, and runs on another
+ * software device in test/compiler/levels.test.ts. The regressions are small, and have all that is derived for them here.
+ */
+function offered(variants: readonly Variant[], small: boolean): readonly Variant[] {
+  const own = variants.filter((v) => !(small && v.derived) && v.schedule?.features.includes("software"));
   return own.length > 0 ? own : variants;
 }
 describe.skipIf(page === undefined)(page?.name ?? "no browser", () => {
   test.each(sources)("%s", { timeout: 300_000 }, async (_, file) => {
     const source = fs.readFileSync(file, "utf8");
     const checked = check(source);
+    const small = file.startsWith(regressions);
     // Over the exact algebra the library runs on Dawn in Node (test/verify/exact.test.ts), which makes the same shaders of it.
     for (const i of checked.instances)
-      for (const { schedule, label } of offered(variantsOf(checked, i, "wgsl")))
-        for (const exact of file.startsWith(regressions) ? [true, false] : [false]) {
+      for (const { schedule, label } of offered(variantsOf(checked, i, "wgsl"), small))
+        for (const exact of small ? [true, false] : [false]) {
           const { artifact } = compile(i, source, { target: "wgsl", schedule, exact });
           const feature = lacking(artifact, page!);
           if (feature !== undefined) {
