@@ -60,7 +60,9 @@ class Script<T extends Scripted> {
     return this.made<void>(this.block(list));
   }
   made<Result>(text: string): (t: T) => Result {
-    return new Function(...this.held.values(), `return (t) => {\nconst v = t.values;\n${text}\n};`)(...this.held.keys());
+    const called = new Set(text.match(/\bf\d+\b/g));
+    const own = [...this.held].filter(([, name]) => called.has(name));
+    return new Function(...own.map(([, name]) => name), `return (t) => {\nconst v = t.values;\n${text}\n};`)(...own.map(([f]) => f));
   }
   private hold(what: unknown): string {
     let name = this.held.get(what);
