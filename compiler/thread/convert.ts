@@ -2,8 +2,8 @@
 import { storage } from "../../dsl/tensor/types.ts";
 import { type Conversion, conversionOf, passageOf, sourceOf } from "../layout/convert.ts";
 import { Layout } from "../layout/layout.ts";
-import { layoutsOf, planOf } from "../tile/convert.ts";
-import type { Op } from "../tile/ir.ts";
+import { layoutsOf } from "../tile/convert.ts";
+import { type Launch, type Op, threadsOf } from "../tile/ir.ts";
 import type { Memory } from "./memory.ts";
 import type { NodeId } from "./nodes.ts";
 import type { Registers } from "./reduce.ts";
@@ -11,7 +11,8 @@ import type { Registers } from "./reduce.ts";
 type Convert = Extract<Op, { kind: "convert" }>;
 
 /** The registers of the result. Two elements of 16 bits that lie beside each other before and after go as one word. */
-export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<number, NodeId> {
+/** @param lanes of a warp that may exchange registers */
+export function lowerConvert(held: Registers, memory: Memory, op: Convert, lanes: number): Map<number, NodeId> {
   const { from, to } = layoutsOf(held.launch, op);
   const pair = storage[op.held].bits === 16 ? pairOf(from, to) : undefined;
   const [before, after] = [without(from, pair?.from), without(to, pair?.to)];
@@ -21,15 +22,16 @@ export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<
     if (pair === undefined) return held.get(op.value, r);
     return memory.pair([held.get(op.value, r), held.get(op.value, r | pair.from)], op.held);
   };
-  const lanes = conversionOf(before.layout, after.layout);
-  const words = lanes
-    ? byLanes(held, lanes, 1 << before.bits.length, wordAt)
+  const exchanges = exchangesOf(held.launch, before.layout, after.layout, lanes);
+  const words = exchanges
+    ? byLanes(held, exchanges, 1 << before.bits.length, wordAt)
     : throughShared(
         held,
         op,
         before,
         after,
         Array.from({ length: 1 << before.bits.length }, (_, k) => wordAt(k)),
+        lanes,
       );
   const made = new Map<number, NodeId>();
   for (let k = 0; k < 1 << after.bits.length; k++) {
@@ -41,6 +43,12 @@ export function lowerConvert(held: Registers, memory: Memory, op: Convert): Map<
       });
   }
   return made;
+}
+/** By lanes, where those that would exchange registers can; undefined where not. */
+function exchangesOf(launch: Launch, from: Layout, to: Layout, lanes: number): Conversion | undefined {
+  const found = conversionOf(from, to);
+  const able = found?.exchanges.every((x) => 1 << x.lane < lanes && threadsOf(launch) % lanes === 0);
+  return able ? found : undefined;
 }
 type Words = (register: number) => NodeId;
 function byLanes({ nodes: n }: Registers, plan: Conversion, count: number, wordAt: Words): Words {
@@ -67,13 +75,17 @@ function byLanes({ nodes: n }: Registers, plan: Conversion, count: number, wordA
   return (k) => words[sourceOf(plan, k)]!;
 }
 /** Each word to a place of its own, where lanes find banks of their own both ways; words that stay neighbours in registers go together. */
-function throughShared(held: Registers, op: Convert, before: Part, after: Part, words: readonly NodeId[]): Words {
+function throughShared(held: Registers, op: Convert, before: Part, after: Part, words: readonly NodeId[], lanes: number): Words {
   const n = held.nodes;
   const { elem } = n.at(words[0]!);
   const { put, take, together } = passageOf(before.layout, after.layout, elem === "bool" || elem === "f64" ? 1 : 4);
   const array = held.array(`across_${elem}`, elem, 1 << put.size);
   // What others take of an earlier tile they have taken.
-  const first = held.launch.body.find((o) => o.kind === "convert" && planOf(held.launch, o).kind === "shared");
+  const first = held.launch.body.find((o) => {
+    if (o.kind !== "convert") return false;
+    const { from, to } = layoutsOf(held.launch, o);
+    return exchangesOf(held.launch, from, to, lanes) === undefined;
+  });
   if (first !== op) n.effect({ kind: "barrier" });
   const guard = held.firstOfCopies(held.launch.tiles[op.value]!.axes);
   const placeOf = (l: Layout): Words => {

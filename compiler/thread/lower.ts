@@ -252,7 +252,7 @@ class ThreadLowering implements Registers {
         return;
       }
       case "convert":
-        this.values.set(op.out, lowerConvert(this, this.memory, op));
+        this.values.set(op.out, lowerConvert(this, this.memory, op, this.reducer.lanes));
         return;
       case "loop":
         return this.loop(op);

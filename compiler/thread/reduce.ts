@@ -29,7 +29,7 @@ export class Reducer {
   private readonly held: Registers;
   private readonly nodes: Nodes;
   private readonly launch: Launch;
-  private readonly lanes: number;
+  readonly lanes: number;
   private readonly packedDots: boolean;
   private exchanges = 0;
 

@@ -10,6 +10,7 @@ import { type PreparedCall, prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { CpuCudaDevice } from "../../verify/cuda-cpu/device.ts";
 import { generate, seeded } from "../../verify/generate.ts";
+import { runThreads } from "../../verify/levels.ts";
 import { interpreterFor } from "../../verify/reference-device.ts";
 import { gxx, webgpu } from "../support/devices.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
@@ -253,4 +254,23 @@ test("a software adapter, whose caches hold what a block reads, has no barriers 
     [false, true],
     [true, false],
   ]);
+});
+test("lanes exchange registers only where a block has whole subgroups; seed 17 of the random programs met one of 16 threads", () => {
+  const text = `kernel f[M, N, K](x: bool[N, M, M], inout z: f32[M], g: index<K>[M]) -> (y: f32[N, M]) {
+  let d[i: M, k: K, j: N] where (x[j, i, i] && (any(l: N) x[l, i, i])) = abs(sqrt(3.0))
+  y[j, i] = (if x[j, i, i] then (sum(k: M where (any(l: M) x[j, l, i])) z[k]) else 2.0) + (d[i, g[i], j] else 1.0)
+  z[h] := (sum(i: M, k: K, j: N) d[i, k, j])
+}
+schedule f on wgsl with software, subgroups { }
+`;
+  const checked = check(text);
+  const { schedule } = variantsOf(checked, checked.instances[0]!, "wgsl")[0]!;
+  const c = compile(checked.instances[0]!, text, { target: "wgsl", schedule });
+  expect(c.kernels.find((k) => k.name === "f_y")!.threads).toBe(16);
+  expect(c.artifact.source).toContain("across_");
+  const made = generate(c.artifact, seeded(1), { dims: { M: 3, N: 2, K: 2 } })!;
+  const call = () => prepare(c.artifact, structuredClone(made.args), { dims: made.dims });
+  const { result, faults } = runThreads(c, call());
+  expect(faults).toEqual([]);
+  expect(agree(call(), result, interpreterFor(call(), "wgsl")).disagreements.map(words)).toEqual([]);
 });

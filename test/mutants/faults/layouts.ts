@@ -233,4 +233,10 @@ export const layouts: readonly Mutant[] = [
     "if ((wide.get(name) ?? count) !== count) single.add(name);",
     "",
   ),
+  fault(
+    "lanes exchange registers beyond the subgroups that there are",
+    "compiler/thread/convert.ts",
+    "return able ? found : undefined;",
+    "return found;",
+  ),
 ];
