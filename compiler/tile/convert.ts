@@ -11,7 +11,7 @@ export function layoutsOf(launch: Pick<Launch, "layout" | "tiles">, op: Convert)
   const back = Object.fromEntries(op.to.map(([a, b]) => [b, a]));
   return { from: launch.layout.over(axes), to: launch.layout.over(axes.map((a) => names.get(a) ?? a)).rename(back) };
 }
-/** By lanes where they can, through shared memory where not. */
+/** By lanes where they can, through shared memory where not; a target whose subgroups do not reach goes through shared memory all the same. */
 export function planOf(launch: Pick<Launch, "layout" | "tiles">, op: Convert): Conversion | Passage {
   const { from, to } = layoutsOf(launch, op);
   return conversionOf(from, to) ?? passageOf(from, to, 1);

@@ -13,7 +13,8 @@ const run = promisify(execFile);
 /** The emulator's sources; from `dist`, they lie beside it. */
 const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../verify/cuda-cpu/" : "./", import.meta.url));
 /**
- * Not optimised: texts are long and run for milliseconds. -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
+ * Not optimised: texts are long and run for milliseconds.
+ * -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
  * So for signed integers that leave their bits, of which C++ says nothing. Nothing is contracted, as nvcc has it with -fmad=false.
  */
 const watched = "-fsanitize=thread,alignment,bounds,signed-integer-overflow";
