@@ -98,7 +98,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
       [inner.name, size(inner, columns)],
     ];
     const direct = make(tiles(32, 32), profile.productThreads, unrolls(reduces, plan));
-    return job.kind === "map" ? { ...direct, ...stagedLaunch(reduces, [outer, inner], plan, profile, tiles) } : direct;
+    return job.kind === "map" ? { ...direct, ...stagedLaunch(job, reduces, [outer, inner], plan, profile, tiles) } : direct;
   }
   const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
   if (axes.length === 0) return make(reduces.length && long ? [[baseName(long.name), 256]] : [], 256);
@@ -116,6 +116,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
 }
 /** How a launch would go whose operands are staged: every thread has as many registers as on a launch whose extents fill its tile. */
 function stagedLaunch(
+  job: MapJob,
   reduces: readonly Reduce[],
   sides: readonly [Axis, Axis],
   plan: Plan,
@@ -123,7 +124,7 @@ function stagedLaunch(
   tiles: (rows: number, columns: number) => [string, number][],
 ): Pick<JobDirectives, "staging" | "stages"> {
   const { staging: p } = profile;
-  const found = stagingOf(reduces, sides, p.depth, plan);
+  const found = stagingOf(reduces, sides, p.depth, resultsInRow(job, sides[1], plan), plan);
   if (found === undefined) return {};
   const tile = tiles(p.rows, p.columns);
   const volume = tile.reduce((n, [, size]) => n * size, 1);
@@ -131,6 +132,16 @@ function stagedLaunch(
   // A side that is known to be short is not read again often enough.
   const stages = p.always && tile.every(([, size]) => size >= least);
   return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, found.depth]]), threads }, stages };
+}
+/** Results beside each other that fill 16 bytes wherever they are stored: 8 where all are halves in rows that begin there, 4 elsewhere. */
+function resultsInRow(job: MapJob, columns: Axis, plan: Plan): 4 | 8 {
+  const halves = job.stores.every((s) => {
+    const { elem, axes, layout } = plan.stored.get(s.buffer)!;
+    const last = s.subscripts.at(-1);
+    const inRow = layout === undefined && last?.kind === "index" && last.name === columns.name;
+    return inRow && storage[elem].bits === 16 && multipleOf(axes.at(-1)!.extent, plan.multiples) % 8 === 0;
+  });
+  return halves ? 8 : 4;
 }
 /** Sides of a tile from which on staging its operands pays. */
 const least = 16;

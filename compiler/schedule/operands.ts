@@ -31,8 +31,11 @@ export interface Staging extends Sides {
   readonly depth: number;
   /** Steps that shared memory holds at once. */
   readonly slots: number;
-  /** A thread takes columns that lie apart, as many as there are threads beside it: what it reads of them lies along the index. */
-  readonly apart: boolean;
+  /**
+   * Columns beside each other that a thread takes, at most: those of 16 bytes of the array, or of a row of results where that is more; one where
+   * what it reads of them lies along the index.
+   */
+  readonly beside: 1 | 4 | 8;
   /** What its operands are named by. */
   readonly operands: readonly string[];
   /** Tensors whose operands are staged; all, where it is undefined. */
@@ -91,11 +94,13 @@ export const mayStage = (e: Reduce): boolean => e.axes.length === 1 && e.monoid 
 /**
  * How the operands of the first reduction that has some on both sides are staged.
  * @param depth elements of the index in a step, of 32 bits
+ * @param inRow columns whose results lie in 16 bytes, or 4
  */
 export function stagingOf(
   reduces: readonly Reduce[],
   sides: readonly [Axis, Axis],
   depth: number,
+  inRow: 4 | 8,
   plan: Pick<Plan, "stored">,
 ): Staging | undefined {
   const [rows, columns] = [sides[0].name, sides[1].name];
@@ -113,7 +118,7 @@ export function stagingOf(
       over: baseName(over),
       depth: step,
       slots: 2,
-      apart,
+      beside: apart ? 1 : inRow,
       operands: [...new Set(operands.map((o) => o.tensors[0]!))],
     };
   }

@@ -86,7 +86,7 @@ export class LaunchShape {
     for (const s of tiling.spread) put(`${s.index}.threads`, s.threads);
     for (const a of [...tiling.axes].reverse()) {
       // Of neighbours that a thread reads together there are 16 bytes; neighbouring threads have the next.
-      const most = tiling.staging === undefined ? 0 : a.index === tiling.staging.columns && tiling.staging.apart ? 1 : 4;
+      const most = tiling.staging === undefined ? 0 : a.index === tiling.staging.columns ? tiling.staging.beside : 4;
       const side = most === 0 ? a.registers : Math.min(most, a.registers);
       parts.push(["register", a.index, log2(side)]);
       put(a.index, a.threads);

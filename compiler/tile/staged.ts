@@ -21,8 +21,8 @@ const width = 4;
 interface Staged {
   readonly operand: Operand;
   readonly ring: Ring;
-  /** Fills the slot of the step that begins at this value of the index. */
-  readonly put: (start: Value) => void;
+  /** Fills the slot of the step that begins at this value of the index; past the extent with zeros, or with anything. */
+  readonly put: (start: Value, zeros: boolean) => void;
   readonly read: (start: Value) => Value;
 }
 /** The reduction by way of shared memory, where the schedule wants that and an operand can go there; undefined otherwise. */
@@ -44,6 +44,8 @@ export function lowerStaged(l: Lowering, original: Reduce, outer: Env, held: rea
   );
   const staged = operands.flatMap((o) => stageOperand(l, o, staging, axis, env, extent) ?? []);
   if (staged.length === 0) return undefined;
+  // A product of nothing but zeros adds nothing: what is past the extent need not be asked for term by term.
+  const zeros = e.op === "sum" && isProductOf(e.bodies[0]!, new Set(staged.flatMap((s) => s.operand.places)));
 
   const { depth } = staging;
   const over = `${staging.over}.unroll`;
@@ -51,11 +53,11 @@ export function lowerStaged(l: Lowering, original: Reduce, outer: Env, held: rea
   const exact = l.shape.divides(axis.extent, depth);
   return b.loop(staging.over, l.alignedDown(from, depth), to, depth, init, carriedBy(l, e, env, held, undefined), (index, carried) => {
     // Those who are behind still read another slot: there are two at least.
-    for (const s of staged) s.put(index);
+    for (const s of staged) s.put(index, zeros);
     b.meet();
     const raw = b.map("add", [index, b.coordinate(over)], "i32");
     const real = exact ? raw : b.map("min", [raw, b.map("sub", [extent, l.int(1)], "i32")], "i32");
-    const inside = exact ? undefined : b.map("lt", [raw, extent], "bool");
+    const inside = exact || zeros ? undefined : b.map("lt", [raw, extent], "bool");
     const at: Env = { ...env, values: new Map(env.values).set(axis.name, real), axes, inLoop: true };
     for (const s of staged) {
       const value = s.read(index);
@@ -66,6 +68,8 @@ export function lowerStaged(l: Lowering, original: Reduce, outer: Env, held: rea
     return next;
   });
 }
+const isProductOf = (e: Expr, factors: ReadonlySet<Expr>): boolean =>
+  factors.has(e) || (e.kind === "op" && e.op === "mul" && e.args.every((x) => isProductOf(x, factors)));
 /** From where to where the block walks: as far as any of its elements wants. */
 function blockRange(l: Lowering, e: Reduce, original: Reduce, env: Env, { rows, columns }: Staging): ReturnType<typeof boundsAt> {
   const b = l.builder;
@@ -110,7 +114,7 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
     fast,
     copy: { slow: { name: `${tensor}.row${k}`, extent: slow.extent }, piece: { name: `${tensor}.piece${k}`, extent: fast.extent } },
     width,
-    together,
+    together: operand.sideFast && operand.side === "columns" ? Math.max(together, s.beside) : together,
     values: true,
   };
   l.shape.addRing(ring, copyLayout(ring, l.shape.threads, together));
@@ -118,6 +122,9 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   const [alongCopy, acrossCopy] = operand.sideFast ? [ring.copy.slow, ring.copy.piece] : [ring.copy.piece, ring.copy.slow];
 
   const plus = (x: Value, y: Value): Value => b.map("add", [x, y], "i32");
+  /** Neighbours along a row of a slot that are all real, or none. */
+  const wholeOf = (copied: string, axis: Axis): number =>
+    copied === ring.copy.piece.name ? powerIn(multipleOf(axis.extent, l.shape.multiples), together) : 1;
   /**
    * The points of a step or a tile that begins somewhere. Those past an extent are real ones again: nobody reads them. Along a row of a slot
    * neighbours stay together as far as all are real, or none.
@@ -125,7 +132,7 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   const pointsOf = (start: Value, copied: string, axis: Axis, end: Value, extent: number): Value => {
     const point = b.coordinate(copied);
     if (l.shape.divides(axis.extent, extent)) return plus(start, point);
-    const whole = copied === ring.copy.piece.name ? powerIn(multipleOf(axis.extent, l.shape.multiples), together) : 1;
+    const whole = wholeOf(copied, axis);
     const clamped = (at: Value): Value => {
       const least = b.map("min", [at, b.map("sub", [end, l.int(whole)], "i32")], "i32");
       // Places in words are found by divisions, which are simple of natural numbers.
@@ -140,11 +147,15 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   return {
     operand,
     ring,
-    put: (start) => {
+    put: (start, zeros) => {
       const alongAt = pointsOf(start, alongCopy.name, axis, extent, s.depth);
       const values = new Map(env.values).set(side.name, sideAt).set(axis.name, alongAt);
       const value = l.value(factor, { ...env, values, axes: [...env.axes, axis], inLoop: true });
-      b.put(ring.name, slotOf(start), value);
+      if (!zeros || l.shape.divides(axis.extent, s.depth)) return b.put(ring.name, slotOf(start), value);
+      const first = plus(start, l.alignedDown(b.coordinate(alongCopy.name), wholeOf(alongCopy.name, axis)));
+      const type = elemOf(factor.type);
+      const zero = b.constant(0, type);
+      b.put(ring.name, slotOf(start), b.map("select", [b.map("lt", [first, extent], "bool"), value, zero], type));
     },
     read: (start) => b.slot(ring, slotOf(start), elemOf(factor.type)),
   };
