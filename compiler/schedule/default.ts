@@ -133,15 +133,17 @@ function stagedLaunch(
   const stages = p.always && tile.every(([, size]) => size >= least);
   return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, found.depth]]), threads }, stages };
 }
-/** Results beside each other that fill 16 bytes wherever they are stored: 8 where all are halves in rows that begin there, 4 elsewhere. */
-function resultsInRow(job: MapJob, columns: Axis, plan: Plan): 4 | 8 {
-  const halves = job.stores.every((s) => {
+/** Results beside each other that are 16 bytes wherever they are stored; 1 where rows may begin anywhere. */
+function resultsInRow(job: MapJob, columns: Axis, plan: Plan): 1 | 4 | 8 {
+  const counts = job.stores.map((s) => {
     const { elem, axes, layout } = plan.stored.get(s.buffer)!;
     const last = s.subscripts.at(-1);
-    const inRow = layout === undefined && last?.kind === "index" && last.name === columns.name;
-    return inRow && storage[elem].bits === 16 && multipleOf(axes.at(-1)!.extent, plan.multiples) % 8 === 0;
+    if (layout !== undefined || last?.kind !== "index" || last.name !== columns.name) return 1;
+    const { bits } = storage[elem];
+    const count = bits === 16 ? 8 : bits === 32 ? 4 : 1;
+    return multipleOf(axes.at(-1)!.extent, plan.multiples) % count === 0 ? count : 1;
   });
-  return halves ? 8 : 4;
+  return counts.every((c) => c === counts[0]) ? counts[0]! : 1;
 }
 /** Sides of a tile from which on staging its operands pays. */
 const least = 16;

@@ -31,10 +31,7 @@ export interface Staging extends Sides {
   readonly depth: number;
   /** Steps that shared memory holds at once. */
   readonly slots: number;
-  /**
-   * Columns beside each other that a thread takes, at most: those of 16 bytes of the array, or of a row of results where that is more; one where
-   * what it reads of them lies along the index.
-   */
+  /** Columns beside each other that a thread takes, at most: those whose results, or operands in shared memory, are 16 bytes. */
   readonly beside: 1 | 4 | 8;
   /** What its operands are named by. */
   readonly operands: readonly string[];
@@ -94,13 +91,13 @@ export const mayStage = (e: Reduce): boolean => e.axes.length === 1 && e.monoid 
 /**
  * How the operands of the first reduction that has some on both sides are staged.
  * @param depth elements of the index in a step, of 32 bits
- * @param inRow columns whose results lie in 16 bytes, or 4
+ * @param inRow columns whose results are 16 bytes wherever they are stored; 1 where rows may begin anywhere
  */
 export function stagingOf(
   reduces: readonly Reduce[],
   sides: readonly [Axis, Axis],
   depth: number,
-  inRow: 4 | 8,
+  inRow: 1 | 4 | 8,
   plan: Pick<Plan, "stored">,
 ): Staging | undefined {
   const [rows, columns] = [sides[0].name, sides[1].name];
@@ -118,7 +115,8 @@ export function stagingOf(
       over: baseName(over),
       depth: step,
       slots: 2,
-      beside: apart ? 1 : inRow,
+      // What a thread reads of columns that lie apart is 16 bytes along the index in any case.
+      beside: apart || inRow > 4 ? inRow : 4,
       operands: [...new Set(operands.map((o) => o.tensors[0]!))],
     };
   }

@@ -201,8 +201,10 @@ export interface Ring {
   readonly copy: { readonly slow: TileAxis; readonly piece: TileAxis };
   /** Elements in 16 bytes. */
   readonly width: number;
-  /** Elements beside each other that a thread puts there, where they are more. */
+  /** Elements beside each other that a thread puts there or takes, where they are more. */
   readonly together?: number;
+  /** Rows beside each other that a thread reads: rows lie so that its neighbours' are those above and below each of its own. */
+  readonly rowsBeside?: number;
 }
 export interface Launch {
   readonly name: string;

@@ -101,11 +101,13 @@ export function stageOf(
 /** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */
 export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string => `${axes.over} ${axes.other} ${factor} ${readOf(e)}`;
 const readOf = (e: Expr): string => (e.kind === "relax" ? readOf(e.arg) : e.kind === "read" ? e.tensor : "");
-/** Threads go along a row, each with `side` neighbours, then to the rows below; what is left each takes in turn. */
+/** Threads go along a row, each with `side` neighbours, then to the rows that lie below; what is left each takes in turn. */
 export function copyLayout(r: Ring, threads: number, side = 1): Layout {
   const { slow, piece } = r.copy;
   const bits = log2(slow.extent * piece.extent);
-  const columns = Array.from({ length: bits }, (_, b) => 1 << b);
+  const [inRow, beside] = [log2(piece.extent), log2(r.rowsBeside ?? 1)];
+  const bit = Array.from({ length: bits }, (_, b) => 1 << b);
+  const columns = [...bit.slice(0, inRow), ...bit.slice(inRow + beside), ...bit.slice(inRow, inRow + beside)];
   const low = log2(side);
   const inThreads = Math.min(bits - low, log2(threads));
   const idle = new Array<number>(log2(threads) - inThreads).fill(0);

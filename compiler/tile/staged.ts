@@ -116,6 +116,7 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
     width,
     together: operand.sideFast && operand.side === "columns" ? Math.max(together, s.beside) : together,
     values: true,
+    ...(!operand.sideFast && operand.side === "columns" ? { rowsBeside: Math.min(s.beside, l.shape.sideBySide(side.name)) } : {}),
   };
   l.shape.addRing(ring, copyLayout(ring, l.shape.threads, together));
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);

@@ -5,6 +5,7 @@ import { type Compiled, compile } from "../../compiler/index.ts";
 import { launchesOf } from "../../compiler/tile/ir.ts";
 import { check } from "../../dsl/index.ts";
 import { prepare } from "../../runtime/call.ts";
+import { tensor } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { generate, seeded } from "../../verify/generate.ts";
 import { runThreads, runTiles } from "../../verify/levels.ts";
@@ -42,6 +43,7 @@ const texts: readonly (readonly [string, string])[] = [
     "kernel f[E, M, N, K](a: f32[E, M, K], b: f32[K, E, N]) -> (c: f32[E, M, N]) { c[e, i, j] = sum(k) a[e, i, k] * b[k, e, j] }\n",
   ],
   ["integers", "kernel f[M, N, K](a: i32[M, K], b: u2[K, N]) -> (c: i32[M, N]) { c[i, j] = sum(k) a[i, k] * b[k, j] }\n"],
+  ["terms that zeros do not make zero", product("a: f32[M, K], b: f32[N, K]", "sum(k) exp(a[i, k] - b[j, k])")],
   [
     "part of the result",
     product("a: f32[M, K], b: f32[K, N]", "d[i, j] else -1.0").replace("{ c", "{ let d[i, j] where j <= i = sum(k) a[i, k] * b[k, j]\n c"),
@@ -161,6 +163,54 @@ describe("operands of a block", () => {
           expect(conflicts(compiled(made, "wgsl"), { M: 128, N: 128, K: 64 }), made).toBe(0);
         }
     });
+  });
+  describe("results of 16 bits", () => {
+    const to16 = (params: string, value: string, where = " where K % 8 == 0, N % 8 == 0"): string =>
+      product(params, value, where).replace("-> (c: f32", "-> (c: bf16");
+    const across = to16("a: f16[M, K], b: f16[K, N]", "sum(k) a[i, k] * b[k, j]");
+    const along = to16("a: f16[M, K], b: bf16[N, K]", "sum(k) a[i, k] * b[j, k]");
+    const bytes = to16("a: f8e4m3[M, K], b: f8e4m3[N, K], s: f32[M]", "s[i] * (sum(k) a[i, k] * b[j, k])");
+    test.each([across, along, bytes, along.replaceAll("bf16", "f16")])("a thread stores 16 bytes of a row: %s", (text) => {
+      for (const target of ["wgsl", "wgsl with f16"]) {
+        const { source } = compiled(on(target, text, ""), "wgsl").artifact;
+        expect(source.match(/ c\[[^\]]*\] = vec4<u32>/g)).toHaveLength(4);
+        expect(source).not.toContain("atomic");
+      }
+      expect(conflicts(compiled(text, "wgsl"), { M: 64, N: 64, K: 32 })).toBe(0);
+    });
+    test("f32 results of columns that lie apart in memory go 16 bytes at a time where rows begin there, and one by one where not", () => {
+      const wide = product("a: f32[M, K], b: f32[N, K]", "sum(k) a[i, k] * b[j, k]", " where N % 4 == 0");
+      expect(compiled(wide, "wgsl").artifact.source.match(/ c\[[^\]]*\] = vec4<f32>/g)).toHaveLength(8);
+      expect(conflicts(compiled(wide, "wgsl"), { M: 128, N: 128, K: 32 })).toBe(0);
+      const any = compiled(wide.replace(/ where[^{]*/, " "), "wgsl");
+      expect(any.artifact.source).not.toMatch(/ c\[[^\]]*\] = vec4/);
+      expect(launchesOf(any.tiles.steps)[0]!.rings.map((r) => r.rowsBeside ?? 1)).toEqual([1, 1]);
+    });
+    test.each([across, along, bytes])("agree: %s", async (text) => {
+      expect(await agreesOnLevels(text, 3, 9, ["wgsl"], [0, 8, 16, 24, 72])).toBeGreaterThan(100);
+      const tiles = on("wgsl", text, "tile i: 32, j: 64; unroll k: 8; stage a, b in shared, buffers: 2");
+      expect(await agreesOnLevels(tiles, 3, 9, ["wgsl"], [8, 16, 72])).toBeGreaterThan(100);
+    });
+    test.skipIf(gpu === undefined).each([across, along, bytes])("agree on a device: %s", async (text) => {
+      const { artifact } = compiled(text, "wgsl");
+      const made = generate(artifact, seeded(7), { dims: { M: 70, N: 72, K: 40 }, most: 100_000 })!;
+      const call = prepare(artifact, made.args, { dims: made.dims });
+      expect(agree(call, await gpu!.run(call), interpreterFor(call, "wgsl")).disagreements.map(words)).toEqual([]);
+    });
+  });
+  test("past the end of a sum both factors are zeros: no term is asked for, and infinite ones that are real stay so", () => {
+    for (const text of [plain, texts[1]![1]]) {
+      const c = compiled(text, "wgsl");
+      expect(c.artifact.source).not.toMatch(/select\(0\.0f, [ab]_tile/);
+      const [M, N, K] = [3, 2, 9];
+      const lastInfinite = Float32Array.from({ length: M * K }, (_, at) => (at % K === K - 1 ? 1 / 0 : 1));
+      const shape = text === plain ? [K, N] : [N, K];
+      const args = { a: tensor("f32", [M, K], lastInfinite), b: tensor("f32", shape, new Float32Array(N * K).fill(1)) };
+      const { result, faults } = runThreads(c, prepare(c.artifact, args));
+      expect(faults).toEqual([]);
+      expect(Array.from(result.outputs.c!.data as Float32Array)).toEqual(new Array(M * N).fill(1 / 0));
+    }
+    expect(compiled(texts[10]![1], "wgsl").artifact.source).toMatch(/select\(0\.0f, /);
   });
   test.each(texts.slice(0, 6))("%s: without bank conflicts", (_, text) => {
     for (const target of ["cuda", "wgsl"] as const) expect(conflicts(compiled(text, target), { M: 128, N: 128, K: 32 })).toBe(0);

@@ -133,7 +133,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     "compiler/thread/pairs.ts",
     ["test/compiler/packed-weights.test.ts", "test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"],
   ],
-  ["compiler/thread/ring.ts", ["test/compiler/matrix.test.ts"]],
+  ["compiler/thread/ring.ts", ["test/compiler/matrix.test.ts", "test/compiler/staged.test.ts"]],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],
   [
     "compiler/thread/",

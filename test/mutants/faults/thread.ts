@@ -241,6 +241,18 @@ export const thread: readonly Mutant[] = [
     "bitOf(layout, over, 8)",
   ),
   fault(
+    "rows of a slot lie in order where a thread reads neighbours",
+    "compiler/thread/ring.ts",
+    "if (rowsBeside === 1) return row;",
+    "if (rowsBeside >= 1) return row;",
+  ),
+  fault(
+    "rows of a slot fall on one another",
+    "compiler/thread/ring.ts",
+    "n.int(slow.extent / rowsBeside)",
+    "n.int(slow.extent / rowsBeside / 2)",
+  ),
+  fault(
     "bytes are read as transposed matrices",
     "compiler/thread/ring.ts",
     "(inWord[op.form] === 2 || r.fast.name === op.axes.over)",

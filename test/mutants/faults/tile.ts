@@ -350,14 +350,27 @@ export const tile: readonly Mutant[] = [
   fault(
     "threads read a slot before all have put",
     "compiler/tile/staged.ts",
-    "for (const s of staged) s.put(index);\n    b.meet();",
-    "for (const s of staged) s.put(index);",
+    "for (const s of staged) s.put(index, zeros);\n    b.meet();",
+    "for (const s of staged) s.put(index, zeros);",
   ),
   fault(
     "points past the end of a staged step count",
     "compiler/tile/staged.ts",
-    'const inside = exact ? undefined : b.map("lt", [raw, extent], "bool");',
+    'const inside = exact || zeros ? undefined : b.map("lt", [raw, extent], "bool");',
     "const inside = undefined;",
+  ),
+  fault(
+    "zeros past the end are thought to add nothing to any sum",
+    "compiler/tile/staged.ts",
+    " && isProductOf(e.bodies[0]!, new Set(staged.flatMap((s) => s.operand.places)));",
+    ";",
+  ),
+  fault("past the end factors are anything", "compiler/tile/staged.ts", "if (!zeros || l.shape", "if (zeros || l.shape"),
+  fault(
+    "factors are zeros from the last piece on",
+    "compiler/tile/staged.ts",
+    'b.map("lt", [first, extent], "bool")',
+    'b.map("lt", [plus(first, l.int(1)), extent], "bool")',
   ),
   fault(
     "all staged steps share a slot",
@@ -387,7 +400,7 @@ export const tile: readonly Mutant[] = [
   fault(
     "columns of a thread lie together though its operand does not",
     "compiler/schedule/shape.ts",
-    "a.index === tiling.staging.columns && tiling.staging.apart ? 1 : 4",
+    "a.index === tiling.staging.columns ? tiling.staging.beside : 4",
     "4",
   ),
   fault("a scale that changes within a step leaves it", "compiler/tile/hoist.ts", "% points === 0", "% 1 === 0"),
