@@ -1,9 +1,11 @@
 /** How long a kernel takes from text to both sources. */
 import { compile, IncrementalCompiler } from "../compiler/index.ts";
-import { check } from "../dsl/index.ts";
+import { type CheckedInstance, check } from "../dsl/index.ts";
 
 export interface CompileRow {
   readonly kernel: string;
+  /** In a process that has not compiled it before. */
+  readonly firstMs: number;
   readonly medianMs: number;
   /** After an edit elsewhere in the file: check, and what the compiler remembers of this kernel. */
   readonly incrementalMs: number;
@@ -12,35 +14,58 @@ export interface CompileRow {
 }
 export interface Timing {
   readonly kernel: string;
-  /** Milliseconds for check and both compilations, after a first one that is not counted. */
+  /** Milliseconds for the first time, in a process that has not compiled this kernel before. */
+  readonly first: number;
+  /** Milliseconds for check and both compilations, each time after those that warm up. */
   readonly times: readonly number[];
   /** The same after an edit elsewhere in the file. */
   readonly incremental: readonly number[];
 }
 /**
- * Text in, CUDA and WGSL out, for the first instance of each kernel of a file, in its first form: check, both compilations, no bindings. The
- * other kernels of the file are blanked out.
+ * Text in, CUDA and WGSL out, for the first instance of each kernel of some files, in its first form: check, both compilations, no bindings. The
+ * other kernels of its file are blanked out. Kernels take turns, so that none pays for what all of them warm up, or for a moment when the
+ * machine is slow.
  */
-export function timeCompile(text: string, runs: number): Timing[] {
-  const names = [...new Set(check(text).instances.map((i) => i.kernel))];
-  return names.map((kernel) => {
-    const own = onlyKernel(text, kernel);
-    const times: number[] = [];
-    const incremental: number[] = [];
-    const compiler = new IncrementalCompiler();
-    for (let k = 0; k <= runs; k++) {
-      const started = performance.now();
-      const instance = check(own).instances.find((i) => i.kernel === kernel)!;
-      for (const target of ["cuda", "wgsl"] as const) compile(instance, own, { target });
-      if (k > 0) times.push(performance.now() - started);
-      const edited = `${own}// ${k}\n`;
-      const again = performance.now();
-      const same = check(edited).instances.find((i) => i.kernel === kernel)!;
-      for (const target of ["cuda", "wgsl"] as const) compiler.compile(same, edited, { target });
-      if (k > 0) incremental.push(performance.now() - again);
-    }
-    return { kernel, times, incremental };
-  });
+export function timeCompile(texts: readonly string[], runs: number): Timing[] {
+  const kernels = texts.flatMap((text) =>
+    [...new Set(check(text).instances.map((i) => i.kernel))].map((kernel) => new Stopwatch(kernel, text)),
+  );
+  for (let k = 0; k < warmUp + runs; k++) for (const watch of kernels) watch.turn(k);
+  return kernels.map(({ kernel, times, incremental }) => ({
+    kernel,
+    first: times[0]!,
+    times: times.slice(warmUp),
+    incremental: incremental.slice(warmUp),
+  }));
+}
+/** Turns that are not counted: for about as long the engine translates what it has seen to be run often. */
+const warmUp = 20;
+class Stopwatch {
+  readonly kernel: string;
+  readonly times: number[] = [];
+  readonly incremental: number[] = [];
+  private readonly own: string;
+  private readonly compiler = new IncrementalCompiler();
+
+  constructor(kernel: string, text: string) {
+    this.kernel = kernel;
+    this.own = onlyKernel(text, kernel);
+  }
+  /** Compiles once as it is, and once after the k-th edit. */
+  turn(k: number): void {
+    const started = performance.now();
+    const instance = this.instance(this.own);
+    for (const target of ["cuda", "wgsl"] as const) compile(instance, this.own, { target });
+    this.times.push(performance.now() - started);
+    const edited = `${this.own}// ${k}\n`;
+    const again = performance.now();
+    const same = this.instance(edited);
+    for (const target of ["cuda", "wgsl"] as const) this.compiler.compile(same, edited, { target });
+    this.incremental.push(performance.now() - again);
+  }
+  private instance(text: string): CheckedInstance {
+    return check(text).instances.find((i) => i.kernel === this.kernel)!;
+  }
 }
 /** The text with the first instance of one kernel, and none of the other kernels. */
 function onlyKernel(text: string, kernel: string): string {
