@@ -51,16 +51,16 @@ const readElem = (r: Ring): Elem => {
 export const slotSize = (r: Ring): number => r.slow.extent * r.fast.extent;
 export const slotStart = (n: Nodes, r: Ring, slot: NodeId): NodeId => n.op("mul", [slot, n.int(slotSize(r))], "i32");
 
-/** Where piece `piece` of row `slow` begins within a slot. */
-export function placeOf(n: Nodes, r: Ring, rowOfSlot: NodeId, piece: NodeId): NodeId {
+/** Where a piece of a row begins within a slot. */
+export function placeOf(n: Nodes, r: Ring, row: NodeId, piece: NodeId): NodeId {
   const { every, pieces, fold } = swizzleOf(r);
   const log = (x: number): NodeId => n.int(Math.log2(x));
-  const slow = rowPlace(n, r, rowOfSlot);
+  const slow = rowPlace(n, r, row);
   const turn = n.op("and", [every > 1 ? n.op("shr", [slow, log(every)], "i32") : slow, n.int(pieces - 1)], "i32");
   const folded = fold ? n.op("xor", [piece, n.op("and", [n.op("shr", [piece, n.int(3)], "i32"), n.int(1)], "i32")], "i32") : piece;
   const at = pieces > 1 ? n.op("xor", [folded, turn], "i32") : folded;
-  const row = n.op("mul", [slow, n.int(r.fast.extent)], "i32");
-  return n.op("add", [row, n.op("mul", [at, n.int(r.width)], "i32")], "i32");
+  const start = n.op("mul", [slow, n.int(r.fast.extent)], "i32");
+  return n.op("add", [start, n.op("mul", [at, n.int(r.width)], "i32")], "i32");
 }
 /** The place of a row among the rows of a slot. */
 function rowPlace(n: Nodes, { slow, rowsBeside = 1 }: Ring, row: NodeId): NodeId {

@@ -2,9 +2,10 @@
 import { around } from "./faults/around.ts";
 import { language } from "./faults/language.ts";
 import { layouts } from "./faults/layouts.ts";
+import { staged } from "./faults/staged.ts";
 import { thread } from "./faults/thread.ts";
 import { tile } from "./faults/tile.ts";
 import type { Mutant } from "./mutant.ts";
 
 export type { Mutant } from "./mutant.ts";
-export const mutants: readonly Mutant[] = [...language, ...tile, ...thread, ...layouts, ...around];
+export const mutants: readonly Mutant[] = [...language, ...tile, ...staged, ...thread, ...layouts, ...around];

@@ -1,0 +1,61 @@
+/** Faults of operands in shared memory that a block computes once. */
+import { fault, type Mutant } from "../mutant.ts";
+
+export const staged: readonly Mutant[] = [
+  fault(
+    "threads read a slot before all have put",
+    "compiler/tile/staged.ts",
+    "for (const s of staged) s.put(index, zeros);\n    b.meet();",
+    "for (const s of staged) s.put(index, zeros);",
+  ),
+  fault(
+    "points past the end of a staged step count",
+    "compiler/tile/staged.ts",
+    'const inside = exact || zeros ? undefined : b.map("lt", [raw, extent], "bool");',
+    "const inside = undefined;",
+  ),
+  fault(
+    "zeros past the end are thought to add nothing to any sum",
+    "compiler/tile/staged.ts",
+    " && isProductOf(e.bodies[0]!, new Set(staged.flatMap((s) => s.operand.places)));",
+    ";",
+  ),
+  fault("past the end factors are anything", "compiler/tile/staged.ts", "if (!zeros || l.shape", "if (zeros || l.shape"),
+  fault(
+    "factors are zeros from the last piece on",
+    "compiler/tile/staged.ts",
+    'b.map("lt", [first, extent], "bool")',
+    'b.map("lt", [plus(first, l.int(1)), extent], "bool")',
+  ),
+  fault(
+    "all staged steps share a slot",
+    "compiler/tile/staged.ts",
+    'l.int(s.depth)], "i32"), l.int(s.slots)]',
+    'l.int(s.depth)], "i32"), l.int(1)]',
+  ),
+  fault(
+    "neighbours stay together past an extent that does not hold them",
+    "compiler/tile/staged.ts",
+    "powerIn(multipleOf(axis.extent, l.shape.multiples), together) : 1",
+    "width : 1",
+  ),
+  fault(
+    "a block walks as far as its first row",
+    "compiler/tile/staged.ts",
+    'to = b.map("min", [to, block.to], "i32");',
+    'to = block.full ? b.map("min", [to, block.full.to], "i32") : to;',
+  ),
+  fault(
+    "operands lie along their side",
+    "compiler/schedule/operands.ts",
+    "sideFast: fast !== undefined && fast !== over,",
+    "sideFast: true,",
+  ),
+  fault("bytes are staged", "compiler/schedule/operands.ts", " || reads.some((r) => isByte(r.tensor, plan))", ""),
+  fault(
+    "columns of a thread lie together though its operand does not",
+    "compiler/schedule/shape.ts",
+    "a.index === tiling.staging.columns ? tiling.staging.beside : 4",
+    "4",
+  ),
+];
