@@ -38,7 +38,7 @@ export function timeCompile(texts: readonly string[], runs: number): Timing[] {
     incremental: incremental.slice(warmUp),
   }));
 }
-/** Turns that are not counted: for about as long the engine translates what it has seen to be run often. */
+/** Turns that are not counted: medians are those of a warm compiler. */
 const warmUp = 20;
 class Stopwatch {
   readonly kernel: string;
