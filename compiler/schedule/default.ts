@@ -10,15 +10,14 @@ import type { Job, MapJob, Plan } from "../plan/jobs.ts";
 import type { Profile } from "../targets/target.ts";
 import { acrossOf, acrossTile } from "./across.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
-import { type Staging, stagingOf } from "./operands.ts";
-import { multipleOf, type Tiling } from "./shape.ts";
+import type { Staging } from "./operands.ts";
+import { productLaunch, unrolls } from "./products.ts";
+import { constant, multipleOf, powerUp, type Tiling } from "./shape.ts";
 import { countsChunks } from "./split.ts";
 import { type StreamTiling, streamTiling, streamTilingOf } from "./stream-tiles.ts";
 
 type Sized = Extract<Directive, { size: number }>;
 type Reduce = Extract<Expr, { kind: "reduce" }>;
-const powerUp = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
-const constant = (e: Expr): number | undefined => (e.kind === "const" ? Number(e.value) : undefined);
 
 /** Sizes by index, and the number of threads: the form in which a schedule speaks. */
 export interface JobDirectives {
@@ -90,16 +89,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     return make([...tile, ...own], 32, unrolls(inner, plan), [...own, ...(last ? [[last.name, rows] as [string, number]] : [])]);
   }
   const shared = reuseAxes(reduces, axes);
-  if (shared.length >= 2) {
-    const [outer, inner] = shared.slice(-2) as [Axis, Axis];
-    const size = (a: Axis, most: number) => Math.min(most, powerUp(constant(a.extent) ?? most));
-    const tiles = (rows: number, columns: number): [string, number][] => [
-      [outer.name, size(outer, rows)],
-      [inner.name, size(inner, columns)],
-    ];
-    const direct = make(tiles(32, 32), profile.productThreads, unrolls(reduces, plan));
-    return job.kind === "map" ? { ...direct, ...stagedLaunch(job, reduces, [outer, inner], plan, profile, tiles) } : direct;
-  }
+  if (shared.length >= 2) return { name: job.name, ...productLaunch(job, reduces, shared.slice(-2) as [Axis, Axis], plan, profile) };
   const long = reduces.map((r) => r.axes.at(-1)!).find((a) => (constant(a.extent) ?? Number.POSITIVE_INFINITY) > 64);
   if (axes.length === 0) return make(reduces.length && long ? [[baseName(long.name), 256]] : [], 256);
   if (long === undefined) return make(pack(axes, 64), 64);
@@ -114,39 +104,6 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
     unrolls(reduces, plan),
   );
 }
-/** How a launch would go whose operands are staged: every thread has as many registers as on a launch whose extents fill its tile. */
-function stagedLaunch(
-  job: MapJob,
-  reduces: readonly Reduce[],
-  sides: readonly [Axis, Axis],
-  plan: Plan,
-  profile: Profile,
-  tiles: (rows: number, columns: number) => [string, number][],
-): Pick<JobDirectives, "staging" | "stages"> {
-  const { staging: p } = profile;
-  const found = stagingOf(reduces, sides, p.depth, resultsInRow(job, sides[1], plan), plan);
-  if (found === undefined) return {};
-  const tile = tiles(p.rows, p.columns);
-  const volume = tile.reduce((n, [, size]) => n * size, 1);
-  const threads = Math.max(profile.warp, (p.threads * volume) / (p.rows * p.columns));
-  // A side that is known to be short is not read again often enough.
-  const stages = p.always && tile.every(([, size]) => size >= least);
-  return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, found.depth]]), threads }, stages };
-}
-/** Results beside each other that are 16 bytes wherever they are stored; 1 where rows may begin anywhere. */
-function resultsInRow(job: MapJob, columns: Axis, plan: Plan): 1 | 4 | 8 {
-  const counts = job.stores.map((s) => {
-    const { elem, axes, layout } = plan.stored.get(s.buffer)!;
-    const last = s.subscripts.at(-1);
-    if (layout !== undefined || last?.kind !== "index" || last.name !== columns.name) return 1;
-    const { bits } = storage[elem];
-    const count = bits === 16 ? 8 : bits === 32 ? 4 : 1;
-    return multipleOf(axes.at(-1)!.extent, plan.multiples) % count === 0 ? count : 1;
-  });
-  return counts.every((c) => c === counts[0]) ? counts[0]! : 1;
-}
-/** Sides of a tile from which on staging its operands pays. */
-const least = 16;
 /** The axes over which a job's points are independent: blocks and threads take them. */
 export function axesOf(job: Job): readonly Axis[] {
   if (job.kind === "map") return job.axes;
@@ -241,22 +198,6 @@ function columnsOf(reduces: readonly Reduce[], axes: readonly Axis[]): Axis[] {
   const columns = axes.filter((a) => !rows.has(a.name) && constant(a.extent) !== undefined);
   return columns.reduce((n, a) => n * powerUp(constant(a.extent)!), 1) <= 128 ? columns : [];
 }
-/** Several elements an iteration where the extent is a multiple: as many of the narrowest operand as fill 16 bytes; of less than bytes a word. */
-function unrolls(reduces: readonly Reduce[], plan: Plan): [string, number][] {
-  return reduces.flatMap((r): [string, number][] => {
-    const axis = r.axes.at(-1)!;
-    let bits = 32;
-    for (const b of r.bodies)
-      visit(b, (x) => {
-        const elem = x.kind === "read" ? plan.stored.get(x.tensor)?.elem : undefined;
-        if (elem) bits = Math.min(bits, storage[elem].bits);
-      });
-    for (let n = Math.min(bits === 8 ? 16 : 8, 128 / bits); n > 1; n /= 2)
-      if (multipleOf(axis.extent, plan.multiples) % n === 0 && axis.range === undefined) return [[baseName(axis.name), n]];
-    return [];
-  });
-}
-
 const combinesChunks = (job: MapJob): boolean => {
   const reduces = reductionsOf(job.stores.map((s) => s.expanded));
   return reduces.length > 0 && reduces.every((r) => r.axes.every((a) => countsChunks(a.name)));

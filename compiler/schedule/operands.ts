@@ -63,6 +63,9 @@ export function operandsOf(e: Reduce, { rows, columns, over }: Sides, plan: Pick
   e.bodies.forEach(walk);
   return [...found.values()];
 }
+/** A product of nothing but such factors. */
+export const isProductOf = (e: Expr, factors: ReadonlySet<Expr>): boolean =>
+  factors.has(e) || (e.kind === "op" && e.op === "mul" && e.args.every((x) => isProductOf(x, factors)));
 /** A number that is computed from what lies in memory and from indices alone. */
 const isOperand = (x: Expr): boolean =>
   (x.type === "f32" || x.type === "i32" || x.type === "u32") &&

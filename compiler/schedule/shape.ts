@@ -9,6 +9,9 @@ import { fragmentAxes, fragmentLayout, type Product } from "./fragments.ts";
 import type { Staging } from "./operands.ts";
 import type { StreamTiling } from "./stream-tiles.ts";
 
+export const powerUp = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
+export const constant = (e: Expr): number | undefined => (e.kind === "const" ? Number(e.value) : undefined);
+
 export interface AxisShape {
   readonly index: string;
   readonly threads: number;

@@ -22,8 +22,16 @@ export interface Profile {
   readonly streams: boolean;
   /** What a row needs and what lies along it come from one launch (join-rows.ts). */
   readonly wholeRows: boolean;
-  /** Threads that share a tile of 32 x 32 elements of a product: the fewer, the more registers to each. */
-  readonly productThreads: number;
+  /** The tile of a product whose operands are read straight from memory, and its threads. */
+  readonly product: {
+    readonly rows: number;
+    readonly columns: number;
+    readonly threads: number;
+    /** Bytes of an operand that a step along the sum reads together. */
+    readonly stepBytes: number;
+    /** Where two operands are multiplied and nothing else, and sides are multiples of what a thread has: the tile, and the rows and columns of a thread. */
+    readonly plain?: { readonly rows: number; readonly columns: number; readonly registers: readonly [rows: number, columns: number] };
+  };
   /** The tile of a product whose operands go through shared memory, steps of the index that is summed over, and its threads; `always` where no schedule says otherwise. */
   readonly staging: {
     readonly rows: number;

@@ -92,7 +92,8 @@ const wordOf = (unit: Unit): Unit => (unit === "u16" ? "u32" : unit);
 export const wgsl: Target = {
   name: "wgsl",
   profile: {
-    ...{ name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false, productThreads: 64 },
+    ...{ name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false },
+    product: { rows: 32, columns: 32, threads: 64, stepBytes: 16 },
     // 4 x 8 sums to a thread: more do not fit in the registers of some chips. Both operands twice take half of the 16 KiB that every device has.
     staging: { rows: 64, columns: 64, depth: 8, threads: 128, always: true },
   },
@@ -164,14 +165,16 @@ export const withLanes = (target: Target, lanes: number): Target =>
     ? target
     : { ...target, lanes, profile: { ...target.profile, name: `${target.profile.name} with subgroups`, rowsByThreads: false } };
 /**
- * On a software device: 8 x 8 registers to a thread, straight from storage, and few launches. A CPU has no lanes to keep busy and spills to
- * its own cache, and what it saves in loads and bounds checks counts.
+ * On a software device: many registers to a thread, straight from storage, and few launches. A CPU has no lanes to keep busy and spills to its
+ * own cache, and what it saves in loads and bounds checks counts. But it translates every term of a step, which takes longer than most runs, and
+ * long loops outgrow its cache of instructions: a step is a word of the narrowest operand.
  */
 export const softwareWgsl: Target = {
   ...wgsl,
   profile: {
     ...wgsl.profile,
-    ...{ name: "wgsl software", streams: false, wholeRows: true, productThreads: 16 },
+    ...{ name: "wgsl software", streams: false, wholeRows: true },
+    product: { rows: 32, columns: 32, threads: 16, stepBytes: 4, plain: { rows: 32, columns: 64, registers: [16, 8] } },
     staging: { ...wgsl.profile.staging, always: false },
   },
 };

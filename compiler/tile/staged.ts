@@ -6,7 +6,7 @@ import { member, rangeCondition } from "../../dsl/check/domain.ts";
 import { and, baseName, conjuncts, freeIndices } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
-import { mayStage, type Operand, operandsOf, type Staging } from "../schedule/operands.ts";
+import { isProductOf, mayStage, type Operand, operandsOf, type Staging } from "../schedule/operands.ts";
 import { multipleOf, powerIn } from "../schedule/shape.ts";
 import { blockBounds } from "./block-bounds.ts";
 import { type Env, elemOf, type Lowering, type Reduce } from "./expression.ts";
@@ -68,8 +68,6 @@ export function lowerStaged(l: Lowering, original: Reduce, outer: Env, held: rea
     return next;
   });
 }
-const isProductOf = (e: Expr, factors: ReadonlySet<Expr>): boolean =>
-  factors.has(e) || (e.kind === "op" && e.op === "mul" && e.args.every((x) => isProductOf(x, factors)));
 /** From where to where the block walks: as far as any of its elements wants. */
 function blockRange(l: Lowering, e: Reduce, original: Reduce, env: Env, { rows, columns }: Staging): ReturnType<typeof boundsAt> {
   const b = l.builder;

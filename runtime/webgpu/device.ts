@@ -3,6 +3,7 @@ import { evaluateSize, type LaunchAbi, unroll } from "../abi.ts";
 import { type CallOptions, type CallResult, type Device, lacking, type PreparedCall } from "../call.ts";
 import { WeftError } from "../errors.ts";
 import { bytesOf, type HostTensor } from "../tensor.ts";
+import { Durations } from "./durations.ts";
 import { withPackedDots } from "./packed-dots.ts";
 
 /** Most workgroups along one dimension (WebGPU default limit). */
@@ -62,7 +63,7 @@ export class WebGpuDevice implements Device {
   private readonly languageFeatures: ReadonlySet<string>;
   private readonly pipelines = new Map<string, Promise<GPUComputePipeline>>();
   /** Milliseconds that a kernel took last time, by artifact. */
-  private readonly expected = new Map<string, number>();
+  private readonly durations = new Durations();
   private lost: string | undefined;
   private readonly whenLost: Promise<never>;
 
@@ -191,7 +192,7 @@ export class WebGpuDevice implements Device {
   }
   private async wait(kernel: string, key: string, timeoutMs: number): Promise<void> {
     const started = performance.now();
-    const sleep = (this.expected.get(key) ?? 0) * (this.options.sleepShare ?? 0);
+    const sleep = this.durations.expected(key) * (this.options.sleepShare ?? 0);
     if (sleep > 1) await new Promise((r) => setTimeout(r, Math.min(sleep, timeoutMs)));
     let timer: ReturnType<typeof setTimeout> | undefined;
     const late = new Promise<never>((_, reject) => {
@@ -204,7 +205,7 @@ export class WebGpuDevice implements Device {
     } finally {
       clearTimeout(timer);
     }
-    this.expected.set(key, performance.now() - started);
+    this.durations.record(key, performance.now() - started);
   }
   private async readBack(call: PreparedCall, memory: ReadonlyMap<string, GPUBuffer>, make: Make): Promise<Record<string, HostTensor>> {
     const outputs: Record<string, HostTensor> = {};
