@@ -40,18 +40,22 @@ export function emitModule(
 }
 /** Generated line -> Weft line, both from 1: a comment's origin holds until the next. */
 function originsIn(source: string, kernels: readonly ThreadKernel[], bodies: readonly ReturnType<typeof emitBody>[]): [number, number][] {
-  const all = source.split("\n");
   const out: [number, number][] = [];
   kernels.forEach((k, i) => {
     const body = bodies[i]!;
-    const entry = all.findIndex((l) => l.includes(` ${k.name}(`));
-    const start = all.indexOf(body.lines[0] ?? "", entry);
+    const start = source.indexOf(`\n${body.lines[0] ?? ""}\n`, source.indexOf(` ${k.name}(`));
     if (start < 0) return;
-    for (const [line, weft] of body.origins) out.push([start + line + 1, weft]);
+    const before = linesUpTo(source, start + 1);
+    for (const [line, weft] of body.origins) out.push([before + line + 1, weft]);
   });
   return out;
 }
-
+/** Lines that end before a position. */
+function linesUpTo(text: string, end: number): number {
+  let lines = 0;
+  for (let at = text.indexOf("\n"); at >= 0 && at < end; at = text.indexOf("\n", at + 1)) lines++;
+  return lines;
+}
 function wgslModule(
   title: string,
   kernels: readonly ThreadKernel[],

@@ -73,6 +73,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     ],
   ],
   ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
+  ["runtime/webgpu/durations.ts", ["test/runtime/durations.test.ts"]],
   [
     "compiler/emit/helpers.ts",
     ["test/verify/ptx.test.ts", "test/compiler/matrix.test.ts", "test/compiler/naga.test.ts", "test/compiler/miscompiled.test.ts"],
@@ -91,6 +92,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/schedule/fragments.ts", ["test/compiler/shares.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/schedule/fill.ts", ["test/compiler/fill.test.ts"]],
   ["compiler/schedule/stream-tiles.ts", ["test/compiler/stream.test.ts", "test/compiler/matrix.test.ts"]],
+  ["compiler/schedule/products.ts", ["test/compiler/products.test.ts", "test/compiler/staged.test.ts"]],
   ["compiler/schedule/operands.ts", ["test/compiler/staged.test.ts", "test/compiler/packed-dots.test.ts"]],
   ["compiler/schedule/shape.ts", ["test/compiler/staged.test.ts", "test/compiler/matrix.test.ts", "test/compiler/split-products.test.ts"]],
   ["compiler/tile/staged.ts", ["test/compiler/staged.test.ts"]],

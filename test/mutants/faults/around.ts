@@ -62,4 +62,5 @@ export const around: readonly Mutant[] = [
     "results[places.length - 1 - j] = made[j]!;",
   ),
   fault("calls of nothing have a place in the table", "runtime/many.ts", "(counts[k]! > 0 ? [k] : [])", "[k]"),
+  fault("a first run is a measure of the next", "runtime/webgpu/durations.ts", "this.last.has(text) ? ms : 0", "ms"),
 ];

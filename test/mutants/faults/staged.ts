@@ -1,4 +1,4 @@
-/** Faults of operands in shared memory that a block computes once. */
+/** Faults of products: their share of a thread, and operands in shared memory that a block computes once. */
 import { fault, type Mutant } from "../mutant.ts";
 
 export const staged: readonly Mutant[] = [
@@ -57,5 +57,25 @@ export const staged: readonly Mutant[] = [
     "compiler/schedule/shape.ts",
     "a.index === tiling.staging.columns ? tiling.staging.beside : 4",
     "4",
+  ),
+  fault(
+    "rows of narrow results begin where they like, and are stored together",
+    "compiler/schedule/products.ts",
+    "% count === 0 ? count : 1",
+    "% count >= 0 ? count : 1",
+  ),
+  fault(
+    "whatever is summed is a plain product",
+    "compiler/schedule/products.ts",
+    "if (!isProductOf(e!.bodies[0]!, new Set(operands.flatMap((o) => o.places)))) return undefined;",
+    "",
+  ),
+  fault("a plain product has any sides", "compiler/schedule/products.ts", "% registers[side]! !== 0", "% registers[side]! < 0"),
+  fault("a plain product's tile is what its sides leave", "compiler/schedule/products.ts", "1) < rows * columns) return", "1) < 0) return"),
+  fault(
+    "the steps of software adapters are as long as those of others",
+    "compiler/schedule/products.ts",
+    "(8 * (bits < 8 ? 4 : bytes)) / bits",
+    "(8 * (bits < 8 ? 4 : 16)) / bits",
   ),
 ];
