@@ -2,7 +2,8 @@
  * One launch for a row: where a thread walks a whole row anyway, results along the row are computed by the thread that has just found what they
  * need of it (a maximum, a sum), which then needs no memory.
  */
-import { some, visit } from "../../dsl/tensor/expr.ts";
+import type { Directive } from "../../dsl/check/schedules.ts";
+import { baseName, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { printAxis } from "../../dsl/tensor/print.ts";
 import type { MapJob, Plan, PlannedStep, StoreItem } from "../plan/jobs.ts";
@@ -12,12 +13,13 @@ export interface JoinedRows {
   /** Temporaries that have no memory any more. */
   readonly held: ReadonlySet<string>;
 }
-export function joinRows(steps: readonly PlannedStep[], plan: Plan): JoinedRows {
+/** @param directives of a schedule, which may be about launches that are then not joined */
+export function joinRows(steps: readonly PlannedStep[], plan: Plan, directives: readonly Directive[]): JoinedRows {
   const out: PlannedStep[] = [];
   const held = new Set<string>();
   for (const s of steps) {
     const before = s.kind === "job" && s.job.kind === "map" ? rowsBefore(out, s.job, plan) : [];
-    if (s.kind !== "job" || s.job.kind !== "map" || before.length === 0) {
+    if (s.kind !== "job" || s.job.kind !== "map" || before.length === 0 || wantsApart(s.job, before, directives)) {
       out.push(s);
       continue;
     }
@@ -32,6 +34,25 @@ export function joinRows(steps: readonly PlannedStep[], plan: Plan): JoinedRows 
     out.push({ kind: "job", job: { ...s.job, axes: s.job.axes.slice(0, -1), row: { axis: s.job.axes.at(-1)!, held: items, kept } } });
   }
   return { steps: out, held };
+}
+/** A schedule speaks of more than the rows that one launch would have: of the index along them, or of what is found for each. */
+function wantsApart(job: MapJob, before: readonly MapJob[], directives: readonly Directive[]): boolean {
+  const held = new Set(before.flatMap((j) => j.stores.map((i) => i.buffer)));
+  const own = new Set(job.stores.map((i) => i.buffer));
+  const rows = new Set(job.axes.slice(0, -1).map((a) => a.name));
+  const along = new Set([job.axes.at(-1)!.name, ...before.flatMap((j) => j.stores.flatMap((i) => reducedIn(i.expanded)))]);
+  return directives.some((d) => {
+    if (!("size" in d)) return false;
+    if (d.definition !== undefined && !own.has(d.definition)) return held.has(d.definition);
+    return along.has(d.index) || (d.kind !== "tile" && rows.has(d.index));
+  });
+}
+function reducedIn(e: Expr): string[] {
+  const out: string[] = [];
+  visit(e, (x) => {
+    if (x.kind === "reduce") out.push(...x.axes.map((a) => baseName(a.name)));
+  });
+  return out;
 }
 /** The jobs that directly precede one, of one element for each of its rows, which it and they read at their own row alone. */
 function rowsBefore(done: readonly PlannedStep[], job: MapJob, plan: Plan): MapJob[] {

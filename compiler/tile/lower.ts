@@ -29,9 +29,8 @@ export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): Ti
   const tiling = (job: Job): Tiling =>
     tilingOf(applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job), job, target.limits.sharedBytes);
   const shared = sharePasses(plan.steps, plan, tiling);
-  // A schedule that says something says it of launches as they are.
-  const joins = target.profile.wholeRows && options.directives.length === 0;
-  const { steps: planned, held } = joins ? joinRows(shared, plan) : { steps: shared, held: new Set<string>() };
+  const rows = target.profile.wholeRows ? joinRows(shared, plan, options.directives) : undefined;
+  const { steps: planned, held } = rows ?? { steps: shared, held: new Set<string>() };
   const steps = planned.map((s) => lowerStep(s, plan, target, options, names, new Map()));
   refuseUnmet(options.directives, steps);
   const temps = [...plan.stored.values()]

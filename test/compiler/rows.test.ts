@@ -60,3 +60,34 @@ describe("rows in one launch", () => {
     expect(await agreesOnLevels(`${text}\n${software}`, 8, 3, ["wgsl"])).toBeGreaterThan(40);
   });
 });
+
+describe("with a schedule", () => {
+  const softmax = programs[0]![1];
+  const on = (directives: string): string => `${softmax}\nschedule f on wgsl with software { ${directives} }\n`;
+  const launches = (directives: string): number => launchesOf(compiled(on(directives), "wgsl").tiles.steps).length;
+  test("what is derived prints as directives that mean the same", () => {
+    const { artifact, directives } = compiled(on(""), "wgsl");
+    expect(directives).toEqual(["tile y.i: 64"]);
+    expect(compiled(on(directives.join("; ")), "wgsl").artifact.source).toBe(artifact.source);
+  });
+  test.each(["tile i: 16", "tile y.i: 8", "tile y.i: 128", "warps 1; tile y.i: 128"])("that is about rows: %s", async (directives) => {
+    expect(launches(directives)).toBe(1);
+    expect(await agreesOnLevels(on(directives), 8, 3, ["wgsl"])).toBeGreaterThan(40);
+  });
+  test.each(["tile i: 16, j: 16", "tile y.j: 64", "unroll j: 4", "vectorize y.j: 4", "vectorize y.i: 2"])(
+    "that is about more: %s",
+    async (directives) => {
+      expect(launches(directives)).toBe(3);
+      expect(await agreesOnLevels(on(directives), 8, 3, ["wgsl"])).toBeGreaterThan(40);
+    },
+  );
+  test("of another definition", () => {
+    const text = `kernel f[M, N, K](a: f32[M, K], b: f32[K, N]) -> (y: f32[M, N]) {
+  let s[i, j] = sum(k) a[i, k] * b[k, j]
+  y[i, j] = softmax(j) s[i, j]
+}
+schedule f on wgsl with software { tile s.i: 32, s.j: 16; unroll s.k: 2 }
+`;
+    expect(launchesOf(compiled(text, "wgsl").tiles.steps).length).toBe(2);
+  });
+});

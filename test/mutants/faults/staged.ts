@@ -78,4 +78,10 @@ export const staged: readonly Mutant[] = [
     "(8 * (bits < 8 ? 4 : bytes)) / bits",
     "(8 * (bits < 8 ? 4 : 16)) / bits",
   ),
+  fault(
+    "what a schedule says of the index along rows is not about their launch",
+    "compiler/schedule/join-rows.ts",
+    "return along.has(d.index) || (d.kind",
+    "return (d.kind",
+  ),
 ];
