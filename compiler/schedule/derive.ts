@@ -1,10 +1,11 @@
 /** What a schedule says of the mathematics where the text says nothing: which indices are streamed. */
 import type { Directive } from "../../dsl/check/schedules.ts";
 import { baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
-import type { Axis, Define, Expr, Program } from "../../dsl/tensor/ir.ts";
+import type { Axis, Define, Program } from "../../dsl/tensor/ir.ts";
 import { visitStatement } from "../../dsl/tensor/program.ts";
 import { Refusal } from "../refusal.ts";
 import { type StreamedProgram, stream } from "../stream/stream.ts";
+import { constant } from "./shape.ts";
 
 /** Columns that one thread can hold the sums of. */
 const mostColumns = 128;
@@ -54,4 +55,3 @@ function holdsColumns(d: Define, inside: ReadonlySet<string>): boolean {
   return held;
 }
 const sizeOf = (a: Axis): number => constant(a.extent) ?? Number.POSITIVE_INFINITY;
-const constant = (e: Expr): number | undefined => (e.kind === "const" ? Number(e.value) : undefined);

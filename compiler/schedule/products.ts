@@ -39,6 +39,7 @@ const tiles = ([outer, inner]: Sides, rows: number, columns: number): [string, n
     [inner.name, size(inner, columns)],
   ];
 };
+const volumeOf = (tile: readonly [string, number][]): number => tile.reduce((n, [, size]) => n * size, 1);
 /** A product of two operands and nothing else, whose sides need no conditions: as much of it to a thread as the profile wants. */
 function plainLaunch(reduces: readonly Reduce[], sides: Sides, plan: Plan, { product: p }: Profile): Launch | undefined {
   const [e] = reduces;
@@ -52,7 +53,7 @@ function plainLaunch(reduces: readonly Reduce[], sides: Sides, plan: Plan, { pro
   // Rows make up for columns that are known to be few.
   const across = tiles(sides, rows, columns)[1]![1];
   const tile = tiles(sides, (rows * columns) / across, across);
-  if (tile.reduce((n, [, size]) => n * size, 1) < rows * columns) return undefined;
+  if (volumeOf(tile) < rows * columns) return undefined;
   return {
     tile: new Map(tile),
     unroll: new Map(unrolls(reduces, plan, p.stepBytes)),
@@ -72,8 +73,7 @@ function stagedLaunch(
   const found = stagingOf(reduces, sides, p.depth, resultsInRow(job, sides[1], plan), plan);
   if (found === undefined) return {};
   const tile = tiles(sides, p.rows, p.columns);
-  const volume = tile.reduce((n, [, size]) => n * size, 1);
-  const threads = Math.max(profile.warp, (p.threads * volume) / (p.rows * p.columns));
+  const threads = Math.max(profile.warp, (p.threads * volumeOf(tile)) / (p.rows * p.columns));
   // A side that is known to be short is not read again often enough.
   const stages = p.always && tile.every(([, size]) => size >= least);
   return { staging: { ...found, tile: new Map(tile), unroll: new Map([[found.over, found.depth]]), threads }, stages };

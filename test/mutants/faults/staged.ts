@@ -71,7 +71,12 @@ export const staged: readonly Mutant[] = [
     "",
   ),
   fault("a plain product has any sides", "compiler/schedule/products.ts", "% registers[side]! !== 0", "% registers[side]! < 0"),
-  fault("a plain product's tile is what its sides leave", "compiler/schedule/products.ts", "1) < rows * columns) return", "1) < 0) return"),
+  fault(
+    "a plain product's tile is what its sides leave",
+    "compiler/schedule/products.ts",
+    "volumeOf(tile) < rows * columns",
+    "volumeOf(tile) < 0",
+  ),
   fault(
     "the steps of software adapters are as long as those of others",
     "compiler/schedule/products.ts",
