@@ -12,10 +12,10 @@ import { type Env, elemOf, type Lowering } from "./expression.ts";
 import type { MatrixAxes, Ring, Value } from "./ir.ts";
 
 export interface Stage {
-  /** Starts to fill the slot of the step that begins at this value of the index. */
-  readonly issue: (start: Value) => void;
-  /** The tile of that step. */
-  readonly read: (start: Value) => Value;
+  /** Starts to fill the slot of a turn with the tile that begins at this value of the index: that of the turn, unless another is given. */
+  readonly issue: (turn: Value, start?: Value) => void;
+  /** The tile of that turn. */
+  readonly read: (turn: Value) => Value;
 }
 /** One of the two indices of an operand's tile. */
 export interface StagedIndex {
@@ -78,10 +78,10 @@ export function stageOf(
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);
 
   const moving = indices.find((x) => x.first === undefined);
-  const slotOf = (start: Value): Value =>
-    moving === undefined ? l.int(0) : b.map("truncmod", [b.map("truncdiv", [start, l.int(moving.extent)], "i32"), l.int(slots)], "i32");
+  const slotOf = (turn: Value): Value =>
+    moving === undefined ? l.int(0) : b.map("truncmod", [b.map("truncdiv", [turn, l.int(moving.extent)], "i32"), l.int(slots)], "i32");
   return {
-    issue: (start) => {
+    issue: (turn, start = turn) => {
       const copied = (x: StagedIndex): { at: Value; inside: Value | undefined } => {
         const along =
           x === slow ? b.coordinate(ring.copy.slow.name) : b.map("mul", [b.coordinate(ring.copy.piece.name), l.int(width)], "i32");
@@ -93,9 +93,9 @@ export function stageOf(
       const [row, piece] = [copied(slow), copied(fast)];
       const values = new Map(env.values).set(slow.axis.name, row.at).set(fast.axis.name, piece.at);
       const at = l.address(read.tensor, read.subscripts, { ...env, values });
-      b.issue(ring.name, slotOf(start), read.tensor, at, l.both(row.inside, piece.inside));
+      b.issue(ring.name, slotOf(turn), read.tensor, at, l.both(row.inside, piece.inside));
     },
-    read: (start) => b.slot(ring, slotOf(start), elemOf(storage[t.elem].compute)),
+    read: (turn) => b.slot(ring, slotOf(turn), elemOf(storage[t.elem].compute)),
   };
 }
 /** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */

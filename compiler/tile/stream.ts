@@ -15,6 +15,7 @@ import type { MatrixAxes, Value } from "./ir.ts";
 import { valuesIn } from "./reduce.ts";
 import { type Stage, type StagedIndex, stageKey, stageOf } from "./stage.ts";
 import { centred, columnProduct, type Elements, plain } from "./stream-fields.ts";
+import { type Part, turnsOf } from "./turns.ts";
 
 /** Whether the launch's tile is made for this reduction, and nothing it reads needs a guard. */
 export function streamsByTiles(l: Lowering, e: Reduce, env: Env): boolean {
@@ -37,13 +38,12 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   const init = identityOf(l, e, e.bodies[0]!.type);
   const conditions = conditionsOf(l, e);
   const extent = l.value(axis.extent, env);
-  const whole = l.shape.divides(axis.extent, tile);
   const bounds = blockBounds(l, axis, rows, conditions, env);
   const stages = stagesOf(l, e, env);
-  const start = l.alignedDown(bounds.from, tile);
-  const after = (v: Value, steps: number): Value => b.map("add", [v, l.int(steps * tile)], "i32");
+  const after = (turn: Value): Value => b.map("add", [turn, l.int(tile)], "i32");
+  const { first, parts, tileOf } = turnsOf(l, bounds, conditions, tile, l.shape.divides(axis.extent, tile));
   if (stages.length > 0) {
-    for (const s of stages) s.stage.issue(start);
+    for (const s of stages) s.stage.issue(first, tileOf(first));
     b.commit();
   }
   // Whether there is an element at all, bounds alone may tell: then the loops do not ask.
@@ -55,20 +55,21 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   // Products last: what a sum asks of the weights, it asks before they are held as operands.
   const last = (k: number): boolean => held[k]!.kind === "centred" && columnProduct(l, e.bodies[k]!, undefined, streamed) !== undefined;
   const order = [...moving].sort((a, b) => Number(last(a)) - Number(last(b)));
-  /** The steps from `first` on before `last`, where `asked` may drop an element; and what is past the extent, unless the tile is `inside`. */
-  const walk = (state: readonly Value[], first: Value, last: Value, asked: readonly Expr[], inside: boolean): Value[] => {
-    const step = (at: Value, moved: readonly Value[]): Value[] => {
+  const walk = (state: readonly Value[], { from, to, asked, inside, at: tileAt }: Part): Value[] => {
+    const step = (turn: Value, moved: readonly Value[]): Value[] => {
       const acc = filled(moved);
+      const at = tileAt(turn);
       if (stages.length > 0) {
         // Land, then issue: one barrier a step says both that this slot is full and that the next is free.
         b.land(0);
-        for (const s of stages.filter((x) => x.moves)) s.stage.issue(after(at, 1));
+        const next = after(turn);
+        for (const s of stages.filter((x) => x.moves)) s.stage.issue(next, tileOf(next));
         b.commit();
       }
       for (const s of stages)
         l.staged.set(
           s.key,
-          once(() => s.stage.read(s.moves ? at : start)),
+          once(() => s.stage.read(turn)),
         );
       const along = (by: string): Value => b.map("add", [at, b.coordinate(by)], "i32");
       const real = (v: Value): Value => (inside ? v : b.map("min", [v, b.map("sub", [extent, l.int(1)], "i32")], "i32"));
@@ -92,21 +93,12 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       return moving.map((k) => next[k]!);
     };
     const before = moving.map((k) => state[k]!);
-    return filled(b.loop(index, first, last, tile, before, (n) => carried(moving[n]!), step));
+    return filled(b.loop(index, from, to, tile, before, (n) => carried(moving[n]!), step));
   };
-  const { full, to } = bounds;
-  let out: Value[];
-  if (full === undefined || (whole && full.rest.length === conditions.length)) out = walk(init, start, to, conditions, whole);
-  else {
-    // Tiles that some row has in part, tiles that every row has whole, and again some in part: only the middle ones ask nothing.
-    const [begun, ended] = [l.alignedUp(full.from, tile), l.alignedDown(full.to, tile)];
-    out = begun === start ? init : walk(init, start, b.map("min", [begun, to], "i32"), conditions, whole);
-    out = walk(out, begun, ended, full.rest, true);
-    out = walk(out, b.constantOf(begun) === 0 ? ended : b.map("max", [begun, ended], "i32"), to, conditions, whole);
-  }
+  const out = parts.reduce<readonly Value[]>(walk, init);
   for (const s of stages) l.staged.delete(s.key);
   if (stages.length > 0) b.land(0);
-  return told ? out.with(any, reaches(l, axis, conditions, env)!) : out;
+  return told ? out.with(any, reaches(l, axis, conditions, env)!) : [...out];
 }
 /** Whether what is asked of a point says that it lies below the extent, as where the last row has all points and others have fewer. */
 function endsInside(l: Lowering, axis: Axis, asked: Expr, axes: readonly Axis[]): boolean {

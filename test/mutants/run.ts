@@ -177,6 +177,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/reduce.ts", ["test/compiler/norms.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
+  ["compiler/tile/turns.ts", ["test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/builder.ts", ["test/compiler/norms.test.ts", "test/compiler/full-tiles.test.ts", "test/compiler/groups.test.ts"]],
   ["verify/bounds/", ["test/verify/bounds/in-doubt.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],

@@ -252,11 +252,31 @@ export const tile: readonly Mutant[] = [
   ),
   fault(
     "a tile that is whole in part asks nothing",
-    "compiler/tile/stream.ts",
+    "compiler/tile/turns.ts",
     "l.alignedUp(full.from, tile)",
     "l.alignedDown(full.from, tile)",
   ),
-  fault("a slot of the step before is read", "compiler/tile/stream.ts", "s.stage.read(s.moves ? at : start)", "s.stage.read(start)"),
+  fault("tiles before the whole ones are left out", "compiler/tile/turns.ts", 'pick("add", first, length), tileOf', "end, tileOf"),
+  fault(
+    "turns begin where rows have begun, past the end as well",
+    "compiler/tile/turns.ts",
+    'const first = pick("min", begun, end);',
+    "const first = begun;",
+  ),
+  fault(
+    "turns in part go on where whole tiles end, though there are none",
+    "compiler/tile/turns.ts",
+    'pick("max", first, ended), pick("add"',
+    'ended, pick("add"',
+  ),
+  fault(
+    "turns that go round bring the tile past the end",
+    "compiler/tile/stream.ts",
+    "s.stage.issue(next, tileOf(next))",
+    "s.stage.issue(next)",
+  ),
+  fault("turns that go round begin past the end", "compiler/tile/stream.ts", "s.stage.issue(first, tileOf(first))", "s.stage.issue(first)"),
+  fault("a slot of the step before is read", "compiler/tile/stream.ts", "s.stage.read(turn)", "s.stage.read(after(turn))"),
   fault(
     "a component is carried over its own axes alone",
     "compiler/stream/monoid.ts",
