@@ -1,10 +1,16 @@
-/** Which columns of packed weights a lane holds: those whose words lie beside each other, so that it reads 16 bytes of them at a time. */
+/**
+ * Which columns of a product a lane holds. Of packed weights, those whose words lie beside each other, so that it reads 16 bytes of them at a
+ * time; where weights are read as they are multiplied, as many as fill 16 bytes of what is stored.
+ */
 import { evaluateInteger } from "../../dsl/check/evaluate.ts";
 import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
-import type { Plan } from "../plan/jobs.ts";
+import type { Plan, StoreItem } from "../plan/jobs.ts";
+import { type MatrixProduct, tensorOf } from "./matrix.ts";
+import { multipleOf } from "./shape.ts";
 
+type Held = Pick<Plan, "stored" | "multiples">;
 type Read = Extract<Expr, { kind: "read" }>;
 export interface Beside {
   /** Columns beside each other that a lane holds, instead of columns 8 apart. */
@@ -37,6 +43,19 @@ export function besideOf(factor: Expr | undefined, columns: string, over: string
     found = { beside: 1, wide: count * columnsOf };
   });
   return found;
+}
+/**
+ * Of a second factor that is read as it is multiplied, along what is summed over: a slot of shared memory has its rows in any order, so that a
+ * lane may hold any columns of the result.
+ */
+export function besideOfResults(m: Pick<MatrixProduct, "columns" | "over" | "factors" | "beside">, s: StoreItem, plan: Held): number {
+  const along = tensorOf(m.factors[1], plan)?.subscripts.at(-1);
+  const last = s.subscripts.at(-1);
+  if (along?.kind !== "index" || along.name !== m.over || last?.kind !== "index" || last.name !== m.columns) return m.beside;
+  const { elem, axes } = plan.stored.get(s.buffer)!;
+  const filling = 128 / storage[elem].bits;
+  // A lane has columns in pairs as it is.
+  return filling <= 2 * words && multipleOf(axes.at(-1)!.extent, plan.multiples) % filling === 0 ? filling / 2 : m.beside;
 }
 /** The words in which a lane's elements of so many columns lie, so far apart. */
 function wordsOf(x: Read, layout: MemoryLayout, inWord: number, columns: string, over: string, apart: number, count: number): Set<number> {

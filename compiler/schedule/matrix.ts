@@ -5,7 +5,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { inWord, isEightBits, type MatrixForm, matrixFactors } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { MapJob, Plan } from "../plan/jobs.ts";
-import { besideOf } from "./beside.ts";
+import { besideOf, besideOfResults } from "./beside.ts";
 import { type MatrixTiling, multipleOf } from "./shape.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
@@ -19,8 +19,8 @@ export interface MatrixProduct {
   readonly bytes: number;
   /** The second factor is computed from what lies in memory, rather than read as it is multiplied. */
   readonly computed: boolean;
-  /** Columns beside each other that a lane holds of a second factor that is computed. */
-  readonly beside: 1 | 4;
+  /** As in MatrixAxes, where tiles are large enough. */
+  readonly beside: number;
   /** Columns of which a lane reads whole pieces of 16 bytes. */
   readonly wide: number;
   /** The factor that varies with the rows, and the one that varies with the columns. */
@@ -86,7 +86,7 @@ export function matrixOf(job: MapJob, plan: Plan): MatrixProduct | undefined {
     visit(s.expanded, (x) => {
       if (found === undefined && x.kind === "reduce") found = productOf(x, names, plan);
     });
-    if (found) return found;
+    if (found) return { ...found, beside: besideOfResults(found, s, plan) };
   }
   return undefined;
 }
@@ -164,7 +164,6 @@ export function matrixTiling(
     warps,
     shares,
     slots: slotsWithin(slots, (rows + (m.computed ? 0 : columns)) * depth * m.bytes, room - partial),
-    // Words that lie beside each other are read together, 16 bytes at a time.
     beside: Math.min(m.beside, columns / warps[1] / least.columns),
   };
 }

@@ -2,7 +2,7 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { isEightBits, type MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
-import type { Op, Value } from "../tile/ir.ts";
+import { eighthOf, type Op, type Value } from "../tile/ir.ts";
 import type { MmaForm } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 import { unitWords, wordOf } from "./pairs.ts";
@@ -28,9 +28,9 @@ function bitOf(layout: TileLayout, axis: string, by: number): number {
 
 /** The registers of the result. */
 export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: readonly string[], from: Registers): Map<number, NodeId> {
-  const { rows, columns, over, other } = op.axes;
+  const { rows, columns, over, other, beside } = op.axes;
   const { layout, get } = from;
-  const nextColumn = bitOf(layout, columns, op.axes.beside);
+  const nextColumn = bitOf(layout, columns, beside);
   const lowerRow = bitOf(layout, rows, 8);
   const { inWord } = op.axes;
   const inOne = Array.from({ length: Math.log2(inWord) }, (_, b) => bitOf(layout, over, 1 << b));
@@ -81,7 +81,8 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
         ? whole(fragment(n, slotA, layout, (r & ofRows) | k, over, { eighth: rows, sixteenth: over }, 4))
         : pack((e) => get(op.a, r | k | e), 4, [lowerRow, upperK]),
     );
-  const pair = inPairs.includes(8) ? bitOf(layout, other, 8) : 0;
+  const eighth = eighthOf(beside);
+  const pair = inPairs.includes(eighth) ? bitOf(layout, other, eighth) : 0;
   const rightAt = (r: number, k: number): Operands => {
     const at = elsewhere(r);
     if (!slotB) return once(`b ${at} ${k}`, () => pack((e) => get(op.b, at | k | e), 2, [upperK]));

@@ -53,9 +53,12 @@ export const slotStart = (n: Nodes, r: Ring, slot: NodeId): NodeId => n.op("mul"
 
 /** Where a piece of a row begins within a slot. */
 export function placeOf(n: Nodes, r: Ring, row: NodeId, piece: NodeId): NodeId {
+  return pieceOf(n, r, rowPlace(n, r, row), piece);
+}
+/** Where a piece of the row at a place among the rows of a slot begins. */
+function pieceOf(n: Nodes, r: Ring, slow: NodeId, piece: NodeId): NodeId {
   const { every, pieces, fold } = swizzleOf(r);
   const log = (x: number): NodeId => n.int(Math.log2(x));
-  const slow = rowPlace(n, r, row);
   const turn = n.op("and", [every > 1 ? n.op("shr", [slow, log(every)], "i32") : slow, n.int(pieces - 1)], "i32");
   const folded = fold ? n.op("xor", [piece, n.op("and", [n.op("shr", [piece, n.int(3)], "i32"), n.int(1)], "i32")], "i32") : piece;
   const at = pieces > 1 ? n.op("xor", [folded, turn], "i32") : folded;
@@ -139,16 +142,16 @@ export function fragment(
   const lane = n.op("and", [n.special("thread"), n.int(31)], "i32");
   const eighth = n.op("and", [n.op("shr", [lane, n.int(3)], "i32"), n.int(1)], "i32");
   const sixteenth = n.op("shr", [lane, n.int(4)], "i32");
-  // Lanes 0 to 7 name the rows of the first matrix, along the slow axis whatever the fragment is.
-  const place = (axis: string, inRow: boolean): NodeId => {
-    let at = origin(n, layout, axis, register);
-    if (!inRow) at = n.op("add", [at, n.op("and", [lane, n.int(7)], "i32")], "i32");
-    for (const [moved, by] of [[order.eighth, eighth], ...(count === 4 ? [[order.sixteenth, sixteenth] as const] : [])] as const)
-      if (moved === axis) at = n.op("add", [at, n.op("mul", [by, n.int(inRow ? r.width : 8)], "i32")], "i32");
-    return at;
+  const moved = (at: NodeId, axis: string, by: number): NodeId => {
+    const moves = [[order.eighth, eighth], ...(count === 4 ? [[order.sixteenth, sixteenth] as const] : [])] as const;
+    return moves.reduce((sum, [a, bit]) => (a === axis ? n.op("add", [sum, n.op("mul", [bit, n.int(by)], "i32")], "i32") : sum), at);
   };
-  const piece = n.op("shr", [place(r.fast.name, true), n.int(Math.log2(r.width))], "i32");
-  const at = n.op("add", [start, placeOf(n, r, place(r.slow.name, false), piece)], "i32");
+  const { slow, fast, rowsBeside = 1 } = r;
+  const piece = n.op("shr", [moved(origin(n, layout, fast.name, register), fast.name, r.width), n.int(Math.log2(r.width))], "i32");
+  // Lanes 0 to 7 name the rows of the first matrix, along the slow axis whatever the fragment is: rows that follow each other in the slot.
+  const first = n.op("add", [rowPlace(n, r, origin(n, layout, slow.name, register)), n.op("and", [lane, n.int(7)], "i32")], "i32");
+  const row = moved(first, slow.name, rowsBeside > 1 ? slow.extent / rowsBeside : 8);
+  const at = n.op("add", [start, pieceOf(n, r, row, piece)], "i32");
   const outs = Array.from({ length: count }, () => n.variable("word", "u32"));
   n.effect({ kind: "fragment", outs, array: r.name, at, transposed: across !== r.fast.name });
   return outs;

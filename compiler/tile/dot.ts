@@ -91,6 +91,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
             tileAxis: n === 0 ? axes.rows : axes.other,
             extent: l.shape.tile(side.name),
             first: b.map("mul", [b.block(side.name), l.int(l.shape.tile(side.name))], "i32"),
+            ...(n === 0 ? {} : { beside: axes.beside }),
           },
           { axis, tileAxis: axes.over, extent: width, first: undefined, until: to },
         ];

@@ -80,9 +80,11 @@ export interface MatrixAxes {
   readonly share?: string;
   /** Elements along `over` that lie in a word of an operand. */
   readonly inWord: 2 | 4;
-  /** Columns beside each other that a lane holds of the second factor, instead of columns 8 apart: 1, or a power of two. */
+  /** Columns beside each other that a lane holds, instead of columns 8 apart: 1, or a power of two. */
   readonly beside: number;
 }
+/** How far apart columns are that an instruction has 8 apart. */
+export const eighthOf = (beside: number): number => (beside > 1 ? 1 : 8);
 
 export type Op =
   | { readonly kind: "const"; readonly out: Value; readonly value: number | boolean }

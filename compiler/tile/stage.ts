@@ -27,6 +27,8 @@ export interface StagedIndex {
   readonly first: Value | undefined;
   /** Where those steps end, where that is before the axis does. */
   readonly until?: Value;
+  /** As in MatrixAxes. */
+  readonly beside?: number;
 }
 const log2 = (n: number): number => Math.round(Math.log2(n));
 
@@ -48,6 +50,8 @@ export function stageOf(
   const slow = indices.find((x) => x !== fast)!;
   if (fast === undefined || rest.some((s) => freeIndices(s).has(fast.axis.name))) return undefined;
   if (!rest.some((s) => freeIndices(s).has(slow.axis.name))) return undefined;
+  // Fragments have elements beside each other of a row as they lie there.
+  if ((fast.beside ?? 1) > 1) return undefined;
   const width = 128 / storage[t.elem].bits;
   const aligned = (extent: Expr): boolean =>
     multipleOf(extent, l.plan.multiples) % width === 0 || l.proves(compare("eq", op("mod", [extent, num(width)], "int"), num(0)));
@@ -73,6 +77,7 @@ export function stageOf(
     },
     width,
     values: false,
+    ...(slow.beside === undefined ? {} : { rowsBeside: slow.beside }),
   };
   l.shape.addRing(ring, copyLayout(ring, l.shape.threads));
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);

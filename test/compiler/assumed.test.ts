@@ -1,10 +1,9 @@
 /** Sizes that a schedule asks to be multiples: what its code makes of them, who is kept from running it on others, and that it agrees. */
 import { describe, expect, test } from "vitest";
 import { type Compiled, compile } from "../../compiler/index.ts";
-import type { Stmt } from "../../compiler/thread/ir.ts";
 import { check, type TargetName } from "../../dsl/index.ts";
 import { call, type Device, prepare, tensor, WeftError } from "../../runtime/index.ts";
-import { agreesOnLevels } from "../support/levels.ts";
+import { agreesOnLevels, statements } from "../support/levels.ts";
 
 const update = (where: string): string => `kernel f[M, N](inout p: f32[M, N], g: bf16[M, N], s: f32[N], x: f32) -> (q: bf16[M, N]) {
   let n[i, j] = p[i, j] - x * g[i, j] * s[j]
@@ -19,13 +18,11 @@ function made(text: string, target: TargetName): Compiled {
   expect(checked.diagnostics.filter((d) => d.severity === "error")).toEqual([]);
   return compile(checked.instances[0]!, text, { target, schedule: checked.schedules.find((s) => s.target === target) });
 }
-const flat = (list: readonly Stmt[]): Stmt[] =>
-  list.flatMap((s) => [s, ...(s.kind === "if" ? flat(s.then) : s.kind === "for" ? flat(s.body) : [])]);
-const kinds = (c: Compiled): Set<string> => new Set(c.kernels.flatMap((k) => flat(k.body).map((s) => s.kind)));
+const kinds = (c: Compiled): Set<string> => new Set(c.kernels.flatMap((k) => statements(k.body).map((s) => s.kind)));
 
 describe("what an update touches goes by 16 bytes", () => {
   test("where its rows are multiples of the elements that fill them", () => {
-    const all = made(update(" where N % 8 == 0"), "cuda").kernels.flatMap((k) => flat(k.body));
+    const all = made(update(" where N % 8 == 0"), "cuda").kernels.flatMap((k) => statements(k.body));
     const count = (kind: string): number => all.filter((s) => s.kind === kind).length;
     // Of eight neighbours, in a launch for each result: two loads of p, one of g, two of s; two stores of p or one of q.
     expect([count("loads"), count("stores")]).toEqual([10, 3]);
@@ -38,7 +35,7 @@ describe("what an update touches goes by 16 bytes", () => {
   ])("and not with %s", (_, where) => expect(kinds(made(update(where), "cuda")).has("stores")).toBe(false));
   test("in WGSL, as words where elements are narrow", () => {
     const stores = made(update(" where N % 8 == 0"), "wgsl")
-      .kernels.flatMap((k) => flat(k.body))
+      .kernels.flatMap((k) => statements(k.body))
       .filter((s) => s.kind === "stores");
     expect(new Set(stores.map((s) => s.buffer))).toEqual(new Set(["p", "q"]));
   });

@@ -1,7 +1,6 @@
 /** Sums of products on the matrix unit: layouts of fragments, staging through shared memory, tails; on every level that has no GPU. */
 import { describe, expect, test } from "vitest";
 import { type Compiled, compile, Refusal } from "../../compiler/index.ts";
-import type { Stmt } from "../../compiler/thread/ir.ts";
 import { launchesOf, swizzleOf } from "../../compiler/tile/ir.ts";
 import { check, profiles } from "../../dsl/index.ts";
 import { type CallResult, type PreparedCall, prepare } from "../../runtime/call.ts";
@@ -16,6 +15,7 @@ import { randomProduct } from "../../verify/random/products.ts";
 import { Tape } from "../../verify/random/tape.ts";
 import { interpreterFor, rememberProgram } from "../../verify/reference-device.ts";
 import { scale, seed } from "../support/campaigns.ts";
+import { statements } from "../support/levels.ts";
 import { programs, schedule } from "./matrix-programs.ts";
 
 const gxx = await compilerVersion();
@@ -35,8 +35,6 @@ function made(source: string, dims: readonly Record<string, number>[], exact: bo
   });
   return { compiled, calls };
 }
-const statements = (list: readonly Stmt[]): Stmt[] =>
-  list.flatMap((s) => [s, ...(s.kind === "for" ? statements(s.body) : s.kind === "if" ? statements(s.then) : [])]);
 /** @returns how many elements were compared */
 function agrees(fresh: () => PreparedCall, result: CallResult, m: Compiled, planned: boolean, title = ""): number {
   const call = fresh();

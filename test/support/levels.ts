@@ -1,6 +1,7 @@
 /** One text on the levels of the compiler, held against the reference. */
 import { expect } from "vitest";
 import { type Compiled, compile } from "../../compiler/index.ts";
+import type { Stmt } from "../../compiler/thread/ir.ts";
 import { check, type TargetName } from "../../dsl/index.ts";
 import { prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
@@ -20,6 +21,9 @@ export function compiled(text: string, target: TargetName, exact = false): Compi
   rememberProgram(made.artifact, instance.program);
   return made;
 }
+/** The statements of a kernel, with those of its loops and conditions. */
+export const statements = (list: readonly Stmt[]): Stmt[] =>
+  list.flatMap((s) => [s, ...(s.kind === "for" ? statements(s.body) : s.kind === "if" ? statements(s.then) : [])]);
 /**
  * Holds a text against the reference on tiles and on all threads, over the exact algebra and over floats.
  * @returns the number of elements that were compared

@@ -89,4 +89,29 @@ export const staged: readonly Mutant[] = [
     "return along.has(d.index) || (d.kind",
     "return (d.kind",
   ),
+  fault(
+    "rows of a slot keep their order, whatever columns a lane holds",
+    "compiler/tile/stage.ts",
+    "slow.beside === undefined ? {}",
+    "slow !== fast ? {}",
+  ),
+  fault(
+    "the second matrix of a fragment is 8 rows on, whatever their order",
+    "compiler/thread/ring.ts",
+    "rowsBeside > 1 ? slow.extent / rowsBeside : 8",
+    "8",
+  ),
+  fault(
+    "columns of a row that lies along them are taken apart",
+    "compiler/tile/stage.ts",
+    "if ((fast.beside ?? 1) > 1) return undefined;",
+    "",
+  ),
+  fault(
+    "columns lie beside each other where rows of results begin anywhere",
+    "compiler/schedule/beside.ts",
+    "multipleOf(axes.at(-1)!.extent, plan.multiples) % filling === 0",
+    "multipleOf(axes.at(-1)!.extent, plan.multiples) > 0",
+  ),
+  fault("columns lie beside each other whichever way weights lie", "compiler/schedule/beside.ts", "along.name !== m.over ||", ""),
 ];
