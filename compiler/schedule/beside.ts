@@ -7,6 +7,7 @@ import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Plan, StoreItem } from "../plan/jobs.ts";
+import { inSixteenBytes } from "../plan/wide.ts";
 import { type MatrixProduct, tensorOf } from "./matrix.ts";
 import { multipleOf } from "./shape.ts";
 
@@ -53,9 +54,9 @@ export function besideOfResults(m: Pick<MatrixProduct, "columns" | "over" | "fac
   const last = s.subscripts.at(-1);
   if (along?.kind !== "index" || along.name !== m.over || last?.kind !== "index" || last.name !== m.columns) return m.beside;
   const { elem, axes } = plan.stored.get(s.buffer)!;
-  const filling = 128 / storage[elem].bits;
+  const filling = inSixteenBytes(elem);
   // A lane has columns in pairs as it is.
-  return filling <= 2 * words && multipleOf(axes.at(-1)!.extent, plan.multiples) % filling === 0 ? filling / 2 : m.beside;
+  return filling !== undefined && multipleOf(axes.at(-1)!.extent, plan.multiples) % filling === 0 ? filling / 2 : m.beside;
 }
 /** The words in which a lane's elements of so many columns lie, so far apart. */
 function wordsOf(x: Read, layout: MemoryLayout, inWord: number, columns: string, over: string, apart: number, count: number): Set<number> {

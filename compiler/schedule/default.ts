@@ -5,8 +5,8 @@
 import type { Directive } from "../../dsl/check/schedules.ts";
 import { baseName, freeIndices, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
-import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, MapJob, Plan } from "../plan/jobs.ts";
+import { inSixteenBytes } from "../plan/wide.ts";
 import type { Profile } from "../targets/target.ts";
 import { acrossOf, acrossTile } from "./across.ts";
 import { type MatrixProduct, matrixDefaults, matrixOf, matrixTiling } from "./matrix.ts";
@@ -131,7 +131,7 @@ function pack(axes: readonly Axis[], threads: number, side = 1): [string, number
 }
 /** How many neighbours along its last axis a thread takes where each is computed for itself: those of 16 bytes, if they lie there in everything it touches. */
 function sideBySide(job: MapJob, axis: Axis, plan: Plan): number {
-  let bits = 32;
+  let side = 4;
   let apart = false;
   const touch = (tensor: string, subscripts: readonly Expr[]): void => {
     const t = plan.stored.get(tensor);
@@ -140,8 +140,9 @@ function sideBySide(job: MapJob, axis: Axis, plan: Plan): number {
     const moves = subscripts.filter((s) => freeIndices(s).has(axis.name));
     if (moves.length === 0) return;
     if (t.layout || moves.length > 1 || moves[0] !== last || last?.kind !== "index") apart = true;
-    if (storage[t.elem].bits === 16) bits = 16;
-    if (storage[t.elem].bits < 16 || storage[t.elem].bits > 32) apart = true;
+    const count = inSixteenBytes(t.elem);
+    if (count === undefined) apart = true;
+    else side = Math.max(side, count);
   };
   for (const s of job.stores) {
     touch(s.buffer, s.subscripts);
@@ -150,7 +151,6 @@ function sideBySide(job: MapJob, axis: Axis, plan: Plan): number {
         if (x.kind === "read") touch(x.tensor, x.subscripts);
       });
   }
-  const side = 128 / bits;
   return !apart && multipleOf(axis.extent, plan.multiples) % side === 0 ? side : 1;
 }
 /** Reductions that stand outside any other. */

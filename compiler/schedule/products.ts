@@ -3,6 +3,7 @@ import { baseName, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Job, MapJob, Plan } from "../plan/jobs.ts";
+import { inSixteenBytes } from "../plan/wide.ts";
 import type { Profile } from "../targets/target.ts";
 import type { JobDirectives } from "./default.ts";
 import { isProductOf, operandsOf, stagingOf } from "./operands.ts";
@@ -84,8 +85,7 @@ function resultsInRow(job: MapJob, columns: Axis, plan: Plan): 1 | 4 | 8 {
     const { elem, axes, layout } = plan.stored.get(s.buffer)!;
     const last = s.subscripts.at(-1);
     if (layout !== undefined || last?.kind !== "index" || last.name !== columns.name) return 1;
-    const { bits } = storage[elem];
-    const count = bits === 16 ? 8 : bits === 32 ? 4 : 1;
+    const count = inSixteenBytes(elem) ?? 1;
     return multipleOf(axes.at(-1)!.extent, plan.multiples) % count === 0 ? count : 1;
   });
   return counts.every((c) => c === counts[0]) ? counts[0]! : 1;

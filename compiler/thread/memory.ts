@@ -1,6 +1,7 @@
 /** Elements in memory as one thread reads and writes them: whole units, or fields of words that other threads share. */
 import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
+import { inSixteenBytes } from "../plan/wide.ts";
 import type { Target, Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
@@ -108,10 +109,9 @@ export class Memory {
     condition: (p: P) => unknown,
   ): { groups: P[][]; rest: P[] } {
     const n = this.nodes;
-    const { bits } = storage[elem];
-    const count = bits === 16 || bits === 32 ? 128 / bits : 0;
+    const count = inSixteenBytes(elem);
     const groups: P[][] = [];
-    if (inFields(elem, this.target) || count === 0) return { groups, rest: [...places] };
+    if (inFields(elem, this.target) || count === undefined) return { groups, rest: [...places] };
     const by = new Map<string, P[]>();
     for (const p of places) {
       const o = offsetOf(n, p.at);

@@ -3,9 +3,9 @@
  * of 16 bytes, the tile is brought to other lanes first, so that each has 16 bytes of a row and neighbours have the next.
  */
 import { isTrue } from "../../dsl/tensor/expr.ts";
-import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import { besideEachOther } from "../layout/convert.ts";
 import type { StoreItem } from "../plan/jobs.ts";
+import { inSixteenBytes } from "../plan/wide.ts";
 import type { Env, Lowering } from "./expression.ts";
 import { indexAt } from "./indices.ts";
 import type { Value } from "./ir.ts";
@@ -20,7 +20,7 @@ interface Moved {
 export function inRowsOf16Bytes(l: Lowering, s: StoreItem, value: Value, env: Env): Moved | undefined {
   const { builder: b, shape, plan } = l;
   const stored = plan.stored.get(s.buffer)!;
-  const count = neighbours(stored.elem);
+  const count = inSixteenBytes(stored.elem);
   const last = s.subscripts.at(-1);
   const product = shape.products.find((p) => last?.kind === "index" && p.columns === last.name);
   if (product === undefined || count === undefined || !isTrue(s.where) || stored.layout || stored.role === "param") return undefined;
@@ -46,9 +46,4 @@ export function inRowsOf16Bytes(l: Lowering, s: StoreItem, value: Value, env: En
     inside = l.both(inside, point.inside);
   }
   return { value: b.convert(value, [...moved], stored.elem), env: { ...env, values }, inside };
-}
-/** Elements in 16 bytes of a row. */
-function neighbours(elem: Storage): number | undefined {
-  const { bits } = storage[elem];
-  return bits === 16 || bits === 32 ? 128 / bits : undefined;
 }
