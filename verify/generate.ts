@@ -32,6 +32,8 @@ export interface GenerateOptions {
   readonly style?: "plain" | "edges" | "bits";
   /** Elements that all tensors together may have; temporaries may have three times as many. */
   readonly most?: number;
+  /** Sizes that are not to be drawn, beside those that the preconditions rule out. */
+  readonly admits?: (dims: Readonly<Record<string, number>>) => boolean;
 }
 /** Around tile edges; an empty axis in one draw of twenty. */
 const edges = [1, 1, 2, 2, 3, 3, 4, 5, 7, 8, 9, 15, 16, 17, 31, 32, 33, 63, 65];
@@ -61,6 +63,7 @@ export function generate(
     const held = shapes.map((s) => s.reduce((a, b) => a * b, 1)).reduce((a, b) => a + b, 0);
     const between = artifact.temps.map((t) => evaluateSize(t.count, values)).reduce((a, b) => a + b, 0);
     if (shapes.some((s) => s.some((n) => n < 0)) || held > most || between > 3 * most) continue;
+    if (options.admits?.(values) === false) continue;
     if (
       tensors.some(
         (p, k) => p.bound !== undefined && p.elem === "index" && evaluateSize(p.bound, values) < 1 && shapes[k]!.every((n) => n > 0),

@@ -181,6 +181,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/turns.ts", ["test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/builder.ts", ["test/compiler/norms.test.ts", "test/compiler/full-tiles.test.ts", "test/compiler/groups.test.ts"]],
   ["verify/bounds/", ["test/verify/bounds/in-doubt.test.ts", "test/verify/bounds/bite.test.ts"]],
+  ["verify/work.ts", ["test/verify/work.test.ts"]],
+  ["verify/generate.ts", ["test/verify/work.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["runtime/webgpu/packed-dots.ts", ["test/compiler/packed-dots.test.ts"]],
   [

@@ -63,4 +63,6 @@ export const around: readonly Mutant[] = [
   ),
   fault("calls of nothing have a place in the table", "runtime/many.ts", "(counts[k]! > 0 ? [k] : [])", "[k]"),
   fault("a first run is a measure of the next", "runtime/webgpu/durations.ts", "this.last.has(text) ? ms : 0", "ms"),
+  fault("sums in sums count one by one", "verify/work.ts", "points(e.axes) * Math.max(1, own)", "points(e.axes) + own"),
+  fault("sizes that are too much are drawn", "verify/generate.ts", "if (options.admits?.(values) === false) continue;", ""),
 ];
