@@ -6,7 +6,7 @@ import { baseName, children, freeIndices, some, visit } from "../../dsl/tensor/e
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { storage } from "../../dsl/tensor/types.ts";
-import type { Plan } from "../plan/jobs.ts";
+import type { Plan, Stored } from "../plan/jobs.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 type Read = Extract<Expr, { kind: "read" }>;
@@ -24,6 +24,8 @@ export interface Operand {
   readonly tensors: readonly string[];
   /** Elements along the side lie beside each other in memory, rather than those along the index that is reduced. */
   readonly sideFast: boolean;
+  /** Elements in 16 bytes of the narrowest tensor whose elements lie so, one by one; 4, the words of 16 bytes, where there is none. */
+  readonly inPiece: number;
 }
 /** A reduction whose operands go through shared memory, a step of its index at a time. */
 export interface Staging extends Sides {
@@ -58,6 +60,7 @@ export function operandsOf(e: Reduce, { rows, columns, over }: Sides, plan: Pick
       side,
       tensors: [...new Set([...reads.filter((r) => variesWith(r, over)), ...reads].map((r) => r.tensor))],
       sideFast: fast !== undefined && fast !== over,
+      inPiece: Math.max(4, ...reads.map((r) => (lastIndex(r) === fast ? inPieceOf(plan.stored.get(r.tensor)!) : 1))),
     });
   };
   e.bodies.forEach(walk);
@@ -75,6 +78,8 @@ const isByte = (tensor: string, plan: Pick<Plan, "stored">): boolean => {
   const { bits, class: kind } = storage[plan.stored.get(tensor)!.elem];
   return kind === "integer" && bits === 8;
 };
+/** Elements in 16 bytes, where they lie one after another and have bytes of their own. */
+const inPieceOf = ({ elem, layout }: Stored): number => (layout !== undefined || storage[elem].bits < 8 ? 1 : 128 / storage[elem].bits);
 function readsIn(x: Expr): Read[] {
   const out: Read[] = [];
   visit(x, (y) => {

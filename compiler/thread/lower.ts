@@ -1,14 +1,14 @@
 /** Tile IR -> thread IR: each tile becomes the scalars that a thread holds of it, reductions become folds and exchanges through shared memory. */
 import { InternalError } from "../../dsl/diagnostics.ts";
-import type { SizeExpr } from "../../runtime/abi.ts";
 import { gcd, times } from "../plan/size.ts";
 import type { Target } from "../targets/target.ts";
 import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
-import { type Launch, type Op, outsOf, threadsOf, type Value } from "../tile/ir.ts";
+import { type Launch, type Op, outsOf, type Ring, threadsOf, type Value } from "../tile/ir.ts";
 import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
+import { blockOf } from "./grid.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
@@ -179,7 +179,7 @@ class ThreadLowering implements Registers {
       case "step":
         return this.set(op.out, () => n.uniform(op.name, tile(op.out).elem));
       case "block":
-        return this.set(op.out, () => this.blockOf(op.axis));
+        return this.set(op.out, () => blockOf(n, this.launch.grid, op.axis));
       case "coordinate":
         return this.set(op.out, (r) => this.coordinate(op.axis, r));
       case "map":
@@ -208,7 +208,7 @@ class ThreadLowering implements Registers {
         const ring = ringOf(this.launch, op.ring);
         this.array(ring.name, arrayElem(ring), ring.slots * slotSize(ring));
         const axes = [ring.copy.slow.name, ring.copy.piece.name];
-        const first = this.firstOfCopies(axes);
+        const first = this.copiers(ring);
         for (const r of this.instances(axes)) {
           const [slow, piece] = axes.map((a) => this.coordinate(a, r)) as [NodeId, NodeId];
           const to = n.op("add", [slotStart(n, ring, this.get(op.slot, 0)), placeOf(n, ring, slow, piece)], "i32");
@@ -268,7 +268,7 @@ class ThreadLowering implements Registers {
     const ring = ringOf(this.launch, op.ring);
     this.array(ring.name, arrayElem(ring), ring.slots * slotSize(ring));
     const axes = [ring.copy.slow.name, ring.copy.piece.name];
-    const first = this.firstOfCopies(axes);
+    const first = this.copiers(ring);
     const guard = first === undefined ? {} : { guard: first };
     const start = slotStart(n, ring, this.get(op.slot, 0));
     const place = (r: number): NodeId =>
@@ -285,8 +285,9 @@ class ThreadLowering implements Registers {
     const n = this.nodes;
     const { axes, elem } = this.launch.tiles[op.out]!;
     const pinned = this.written.has(op.buffer);
-    // A thread that only holds a copy must not look at what another is changing.
-    const first = pinned ? this.firstOfCopies(axes) : undefined;
+    // A thread that only holds a copy must not look at what another is changing, and need not at what others put into a ring.
+    const ring = this.launch.rings.find((r) => axes.includes(r.copy.slow.name) || axes.includes(r.copy.piece.name));
+    const first = ring ? this.copiers(ring) : pinned ? this.firstOfCopies(axes) : undefined;
     const instances = this.instances(axes);
     const places = instances.map((r) => {
       const guards = [first, op.guard === undefined ? undefined : this.get(op.guard, r), also].filter(
@@ -296,25 +297,6 @@ class ThreadLowering implements Registers {
     });
     const fetched = this.memory.fetch(op.buffer, elem, places, pinned || here);
     return new Map(instances.map((r, k) => [r, fetched[k]!]));
-  }
-  /** The block's place along an axis: the linear index unfolded, last axis fastest. */
-  private blockOf(axis: string): NodeId {
-    const n = this.nodes;
-    const { grid } = this.launch;
-    const k = grid.findIndex((g) => g.axis === axis);
-    let rest = n.special("block");
-    for (let i = grid.length - 1; i > k; i--) rest = n.op("truncdiv", [rest, this.size(grid[i]!.blocks)], "i32");
-    return k === 0 ? rest : n.op("truncmod", [rest, this.size(grid[k]!.blocks)], "i32", `${axis}_block`);
-  }
-  private size(e: SizeExpr): NodeId {
-    const n = this.nodes;
-    if (typeof e === "number") return n.int(e);
-    if (typeof e === "string") return n.uniform(e, "i32");
-    const [op, x, y] = e;
-    const a = this.size(x);
-    const b = this.size(y);
-    if (op === "ceildiv") return n.op("truncdiv", [n.op("add", [a, n.op("sub", [b, n.int(1)], "i32")], "i32"), b], "i32");
-    return n.op(({ "+": "add", "-": "sub", "*": "mul", "/": "div", "%": "mod", min: "min", max: "max" } as const)[op], [a, b], "i32");
   }
   /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */
   private coordinate(axis: string, register: number): NodeId {
@@ -340,12 +322,21 @@ class ThreadLowering implements Registers {
     return sum === undefined ? n.int(held) : n.op("add", [sum, n.int(held)], "i32", axis);
   }
 
-  /** True for one thread of those that hold the same elements of a tile over `axes`; undefined where there are no copies. */
-  firstOfCopies(axes: readonly string[]): NodeId | undefined {
+  /** True for one thread of those that hold the same elements of a tile over `axes`, the first or another; undefined where there are no copies. */
+  firstOfCopies(axes: readonly string[], place = 0): NodeId | undefined {
     const n = this.nodes;
     const own = this.launch.layout.over(axes);
     const free = own.free("lane") | (own.free("warp") << own.bitsOf("lane"));
-    return free === 0 ? undefined : n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(0)], "bool");
+    if (free === 0) return undefined;
+    const all = subsetsOf(free);
+    return n.op("eq", [n.op("and", [n.special("thread"), n.int(free)], "i32"), n.int(all[place % all.length]!)], "bool");
+  }
+  /** True for the threads that copy a ring; of rings that not all threads are needed for, each has the next ones. */
+  private copiers({ name, copy }: Ring): NodeId | undefined {
+    return this.firstOfCopies(
+      [copy.slow.name, copy.piece.name],
+      this.launch.rings.findIndex((r) => r.name === name),
+    );
   }
   private store(op: Extract<Op, { kind: "store" }>): void {
     const n = this.nodes;

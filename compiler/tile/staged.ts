@@ -98,9 +98,11 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   const bytes = s.slots * slow.extent * fast.extent * 4;
   if (fast.extent < width || l.shape.ringBytes + bytes > l.sharedBytes) return undefined;
 
-  // Elements in 16 bytes of memory, where a thread has so many.
   const bits = Math.min(...operand.tensors.map((t) => storage[l.plan.stored.get(t)!.elem].bits));
-  const together = Math.max(width, Math.min(bits === 16 ? 8 : width, fast.extent, (slow.extent * fast.extent) / l.shape.threads));
+  // Elements in 16 bytes of memory, where rows begin at so many. Threads for which there are none have those of another operand.
+  const filling = Math.min(operand.inPiece, fast.extent);
+  const together = l.shape.divides((operand.sideFast ? side : axis).extent, filling) ? filling : width;
+
   const k = l.shape.rings.length;
   const [tensor] = operand.tensors as [string];
   const ring: Ring = {

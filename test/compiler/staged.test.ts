@@ -2,6 +2,7 @@
 import { afterAll, describe, expect, test } from "vitest";
 import { newTraffic, TrafficCounter } from "../../bench/traffic.ts";
 import { type Compiled, compile } from "../../compiler/index.ts";
+import type { Watch } from "../../compiler/thread/watch.ts";
 import { launchesOf } from "../../compiler/tile/ir.ts";
 import { check } from "../../dsl/index.ts";
 import { prepare } from "../../runtime/call.ts";
@@ -68,6 +69,19 @@ function conflicts(c: Compiled, dims: Record<string, number>): number {
   counter.finish();
   return into.conflicts;
 }
+/** Bytes that are read of each tensor, by how many of them at once, and the threads that read them. */
+function reads(c: Compiled, dims: Record<string, number>): Map<string, { bytes: Record<number, number>; threads: Set<number> }> {
+  const out: ReturnType<typeof reads> = new Map();
+  const drawn = generate(c.artifact, seeded(1), { dims, most: 100_000 })!;
+  const memory: Watch["memory"] = (_site, thread, _block, buffer, _byte, n, write) => {
+    if (write) return;
+    const { bytes, threads } = out.get(buffer) ?? { bytes: {}, threads: new Set() };
+    out.set(buffer, { bytes: { ...bytes, [n]: (bytes[n] ?? 0) + n }, threads: threads.add(thread) });
+  };
+  runThreads(c, prepare(c.artifact, drawn.args, { dims: drawn.dims }), () => ({ memory, shared: () => {}, operations: () => {} }));
+  return out;
+}
+const numbers = (from: number, to: number): Set<number> => new Set(Array.from({ length: to - from }, (_, k) => from + k));
 
 describe("operands of a block", () => {
   test.each(texts)("%s agrees on tiles and threads", async (_, text) => {
@@ -162,6 +176,63 @@ describe("operands of a block", () => {
           const made = on("wgsl", text, `tile i: ${rows}, j: ${columns}; unroll k: ${k}; stage a, b in shared, buffers: 2`);
           expect(conflicts(compiled(made, "wgsl"), { M: 128, N: 128, K: 64 }), made).toBe(0);
         }
+    });
+  });
+  describe("of fewer bits than threads have pieces for", () => {
+    const bytes = product("a: f8e4m3[M, K], b: f8e5m2[N, K]", "sum(k) a[i, k] * b[j, k]", " where K % 16 == 0");
+    const codes = product(
+      "a: f16[M, K], b: u4[K, N], s: f16[N]",
+      "sum(k) a[i, k] * (f32(b[k, j] - 8) * s[j])",
+      " where K % 8 == 0, N % 8 == 0",
+    );
+    test("half of the threads read 16 bytes of one operand, the others of the other, and none what it has no use for", () => {
+      const c = compiled(bytes, "wgsl");
+      expect(c.artifact.source.match(/read> [ab]: array<vec4<u32>>/g)).toHaveLength(2);
+      // Two blocks along each side, and every byte once a block; the last of three steps twice, where the next would be read ahead.
+      const once = { 16: 2 * 128 * 64 };
+      const read = reads(c, { M: 128, N: 128, K: 48 });
+      expect(read.get("a")).toEqual({ bytes: once, threads: numbers(0, 64) });
+      expect(read.get("b")).toEqual({ bytes: once, threads: numbers(64, 128) });
+    });
+    test("rows that begin anywhere are shared out over all threads", () => {
+      const read = reads(compiled(bytes.replace("% 16", "% 4"), "wgsl"), { M: 64, N: 64, K: 16 });
+      for (const t of ["a", "b"]) expect(read.get(t)).toEqual({ bytes: { 4: 64 * 32 }, threads: numbers(0, 128) });
+    });
+    test("codes beside halves: as many columns as are 16 bytes of these", () => {
+      const read = reads(compiled(codes, "wgsl"), { M: 64, N: 64, K: 32 });
+      expect(Object.keys(read.get("s")!.bytes)).toEqual(["16"]);
+      expect(read.get("a")!.bytes).toEqual({ 16: 64 * 48 * 2 });
+    });
+    test("what a row has one of, and what lies in an order of its own, does not count", () => {
+      const scaled = product(
+        "a: f32[M, K], b: f32[N, K], s: f16[N]",
+        "sum(k) a[i, k] * (b[j, k] * s[j])",
+        " where K % 16 == 0, N % 8 == 0",
+      );
+      const turned = `layout turned[N, K](j, k) = (word: (j * K + k) / 2, bit: 16 * (1 - k % 2))\n${product("a: f32[M, K], b: f16[N, K] layout turned", "sum(k) a[i, k] * b[j, k]", " where K % 16 == 0, N % 8 == 0")}`;
+      for (const text of [scaled, turned])
+        expect(launchesOf(compiled(text, "wgsl").tiles.steps)[0]!.rings.map((r) => r.together)).toEqual([4, 4]);
+    });
+    test("three operands of which each needs few threads", async () => {
+      const three = product(
+        "a: f8e4m3[M, K], b: f8e4m3[N, K], x: f8e4m3[M, K]",
+        "sum(k) (a[i, k] - b[j, k]) * max(x[i, k], b[j, k])",
+        " where K % 16 == 0",
+      );
+      const text = on("wgsl", three, "tile i: 16, j: 16; unroll k: 16; stage a, b, x in shared, buffers: 2");
+      expect(await agreesOnLevels(text, 3, 9, ["wgsl"], [1, 7, 16, 17, 32, 48])).toBeGreaterThan(100);
+    });
+    test.each([bytes, codes])("agree, without bank conflicts: %s", async (text) => {
+      for (const target of ["cuda", "wgsl"] as const) expect(conflicts(compiled(text, target), { M: 128, N: 128, K: 32 })).toBe(0);
+      expect(await agreesOnLevels(text, 5, 9, ["wgsl"], [0, 8, 16, 24, 48, 72])).toBeGreaterThan(100);
+      const others = on("wgsl", text, "tile i: 16, j: 32; unroll k: 16; stage a, b in shared, buffers: 2");
+      expect(await agreesOnLevels(others, 3, 9, ["wgsl"], [8, 16, 48, 72])).toBeGreaterThan(100);
+    });
+    test.skipIf(gpu === undefined).each([bytes, codes])("agree on a device: %s", async (text) => {
+      const { artifact } = compiled(text, "wgsl");
+      const made = generate(artifact, seeded(7), { dims: { M: 70, N: 72, K: 48 }, most: 100_000 })!;
+      const call = prepare(artifact, made.args, { dims: made.dims });
+      expect(agree(call, await gpu!.run(call), interpreterFor(call, "wgsl")).disagreements.map(words)).toEqual([]);
     });
   });
   describe("results of 16 bits", () => {

@@ -114,4 +114,29 @@ export const staged: readonly Mutant[] = [
     "multipleOf(axes.at(-1)!.extent, plan.multiples) > 0",
   ),
   fault("columns lie beside each other whichever way weights lie", "compiler/schedule/beside.ts", "along.name !== m.over ||", ""),
+  fault(
+    "threads read of an operand what others put",
+    "compiler/thread/lower.ts",
+    "const first = ring ? this.copiers(ring) : pinned",
+    "const first = pinned",
+  ),
+  fault("the first threads copy all operands", "compiler/thread/lower.ts", "all[place % all.length]!", "all[0]!"),
+  fault(
+    "threads have nothing to do though rows begin anywhere",
+    "compiler/tile/staged.ts",
+    "axis).extent, filling) ? filling : width;",
+    "axis).extent, filling) ? filling : filling;",
+  ),
+  fault(
+    "what does not vary along a row fills 16 bytes of it",
+    "compiler/schedule/operands.ts",
+    "lastIndex(r) === fast ? inPieceOf",
+    "lastIndex(r) !== undefined ? inPieceOf",
+  ),
+  fault(
+    "elements in an order of their own lie one after another",
+    "compiler/schedule/operands.ts",
+    "layout !== undefined || storage[elem].bits < 8",
+    "storage[elem].bits < 8",
+  ),
 ];

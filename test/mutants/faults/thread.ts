@@ -18,8 +18,8 @@ export const thread: readonly Mutant[] = [
   fault(
     "all copies of an element are stored",
     "compiler/thread/lower.ts",
-    "return free === 0 ? undefined :",
-    "return free >= 0 ? undefined :",
+    "if (free === 0) return undefined;",
+    "if (free >= 0) return undefined;",
   ),
   fault(
     "a thread stores whole words that are not its own",
@@ -41,7 +41,7 @@ export const thread: readonly Mutant[] = [
   ),
   fault(
     "blocks along the wrong axis",
-    "compiler/thread/lower.ts",
+    "compiler/thread/grid.ts",
     "for (let i = grid.length - 1; i > k; i--)",
     "for (let i = grid.length - 1; i >= k; i--)",
   ),
