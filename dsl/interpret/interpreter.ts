@@ -5,18 +5,16 @@
 import { InternalError, invariant } from "../diagnostics.ts";
 import { desugar } from "../tensor/desugar.ts";
 import type { Axis, Define, Expr, Monoid, Program, Statement } from "../tensor/ir.ts";
-import { formats, roundStochastic, roundTo, stepAt } from "../tensor/narrow.ts";
-import { type Compute, type ElemType, storage } from "../tensor/types.ts";
+import { formats, roundTo } from "../tensor/narrow.ts";
+import { type ElemType, storage } from "../tensor/types.ts";
 import { type Accuracy, ideal } from "./accuracy.ts";
+import { compileExpression } from "./expressions.ts";
 import { Memo } from "./memo.ts";
 import { Published } from "./published.ts";
-import { compileReduce } from "./reduce.ts";
-import { compileOp } from "./scalar.ts";
 import { namesOf, type Share, sharesOf } from "./shares.ts";
 import { type Element, type Inputs, type Source, sizeOf, stridesOf, type Values } from "./source.ts";
 import { type Evaluate, hole, state } from "./state.ts";
 import { compileNewAxis, compileWrite, runFold } from "./statements.ts";
-import { compileSweep } from "./sweep.ts";
 
 /** Another look at the same run: after a machine's own decisions, or at the roundings of one definition alone. */
 interface View {
@@ -27,7 +25,7 @@ export class Interpreter {
   readonly program: Program;
   /** Of the definition that is being compiled. */
   accuracy: Accuracy;
-  private readonly inputs: Inputs;
+  readonly inputs: Inputs;
   private readonly view: View;
   private readonly sources = new Map<string, Source>();
   /** New values of inout parameters; `sources` keeps those at entry. */
@@ -268,212 +266,8 @@ export class Interpreter {
     };
   }
 
-  // ---- expressions
   compile(e: Expr): Evaluate {
-    switch (e.kind) {
-      case "const": {
-        const v = Number(e.value);
-        const value = e.type === "f32" ? Math.fround(v) : v;
-        return () => {
-          state.error = 0;
-          return value;
-        };
-      }
-      case "dim": {
-        const v = this.program.dims.find((d) => d.name === e.name)?.value ?? this.inputs.dims[e.name];
-        invariant(v !== undefined, `no value for dimension ${e.name}`);
-        return () => {
-          state.error = 0;
-          return v;
-        };
-      }
-      case "scalar": {
-        const v = this.inputs.scalars[e.name];
-        invariant(v !== undefined, `no value for scalar ${e.name}`);
-        return () => {
-          state.error = 0;
-          return v;
-        };
-      }
-      case "index": {
-        const slot = this.slot(e.name);
-        return (f) => {
-          state.error = 0;
-          return f[slot]!;
-        };
-      }
-      case "var": {
-        const slot = this.slot(e.name);
-        return (f) => {
-          state.error = f[slot + 1]!;
-          return f[slot]!;
-        };
-      }
-      case "read":
-        return this.read(e);
-      case "op":
-        return compileOp(
-          e,
-          e.args.map((a) => this.compile(a)),
-          this.accuracy,
-          (x) => this.flatten(x, 1),
-        );
-      case "cast":
-        return this.cast(e);
-      case "relax": {
-        const arg = this.compile(e.arg);
-        const format = formats[e.to.name];
-        if (format === undefined || e.type !== "f32" || this.accuracy.unit === 0) return arg;
-        const half = 2 ** -(format.mantissaBits + 1);
-        const least = 2 ** (-format.bias - format.mantissaBits) + (e.to.name === "f16" ? this.accuracy.flushHalf : 0);
-        return (f) => {
-          const x = arg(f);
-          const m = Math.abs(x) + state.error;
-          state.error = m > format.max ? Number.POSITIVE_INFINITY : state.error + half * m + least;
-          return x;
-        };
-      }
-      case "bitcast": {
-        const arg = this.compile(e.arg);
-        const from = e.arg.type;
-        return (f) => {
-          const x = arg(f);
-          if (state.error > 0) state.open = true;
-          state.error = 0;
-          return reinterpret(x, from, e.type);
-        };
-      }
-      case "if":
-        return this.choice(e);
-      case "else": {
-        const value = this.compile(e.value);
-        const other = this.compile(e.other);
-        return (f) => {
-          const x = value(f);
-          if (!state.undefined) return x;
-          state.undefined = false;
-          return other(f);
-        };
-      }
-      case "let": {
-        const value = this.compile(e.value);
-        const slot = this.slot(e.name);
-        const body = this.compile(e.body);
-        return (f) => {
-          const x = value(f);
-          if (state.undefined) return 0;
-          f[slot] = x;
-          f[slot + 1] = state.error;
-          return body(f);
-        };
-      }
-      case "reduce":
-        return compileReduce(this, e);
-      case "sweep":
-        return compileSweep(this, e);
-      case "segment": {
-        const table = this.source(e.table);
-        const arg = this.compile(e.arg);
-        const last = table.shape[0]! - 1;
-        return (f) => {
-          const t = arg(f);
-          if (state.undefined) return 0;
-          // The largest r with table[r] <= t.
-          let lo = 0;
-          let hi = last;
-          while (lo < hi) {
-            const mid = (lo + hi + 1) >> 1;
-            if (table.at(mid) <= t) lo = mid;
-            else hi = mid - 1;
-          }
-          if (last < 0 || lo >= last || table.at(lo) > t) return hole();
-          state.error = 0;
-          return lo;
-        };
-      }
-      case "defined": {
-        const arg = this.compile(e.arg);
-        return (f) => {
-          arg(f);
-          const is = state.undefined ? 0 : 1;
-          state.undefined = false;
-          state.error = 0;
-          return is;
-        };
-      }
-      default:
-        return e satisfies never;
-    }
-  }
-  private read(e: Extract<Expr, { kind: "read" }>): Evaluate {
-    const source = this.source(e.tensor);
-    const subscripts = e.subscripts.map((s) => this.compile(s));
-    const { strides, shape } = source;
-    return (f) => {
-      let flat = 0;
-      for (let k = 0; k < subscripts.length; k++) {
-        const i = subscripts[k]!(f);
-        if (state.undefined) return 0;
-        if (i < 0 || i >= shape[k]!) throw new InternalError(`${e.tensor}: subscript ${k} is ${i}, extent ${shape[k]}`);
-        flat += i * strides[k]!;
-      }
-      return source.at(flat);
-    };
-  }
-  /** Terms of a chain of + and -, brackets included. */
-  private flatten(e: Expr, sign: number): { signs: number[]; terms: Evaluate[] } {
-    if (e.kind === "op" && (e.op === "add" || e.op === "sub")) {
-      const a = this.flatten(e.args[0]!, sign);
-      const b = this.flatten(e.args[1]!, e.op === "add" ? sign : -sign);
-      return { signs: [...a.signs, ...b.signs], terms: [...a.terms, ...b.terms] };
-    }
-    return { signs: [sign], terms: [this.compile(e)] };
-  }
-  private cast(e: Extract<Expr, { kind: "cast" }>): Evaluate {
-    const arg = this.compile(e.arg);
-    if (e.mode !== "stochastic") return this.stored(arg, e.to, e.mode);
-    const format = formats[e.to.name];
-    invariant(format && e.bits, "stochastic rounding of a narrow float");
-    const bits = this.compile(e.bits);
-    return (f) => {
-      const x = arg(f);
-      if (state.undefined) return 0;
-      const error = state.error;
-      const r = bits(f);
-      const y = roundStochastic(format, x, r);
-      const low = roundStochastic(format, x - error, r);
-      const high = roundStochastic(format, x + error, r);
-      state.error =
-        error > 0 ? Math.max(Math.abs(high - y), Math.abs(y - low), error >= stepAt(format, x) ? error + stepAt(format, x) : 0) : 0;
-      return y;
-    };
-  }
-  /** An open condition gives the hull of both branches; nothing is lost where they agree. */
-  private choice(e: Extract<Expr, { kind: "if" }>): Evaluate {
-    const cond = this.compile(e.cond);
-    const then = this.compile(e.then);
-    const other = this.compile(e.else);
-    const float = e.type === "f32" || e.type === "f64";
-    return (f) => {
-      const before = state.open;
-      state.open = false;
-      const c = cond(f);
-      const doubtful = state.open;
-      state.open = before || (doubtful && !float);
-      if (state.undefined) return 0;
-      const x = c ? then(f) : other(f);
-      if (!doubtful || !float || state.undefined) return x;
-      const ex = state.error;
-      const y = c ? other(f) : then(f);
-      if (state.undefined) {
-        state.undefined = false;
-        state.open = true;
-        state.error = ex;
-        return x;
-      }
-      state.error = Math.max(ex, Math.abs(x - y) + state.error);
-      return x;
-    };
+    return compileExpression(this, e);
   }
   identity(m: Monoid): Tuple {
     const frame = this.frame();
@@ -506,12 +300,4 @@ export class Interpreter {
 export interface Tuple {
   readonly values: number[];
   readonly errors: number[];
-}
-
-const bits = new DataView(new ArrayBuffer(4));
-function reinterpret(x: number, from: Compute, to: Compute): number {
-  if (from === "f32") bits.setFloat32(0, x);
-  else if (from === "u32") bits.setUint32(0, x);
-  else bits.setInt32(0, x);
-  return to === "f32" ? bits.getFloat32(0) : to === "u32" ? bits.getUint32(0) : bits.getInt32(0);
 }
