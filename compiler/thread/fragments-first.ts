@@ -4,8 +4,20 @@
  */
 import type { Effect, NodeId, Nodes } from "./nodes.ts";
 
+export type Fragment = Extract<Effect, { kind: "fragment" }>;
 /** Matrix instructions whose fragments are read first. */
 const ahead = 8;
+
+/** What the first products of a step take. */
+export function firstFragments(step: readonly Effect[]): Fragment[] {
+  const out: Fragment[] = [];
+  let products = 0;
+  for (const e of step) {
+    if (e.kind === "fragment") out.push(e);
+    if (e.kind === "mma" && ++products === ahead) break;
+  }
+  return out;
+}
 
 export function fragmentsFirst(n: Nodes, body: readonly Effect[]): readonly Effect[] {
   const copies = body.findIndex((e) => e.kind === "copy");
@@ -24,13 +36,9 @@ export function fragmentsFirst(n: Nodes, body: readonly Effect[]): readonly Effe
     for (const a of n.at(node).args) place(a);
     early.add(maker);
   };
-  let products = 0;
-  for (const e of first) {
-    if (e.kind === "fragment") {
-      place(e.at);
-      early.add(e);
-    }
-    if (e.kind === "mma" && ++products === ahead) break;
+  for (const e of firstFragments(first)) {
+    place(e.at);
+    early.add(e);
   }
   return [...body.slice(0, copies), ...early, ...body.slice(copies).filter((e) => !early.has(e))];
 }

@@ -7,6 +7,7 @@ import { type Launch, type Op, outsOf, type Ring, threadsOf, type Value } from "
 import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
+import { fragmentsAhead } from "./fragments-ahead.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
 import { blockOf } from "./grid.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
@@ -395,6 +396,7 @@ class ThreadLowering implements Registers {
     }
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
     if (held) assigns.push(...held.assigns);
+    else assigns.push(...fragmentsAhead(n, index, from, op.step));
     const body = fragmentsFirst(n, n.close());
     restore?.();
     for (const [v, outside] of around) this.values.set(v, outside);

@@ -164,6 +164,14 @@ export class Nodes {
   effect(e: Effect): void {
     this.scopes.at(-1)!.effects.push(e);
   }
+  /** An effect before the loop that is open. */
+  before(e: Effect): void {
+    this.scopes.at(-2)!.effects.push(e);
+  }
+  /** What the loop that is open has so far, to be put in another order. */
+  get body(): Effect[] {
+    return this.scopes.at(-1)!.effects;
+  }
   private depthOf(args: readonly NodeId[]): number {
     let depth = 0;
     for (const a of args) depth = Math.max(depth, this.list[a]!.depth);
@@ -235,7 +243,7 @@ export class Nodes {
   carried(name: string, elem: Elem, init: NodeId): NodeId {
     const id = this.list.length;
     this.list.push(nodeOf({ kind: "variable", elem, args: [], name, data: true, hint: name }, this.depth - 1));
-    this.scopes.at(-2)!.effects.push({ kind: "declare", variable: id, init });
+    this.before({ kind: "declare", variable: id, init });
     return id;
   }
   /** A variable as the loop that is open sees it: what reads it there stays inside. */

@@ -130,6 +130,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/thread/script.ts", ["test/compiler/verifiers.test.ts", "test/compiler/wide.test.ts"]],
   ["compiler/thread/simulate.ts", ["test/compiler/verifiers.test.ts", "test/compiler/staged.test.ts"]],
   ["compiler/thread/rescale.ts", ["test/compiler/stream-steps.test.ts"]],
+  ["compiler/thread/fragments-ahead.ts", ["test/compiler/fragments-ahead.test.ts"]],
   ["compiler/thread/fragments-first.ts", ["test/compiler/stream-steps.test.ts"]],
   ["compiler/thread/dot.ts", ["test/compiler/packed-weights.test.ts", "test/compiler/matrix.test.ts"]],
   [

@@ -384,4 +384,24 @@ export const thread: readonly Mutant[] = [
   fault("a kernel with shared memory has an entry for many calls", "compiler/emit/many.ts", " || kernel.shared.length > 0", ""),
   fault("the simulator reads 16 bytes where a guard says no", "compiler/thread/script.ts", "if (!s.guard) return read;", "return read;"),
   fault("the simulator lands all copies at once", "compiler/thread/simulate.ts", "t.flights.length - 1 > leave", "t.flights.length > 1"),
+  fault(
+    "fragments of the next step are read before all threads have landed theirs",
+    "compiler/thread/fragments-ahead.ts",
+    ".concat(landing.land, landing.barrier, places,",
+    ".concat(landing.land, places,",
+  ),
+  fault("the first fragments are read before they have landed", "compiler/thread/fragments-ahead.ts", "  n.before(landing.land);\n", ""),
+  fault(
+    "the next step's fragments are this one's",
+    "compiler/thread/fragments-ahead.ts",
+    "at: placeAt(n, e.at, index, after)!",
+    "at: placeAt(n, e.at, index, index)!",
+  ),
+  fault("steps that wait for all copies read ahead", "compiler/thread/fragments-ahead.ts", "land.leave < 1", "land.leave < 0"),
+  fault(
+    "elements of a slot are read after the next has landed",
+    "compiler/thread/fragments-ahead.ts",
+    'n.at(e.node).kind === "op" && n.at(e.node).elem === "i32"',
+    "e.node >= 0",
+  ),
 ];
