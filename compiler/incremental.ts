@@ -1,6 +1,7 @@
 /** Compiling a text again after an edit: an instance that means the same under the same schedule, on the same lines, is not compiled again. */
 import { InternalError } from "../dsl/diagnostics.ts";
 import type { CheckedInstance, Span } from "../dsl/index.ts";
+import type { Program } from "../dsl/tensor/ir.ts";
 import { type Compiled, type CompileOptions, compile } from "./compile.ts";
 
 /** Kept at most: a session of edits makes many that are never asked for again. */
@@ -24,18 +25,42 @@ export class IncrementalCompiler {
 }
 /** All that a compilation hangs on: the program and the schedule, with lines for places, since sources refer to them. */
 function keyOf({ kernel, name, complete, program }: CheckedInstance, weft: string, { target, schedule, exact }: CompileOptions): string {
-  const ends = [...weft.matchAll(/\n/g)].map((m) => m.index);
-  const line = (at: number): number => {
-    const k = ends.findIndex((e) => e >= at);
-    return k < 0 ? ends.length : k;
-  };
-  const own = JSON.stringify([kernel, name, complete, program, target, schedule, exact ?? false], (field, v: unknown) => {
-    if (field === "span") return line((v as Span).start);
+  const lines = new Lines(weft);
+  let known = printed.get(program);
+  if (known?.weft !== weft) {
+    known = { weft, text: textOf(program, lines) };
+    printed.set(program, known);
+  }
+  const own = `${known.text} ${textOf([kernel, name, complete, target, schedule, exact ?? false], lines)}`;
+  // Directives are printed about names that the text has.
+  const quoted = new Set(own.match(/"\w+"/g));
+  const names = [...new Set(weft.match(/\w+/g))].filter((n) => quoted.has(`"${n}"`));
+  return `${own} ${names.sort().join()}`;
+}
+/** Programs as text: one is compiled for several targets. */
+const printed = new WeakMap<Program, { readonly weft: string; readonly text: string }>();
+const textOf = (value: unknown, lines: Lines): string =>
+  JSON.stringify(value, (field, v: unknown) => {
+    if (field === "span") return lines.at((v as Span).start);
     if (v instanceof Map || v instanceof Set)
       throw new InternalError(`a program holds a collection in \`${field}\`, which its text would leave out`);
     return typeof v === "bigint" ? `${v}n` : v;
   });
-  // Directives are printed about names that the text has.
-  const names = [...new Set(weft.match(/\w+/g))].filter((n) => own.includes(`"${n}"`));
-  return `${own} ${names.sort().join()}`;
+/** Lines of a text by position. */
+class Lines {
+  private readonly ends: readonly number[];
+
+  constructor(text: string) {
+    this.ends = [...text.matchAll(/\n/g)].map((m) => m.index);
+  }
+  /** How many lines end before a position. */
+  at(position: number): number {
+    let [low, high] = [0, this.ends.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.ends[middle]! >= position) high = middle;
+      else low = middle + 1;
+    }
+    return low;
+  }
 }
