@@ -195,6 +195,11 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W505", "strides that overlap", "kernel f[M, N, LD](x: f32[M, N] layout strides(LD, 1)) -> (y: f32[M, N]) { y[i, j] = x[i, j] }\n"],
   [
     "W505",
+    "elements beyond the last of a declared layout",
+    "layout back[N](n) = (word: N - 1 - n, bit: 0)\nkernel f[N](x: f32[N] layout back) -> (y: f32[N]) { y[n] = x[n] }\n",
+  ],
+  [
+    "W505",
     "a declared layout that is no bijection",
     "layout columns[K, N](k, n) = (word: (k / 8) * K + n, bit: 4 * (k % 8))\nkernel f[K, N](w: u4[K, N] layout columns) -> (y: i32[K, N]) { y[k, n] = w[k, n] }\n",
   ],

@@ -184,6 +184,9 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["verify/bounds/", ["test/verify/bounds/in-doubt.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["verify/work.ts", ["test/verify/work.test.ts"]],
   ["verify/generate.ts", ["test/verify/work.test.ts"]],
+  ["compiler/incremental.ts", ["test/compiler/incremental.test.ts"]],
+  ["dsl/check/layout-fault.ts", ["test/dsl/wrong-programs.test.ts"]],
+  ["dsl/check/evaluate.ts", ["test/dsl/wrong-programs.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["runtime/webgpu/packed-dots.ts", ["test/compiler/packed-dots.test.ts"]],
   [

@@ -158,4 +158,19 @@ export const language: readonly Mutant[] = [
     'heldIn(e.args[0]!, lookup).filter((form) => form !== "s8")',
     "heldIn(e.args[0]!, lookup)",
   ),
+  fault("two elements of a layout may lie in one place", "dsl/check/layout-fault.ts", "    seen.set(place, flat);\n", ""),
+  fault("elements of a layout may lie outside its memory", "dsl/check/layout-fault.ts", "place < 0 || place >= places", "place < 0"),
+  fault(
+    "subscripts of a small tensor are not told apart",
+    "dsl/check/layout-fault.ts",
+    "rest = Math.floor(rest / shape[k]!);",
+    "rest = 0;",
+  ),
+  fault("operands of an integer function change sides", "dsl/check/evaluate.ts", "f(a(values), b(values))", "f(b(values), a(values))"),
+  fault(
+    "what moves to another line is the same after an edit",
+    "compiler/incremental.ts",
+    'if (field === "span") return lines.at((v as Span).start);',
+    'if (field === "span") return 0;',
+  ),
 ];
