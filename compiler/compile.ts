@@ -11,6 +11,7 @@ import { computeOf } from "../dsl/tensor/types.ts";
 import { verifyProgram } from "../dsl/tensor/verify.ts";
 import type { Artifact, LaunchAbi, StepAbi, UniformAbi } from "../runtime/abi.ts";
 import { emitModule } from "./emit/module.ts";
+import { Lines } from "./lines.ts";
 import { multiplesIn } from "./plan/bounds.ts";
 import type { Plan } from "./plan/jobs.ts";
 import { plan } from "./plan/plan.ts";
@@ -188,18 +189,16 @@ function front(instance: CheckedInstance, weft: string, target: Target, { schedu
     const cut = split(streamed, directives);
     const program = exact ? exactProgram(cut) : cut;
     verifyProgram(program, "split", true);
-    const starts = lineStarts(weft);
-    const lineOf = (offset: number): number => starts.findLastIndex((s) => s <= offset) + 1;
+    const lines = new Lines(weft);
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
     const fuse = new Set([...named("fuse"), ...inside]);
     const launched = { ...program, requires: [...program.requires, ...assumedBy(schedule)] };
-    const planned = plan(launched, { materialize: named("materialize"), fuse, lineOf });
+    const planned = plan(launched, { materialize: named("materialize"), fuse, lineOf: (offset) => lines.at(offset) });
     made = { plain, program, planned, derived, freshNames: freshNames() };
     known.set(key, made);
   }
   return made;
 }
-const lineStarts = (text: string): number[] => [0, ...[...text.matchAll(/\n/g)].map((m) => m.index + 1)];
 
 function uniformsOf(p: Program, steps: readonly Step[]): UniformAbi[] {
   const out: UniformAbi[] = p.dims.filter((d) => d.value === undefined).map((d) => ({ name: d.name, kind: "dim", type: "i32" }));

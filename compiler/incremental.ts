@@ -3,6 +3,7 @@ import { InternalError } from "../dsl/diagnostics.ts";
 import type { CheckedInstance, Span } from "../dsl/index.ts";
 import type { Program } from "../dsl/tensor/ir.ts";
 import { type Compiled, type CompileOptions, compile } from "./compile.ts";
+import { Lines } from "./lines.ts";
 
 /** Kept at most: a session of edits makes many that are never asked for again. */
 const most = 1000;
@@ -46,21 +47,3 @@ const textOf = (value: unknown, lines: Lines): string =>
       throw new InternalError(`a program holds a collection in \`${field}\`, which its text would leave out`);
     return typeof v === "bigint" ? `${v}n` : v;
   });
-/** Lines of a text by position. */
-class Lines {
-  private readonly ends: readonly number[];
-
-  constructor(text: string) {
-    this.ends = [...text.matchAll(/\n/g)].map((m) => m.index);
-  }
-  /** How many lines end before a position. */
-  at(position: number): number {
-    let [low, high] = [0, this.ends.length];
-    while (low < high) {
-      const middle = (low + high) >> 1;
-      if (this.ends[middle]! >= position) high = middle;
-      else low = middle + 1;
-    }
-    return low;
-  }
-}

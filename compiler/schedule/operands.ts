@@ -7,6 +7,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Plan, Stored } from "../plan/jobs.ts";
+import { inPiece } from "../plan/wide.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 type Read = Extract<Expr, { kind: "read" }>;
@@ -78,8 +79,8 @@ const isByte = (tensor: string, plan: Pick<Plan, "stored">): boolean => {
   const { bits, class: kind } = storage[plan.stored.get(tensor)!.elem];
   return kind === "integer" && bits === 8;
 };
-/** Elements in 16 bytes, where they lie one after another and have bytes of their own. */
-const inPieceOf = ({ elem, layout }: Stored): number => (layout !== undefined || storage[elem].bits < 8 ? 1 : 128 / storage[elem].bits);
+/** Elements in 16 bytes, where they lie one after another. */
+const inPieceOf = ({ elem, layout }: Stored): number => (layout === undefined ? (inPiece(elem) ?? 1) : 1);
 function readsIn(x: Expr): Read[] {
   const out: Read[] = [];
   visit(x, (y) => {

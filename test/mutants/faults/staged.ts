@@ -136,7 +136,7 @@ export const staged: readonly Mutant[] = [
   fault(
     "elements in an order of their own lie one after another",
     "compiler/schedule/operands.ts",
-    "layout !== undefined || storage[elem].bits < 8",
-    "storage[elem].bits < 8",
+    "(layout === undefined ? (inPiece(elem) ?? 1) : 1)",
+    "inPiece(elem) ?? 1",
   ),
 ];
