@@ -26,8 +26,7 @@ export function fragmentsAhead(n: Nodes, index: NodeId, from: NodeId, step: numb
   const later = products.filter((e) => e.kind === "fragment" && !early.includes(e));
   if (early.length === 0 || later.length === 0) return [];
 
-  const before = (at: NodeId): NodeId | undefined => placeAt(n, at, index, from);
-  const firsts = early.map((e) => before(e.at));
+  const firsts = early.map((e) => placeAt(n, e.at, index, from));
   if (firsts.some((at) => at === undefined)) return [];
   n.before(landing.land);
   n.before(landing.barrier);
