@@ -2,13 +2,13 @@
  * Which columns of a product a lane holds. Of packed weights, those whose words lie beside each other, so that it reads 16 bytes of them at a
  * time; where weights are read as they are multiplied, as many as fill 16 bytes of what is stored.
  */
-import { evaluateInteger } from "../../dsl/check/evaluate.ts";
-import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
+import { baseName, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Plan, StoreItem } from "../plan/jobs.ts";
 import { inSixteenBytes } from "../plan/wide.ts";
 import { type MatrixProduct, tensorOf } from "./matrix.ts";
+import { placeIn } from "./order.ts";
 import { multipleOf } from "./shape.ts";
 
 type Held = Pick<Plan, "stored" | "multiples">;
@@ -25,8 +25,6 @@ const columnsOf = 8;
 /** Points of the index summed over that a lane holds of an instruction (PTX ISA, "Matrix Fragments"). */
 const points = [0, 1, 8, 9];
 const mostColumns = 16;
-/** What stands for a dimension: what may be asked of one divides it. */
-const someSize = 4096;
 
 /** @param factor the second factor of a product, where it is computed from what lies in memory */
 export function besideOf(factor: Expr | undefined, columns: string, over: string, plan: Pick<Plan, "stored">): Beside {
@@ -61,24 +59,9 @@ export function besideOfResults(m: Pick<MatrixProduct, "columns" | "over" | "fac
 /** The words in which a lane's elements of so many columns lie, so far apart. */
 function wordsOf(x: Read, layout: MemoryLayout, inWord: number, columns: string, over: string, apart: number, count: number): Set<number> {
   const found = new Set<number>();
-  const sized = (e: Expr, values: Map<string, number>): void =>
-    visit(e, (y) => {
-      if (y.kind === "dim") values.set(y.name, someSize);
-    });
   for (const k of points)
     for (let c = 0; c < count; c++) {
-      const values = new Map<string, number>();
-      for (const s of x.subscripts) {
-        sized(s, values);
-        for (const name of freeIndices(s)) values.set(name, name === columns ? c * apart : baseName(name) === baseName(over) ? k : 0);
-      }
-      const at = x.subscripts.map((s) => evaluateInteger(s, values));
-      const places = new Map<string, number>();
-      sized(layout.place, places);
-      layout.indices.forEach((name, n) => {
-        if (at[n] !== undefined) places.set(name, at[n]!);
-      });
-      const place = evaluateInteger(layout.place, places);
+      const place = placeIn(x, layout, { [baseName(over)]: k, [columns]: c * apart });
       // Where pages are in a table, no words are known to lie together.
       found.add(place === undefined ? words * (k * mostColumns + c) : Math.floor(place / inWord));
     }

@@ -8,6 +8,10 @@ import { printExpr } from "../../dsl/tensor/print.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Plan, Stored } from "../plan/jobs.ts";
 import { inPiece } from "../plan/wide.ts";
+import { type Order, orderOf } from "./order.ts";
+
+/** Steps between the elements of 16 bytes in shared memory, four words. */
+const inAccess = 2;
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 type Read = Extract<Expr, { kind: "read" }>;
@@ -27,6 +31,8 @@ export interface Operand {
   readonly sideFast: boolean;
   /** Elements in 16 bytes of the narrowest tensor whose elements lie so, one by one; 4, the words of 16 bytes, where there is none. */
   readonly inPiece: number;
+  /** How elements lie in 16 bytes of a tensor that has an order of its own, and 16 bytes in shared memory along the index that is reduced. */
+  readonly order?: Order;
 }
 /** A reduction whose operands go through shared memory, a step of its index at a time. */
 export interface Staging extends Sides {
@@ -36,6 +42,8 @@ export interface Staging extends Sides {
   readonly slots: number;
   /** Columns beside each other that a thread takes, at most: those whose results, or operands in shared memory, are 16 bytes. */
   readonly beside: 1 | 4 | 8;
+  /** Steps of the index that a thread takes first, the nearest first: those within 16 bytes of an operand that has an order of its own. */
+  readonly order: readonly number[];
   /** What its operands are named by. */
   readonly operands: readonly string[];
   /** Tensors whose operands are staged; all, where it is undefined. */
@@ -45,6 +53,11 @@ export interface Staging extends Sides {
 /** @param e a reduction over one index, with definitions that have no memory in place of their reads */
 export function operandsOf(e: Reduce, { rows, columns, over }: Sides, plan: Pick<Plan, "stored">): Operand[] {
   const found = new Map<string, Operand>();
+  const orderIn = (r: Read, side: string): Order | undefined => {
+    const { layout, elem } = plan.stored.get(r.tensor)!;
+    const order = layout && orderOf(r, layout, elem, side, over);
+    return order && order.over.length >= inAccess ? order : undefined;
+  };
   const walk = (x: Expr): void => {
     if (x.kind === "reduce" || x.kind === "sweep") return;
     const names = freeIndices(x);
@@ -56,12 +69,14 @@ export function operandsOf(e: Reduce, { rows, columns, over }: Sides, plan: Pick
     if (reads.length === 0 || reads.some((r) => isByte(r.tensor, plan))) return;
     const fast = reads.map(lastIndex).find((i) => i === over || i === (ofRows ? rows : columns));
     const key = printExpr(x);
+    const order = reads.map((r) => orderIn(r, ofRows ? rows : columns)).find((o) => o !== undefined);
     found.set(key, {
       places: [...(found.get(key)?.places ?? []), x],
       side,
       tensors: [...new Set([...reads.filter((r) => variesWith(r, over)), ...reads].map((r) => r.tensor))],
       sideFast: fast !== undefined && fast !== over,
       inPiece: Math.max(4, ...reads.map((r) => (lastIndex(r) === fast ? inPieceOf(plan.stored.get(r.tensor)!) : 1))),
+      ...(order === undefined ? {} : { order }),
     });
   };
   e.bodies.forEach(walk);
@@ -114,7 +129,7 @@ export function stagingOf(
     const over = e.axes[0]!.name;
     const operands = operandsOf(e, { rows, columns, over }, plan);
     if (!operands.some((o) => o.side === "rows") || !operands.some((o) => o.side === "columns")) continue;
-    const apart = operands.some((o) => o.side === "columns" && !o.sideFast);
+    const apart = operands.some((o) => o.side === "columns" && (!o.sideFast || o.order !== undefined));
     // A step of narrow elements is as many bytes of memory as one of others: a thread reads 16 bytes of it. More operands would not have room.
     const narrow = operands.length === 2 && operands.every((o) => storage[plan.stored.get(o.tensors[0]!)!.elem].bits <= 16);
     const step = narrow ? 2 * depth : depth;
@@ -126,6 +141,7 @@ export function stagingOf(
       slots: 2,
       // What a thread reads of columns that lie apart is 16 bytes along the index in any case.
       beside: apart || inRow > 4 ? inRow : 4,
+      order: operands.find((o) => o.order !== undefined)?.order?.over ?? [],
       operands: [...new Set(operands.map((o) => o.tensors[0]!))],
     };
   }

@@ -22,15 +22,18 @@ export function productLaunch(
   profile: Profile,
 ): Launch & Pick<JobDirectives, "staging" | "stages"> {
   const p = profile.product;
+  const inRow = job.kind === "map" ? resultsInRow(job, sides[1], plan) : 1;
+  // A thread of a square share has as many columns as rows; of those whose results are 16 bytes it has all.
+  const columns = inRow ** 2 > (p.rows * p.columns) / p.threads ? 2 * p.columns : p.columns;
   const even: Launch = {
-    tile: new Map(tiles(sides, p.rows, p.columns)),
+    tile: new Map(tiles(sides, p.rows, columns)),
     unroll: new Map(unrolls(reduces, plan, p.stepBytes)),
     threads: p.threads,
     registers: new Map(),
   };
   return {
     ...(plainLaunch(reduces, sides, plan, profile) ?? even),
-    ...(job.kind === "map" ? stagedLaunch(job, reduces, sides, plan, profile) : {}),
+    ...(job.kind === "map" ? stagedLaunch(reduces, sides, inRow, plan, profile) : {}),
   };
 }
 const tiles = ([outer, inner]: Sides, rows: number, columns: number): [string, number][] => {
@@ -64,14 +67,14 @@ function plainLaunch(reduces: readonly Reduce[], sides: Sides, plan: Plan, { pro
 }
 /** How a launch would go whose operands are staged: every thread has as many registers as on a launch whose extents fill its tile. */
 function stagedLaunch(
-  job: MapJob,
   reduces: readonly Reduce[],
   sides: Sides,
+  inRow: 1 | 4 | 8,
   plan: Plan,
   profile: Profile,
 ): Pick<JobDirectives, "staging" | "stages"> {
   const { staging: p } = profile;
-  const found = stagingOf(reduces, sides, p.depth, resultsInRow(job, sides[1], plan), plan);
+  const found = stagingOf(reduces, sides, p.depth, inRow, plan);
   if (found === undefined) return {};
   const tile = tiles(sides, p.rows, p.columns);
   const threads = Math.max(profile.warp, (p.threads * volumeOf(tile)) / (p.rows * p.columns));

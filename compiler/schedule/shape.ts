@@ -7,6 +7,7 @@ import { gcd } from "../plan/size.ts";
 import type { Ring, TileAxis } from "../tile/ir.ts";
 import { fragmentAxes, fragmentLayout, type Product } from "./fragments.ts";
 import type { Staging } from "./operands.ts";
+import { stepsOf } from "./order.ts";
 import type { StreamTiling } from "./stream-tiles.ts";
 
 export const powerUp = (n: number): number => 2 ** Math.ceil(Math.log2(Math.max(1, n)));
@@ -85,7 +86,6 @@ export class LaunchShape {
     const put = (name: string, threads: number): void => {
       for (let b = 0; b < log2(threads); b++) parts.push([threadBits++ < warpBits ? "lane" : "warp", name, 1]);
     };
-    for (const s of tiling.unroll) parts.push(["register", `${s.index}.unroll`, log2(s.registers)]);
     for (const s of tiling.spread) put(`${s.index}.threads`, s.threads);
     for (const a of [...tiling.axes].reverse()) {
       // Of neighbours that a thread reads together there are 16 bytes; neighbouring threads have the next.
@@ -96,7 +96,8 @@ export class LaunchShape {
       parts.push(["register", a.index, log2(a.registers / side)]);
     }
     const idle = log2(tiling.threads) - threadBits;
-    let layout = Layout.blocked(parts.filter((p) => p[2] > 0));
+    const unrolled = tiling.unroll.filter((s) => s.registers > 1).map((s) => unrolledLayout(s, tiling.staging));
+    let layout = [...unrolled, Layout.blocked(parts.filter((p) => p[2] > 0))].reduce((a, b) => a.product(b));
     if (idle > 0) {
       const lanes = Math.min(idle, Math.max(0, warpBits - threadBits));
       if (lanes > 0) layout = layout.product(Layout.zeros("lane", lanes));
@@ -167,6 +168,11 @@ export class LaunchShape {
   divides(extent: Expr, width: number): boolean {
     return multipleOf(extent, this.multiples) % width === 0;
   }
+}
+/** The elements of a step in registers. */
+function unrolledLayout({ index, registers }: Tiling["unroll"][number], staging: Staging | undefined): Layout {
+  const steps = stepsOf(registers, staging?.over === index ? staging.order : []);
+  return new Layout(new Map([["register", steps]]), [{ name: `${index}.unroll`, bits: steps.length }]);
 }
 
 /** The largest power of two that divides a number, up to `most`. */

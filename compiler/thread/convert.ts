@@ -6,6 +6,7 @@ import { layoutsOf } from "../tile/convert.ts";
 import { type Launch, type Op, threadsOf } from "../tile/ir.ts";
 import type { Memory } from "./memory.ts";
 import type { NodeId } from "./nodes.ts";
+import { neighbours, placesOf } from "./passage.ts";
 import type { Registers } from "./reduce.ts";
 
 type Convert = Extract<Op, { kind: "convert" }>;
@@ -88,50 +89,21 @@ function throughShared(held: Registers, op: Convert, before: Part, after: Part, 
   });
   if (first !== op) n.effect({ kind: "barrier" });
   const guard = held.firstOfCopies(held.launch.tiles[op.value]!.axes);
-  const placeOf = (l: Layout): Words => {
-    const thread = threadPart(n, l);
-    return (register) => n.op("xor", [thread, n.int(l.at({ register })["place"]!)], "i32");
-  };
-  const to = placeOf(put);
-  for (const list of neighbours(put, words.length, together)) {
+  const to = placesOf(n, put);
+  for (const list of neighbours(put, [...words.keys()], together)) {
     const [at, values] = [to(list[0]!), list.map((k) => words[k]!)];
     const where = { array, at, ...(guard === undefined ? {} : { guard }) };
     n.effect(together === 1 ? { kind: "share", value: values[0]!, ...where } : { kind: "shares", values, ...where });
   }
   n.effect({ kind: "barrier" });
-  const from = placeOf(take);
-  const taken: NodeId[] = [];
-  for (const list of neighbours(take, 1 << after.bits.length, together)) {
+  const from = placesOf(n, take);
+  const taken: NodeId[] = Array.from({ length: 1 << after.bits.length });
+  for (const list of neighbours(take, [...taken.keys()], together)) {
     const at = from(list[0]!);
     const found = together === 1 ? [n.shared(array, elem, at)] : n.takes(array, elem, at, together);
     for (const [k, register] of list.entries()) taken[register] = found[k]!;
   }
   return (k) => taken[k]!;
-}
-/** Registers whose places follow one another, `together` at a time, by their places. */
-function neighbours(l: Layout, count: number, together: number): number[][] {
-  const places = Array.from({ length: count }, (_, register) => l.at({ register })["place"]!);
-  const steps = Array.from({ length: together }, (_, p) => places.indexOf(p));
-  const firsts = [...places.keys()].filter((register) => places[register]! % together === 0);
-  return firsts.map((first) => steps.map((step) => first ^ step));
-}
-/** What the bits of a thread's number add to a place, each by an exclusive or. */
-function threadPart(n: Registers["nodes"], l: Layout): NodeId {
-  const columns = [...(l.columns.get("lane") ?? []), ...(l.columns.get("warp") ?? [])];
-  const thread = n.special("thread");
-  let sum = n.int(0);
-  for (let b = 0; b < columns.length; ) {
-    const column = columns[b]!;
-    let length = 1;
-    // Neighbouring bits that go to neighbouring bits go together.
-    if ((column & (column - 1)) === 0) while (columns[b + length] !== undefined && columns[b + length] === column << length) length++;
-    if (column !== 0) {
-      const bits = n.op("and", [n.op("shr", [thread, n.int(b)], "i32"), n.int((1 << length) - 1)], "i32");
-      sum = n.op("xor", [sum, n.op("mul", [bits, n.int(column)], "i32")], "i32");
-    }
-    b += column === 0 ? 1 : length;
-  }
-  return sum;
 }
 /** The sums of what a mask and its combinations with others are. */
 const spanned = (list: readonly number[], mask: number): number[] =>

@@ -14,6 +14,7 @@ import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
 import { isPlace, withoutBlocks } from "./places.ts";
+import { neighbours, placesOf } from "./passage.ts";
 import { Reducer, type Registers } from "./reduce.ts";
 import {
   arrayElem,
@@ -21,6 +22,8 @@ import {
   elementPlace,
   type HeldSlot,
   inFragmentsAlone,
+  passageOfRing,
+  passedElements,
   placeOf,
   ringOf,
   slotSize,
@@ -234,7 +237,10 @@ class ThreadLowering implements Registers {
         this.slots.set(op.out, { ring, start });
         if (this.inFragments.has(op.out)) return;
         const held = { ring, start };
-        const wide = wideElements(n, held, this.instances(tile(op.out).axes), (axis, r) => this.coordinate(axis, r));
+        const registers = this.instances(tile(op.out).axes);
+        const wide = ring.byPassage
+          ? passedElements(n, held, passageOfRing(this.launch, ring), registers)
+          : wideElements(n, held, registers, (axis, r) => this.coordinate(axis, r));
         return this.set(op.out, (r) => {
           const raw = wide?.get(r) ?? elementOf(n, held, (axis) => this.coordinate(axis, r));
           return ring.values ? raw : this.memory.decode(raw, ring.elem);
@@ -272,13 +278,18 @@ class ThreadLowering implements Registers {
     const first = this.copiers(ring);
     const guard = first === undefined ? {} : { guard: first };
     const start = slotStart(n, ring, this.get(op.slot, 0));
-    const place = (r: number): NodeId =>
-      n.op("add", [start, elementPlace(n, ring, this.coordinate(axes[0]!, r), this.coordinate(axes[1]!, r))], "i32");
-    // The lowest registers are neighbours along a row.
     const instances = this.instances(axes);
-    for (let k = 0; k < instances.length; k += ring.width) {
-      const values = instances.slice(k, k + ring.width).map((r) => this.get(op.value, r));
-      n.effect({ kind: "shares", array: ring.name, at: place(instances[k]!), values, ...guard });
+    const passage = ring.byPassage ? passageOfRing(this.launch, ring) : undefined;
+    // The lowest registers are neighbours along a row.
+    const lists = passage
+      ? neighbours(passage.put, instances, passage.together)
+      : instances.flatMap((_, k) => (k % ring.width === 0 ? [instances.slice(k, k + ring.width)] : []));
+    const place = passage
+      ? placesOf(n, passage.put)
+      : (r: number): NodeId => elementPlace(n, ring, this.coordinate(axes[0]!, r), this.coordinate(axes[1]!, r));
+    for (const list of lists) {
+      const values = list.map((r) => this.get(op.value, r));
+      n.effect({ kind: "shares", array: ring.name, at: n.op("add", [start, place(list[0]!)], "i32"), values, ...guard });
     }
   }
   /** What a load reads, by register; `here` where it stays in this place, and `also` what must hold beside its guard. */

@@ -2,11 +2,13 @@
 import { invariant } from "../../dsl/diagnostics.ts";
 import { inWord } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
+import { type Passage, passageOf } from "../layout/convert.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
 import { argsOf, type Elem, type Launch, type Op, type Ring, swizzleOf, type Value } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { SharedArray } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
+import { neighbours, placesOf } from "./passage.ts";
 
 /** A slot, and the position at which it begins. */
 export interface HeldSlot {
@@ -109,6 +111,20 @@ export function wideElements(
     list.forEach((register, k) => out.set(register, values[k]!));
   }
   return out.size === registers.length ? out : undefined;
+}
+/** Where elements of a ring lie that has no rows. */
+export const passageOfRing = ({ layout }: Launch, { copy, slow, fast, width }: Ring): Passage =>
+  passageOf(layout.over([copy.slow.name, copy.piece.name]), layout.over([slow.name, fast.name]), width as 4);
+/** Elements of a slot that has no rows, by register. */
+export function passedElements(n: Nodes, { ring: r, start }: HeldSlot, p: Passage, registers: readonly number[]): Map<number, NodeId> {
+  const out = new Map<number, NodeId>();
+  const place = placesOf(n, p.take);
+  for (const list of neighbours(p.take, registers, p.together)) {
+    const at = n.op("add", [start, place(list[0]!)], "i32");
+    const taken = p.together === 1 ? [n.shared(r.name, readElem(r), at)] : n.takes(r.name, readElem(r), at, p.together);
+    list.forEach((register, k) => out.set(register, taken[k]!));
+  }
+  return out;
 }
 /** What warp and register give of a coordinate: where the matrices of a fragment begin. */
 function origin(n: Nodes, layout: TileLayout, axis: string, register: number): NodeId {

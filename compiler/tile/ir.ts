@@ -207,6 +207,8 @@ export interface Ring {
   readonly together?: number;
   /** Rows beside each other that a thread reads: rows lie so that its neighbours' are those above and below each of its own. */
   readonly rowsBeside?: number;
+  /** Elements lie where the passage from those that put them to those that take them has them, rather than in rows. */
+  readonly byPassage?: boolean;
 }
 export interface Launch {
   readonly name: string;

@@ -7,6 +7,7 @@ import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { Layout } from "../layout/layout.ts";
 import { tensorOf } from "../schedule/matrix.ts";
+import type { Order } from "../schedule/order.ts";
 import { multipleOf } from "../schedule/shape.ts";
 import { type Env, elemOf, type Lowering } from "./expression.ts";
 import type { MatrixAxes, Ring, Value } from "./ir.ts";
@@ -106,14 +107,19 @@ export function stageOf(
 /** What names an operand of a product: its axes, whether it is the first factor, and its tensor. */
 export const stageKey = (axes: MatrixAxes, factor: 0 | 1, e: Expr): string => `${axes.over} ${axes.other} ${factor} ${readOf(e)}`;
 const readOf = (e: Expr): string => (e.kind === "relax" ? readOf(e.arg) : e.kind === "read" ? e.tensor : "");
-/** Threads go along a row, each with `side` neighbours, then to the rows that lie below; what is left each takes in turn. */
-export function copyLayout(r: Ring, threads: number, side = 1): Layout {
+/**
+ * Threads go along a row, each with `side` neighbours or with elements in an order of their own, then to the rows that lie below; what is left
+ * each takes in turn.
+ */
+export function copyLayout(r: Ring, threads: number, side = 1, order?: Order): Layout {
   const { slow, piece } = r.copy;
   const bits = log2(slow.extent * piece.extent);
   const [inRow, beside] = [log2(piece.extent), log2(r.rowsBeside ?? 1)];
   const bit = Array.from({ length: bits }, (_, b) => 1 << b);
-  const columns = [...bit.slice(0, inRow), ...bit.slice(inRow + beside), ...bit.slice(inRow, inRow + beside)];
-  const low = log2(side);
+  const rows = [...bit.slice(0, inRow), ...bit.slice(inRow + beside), ...bit.slice(inRow, inRow + beside)];
+  const near = order ? [...order.over, ...order.side.map((step) => step << inRow)] : rows.slice(0, log2(side));
+  const columns = [...near, ...rows.filter((c) => !near.includes(c))];
+  const low = near.length;
   const inThreads = Math.min(bits - low, log2(threads));
   const idle = new Array<number>(log2(threads) - inThreads).fill(0);
   const own = [...columns.slice(low, low + inThreads), ...idle];

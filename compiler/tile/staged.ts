@@ -7,6 +7,7 @@ import { and, baseName, conjuncts, freeIndices } from "../../dsl/tensor/expr.ts"
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { isProductOf, mayStage, type Operand, operandsOf, type Staging } from "../schedule/operands.ts";
+import type { Order } from "../schedule/order.ts";
 import { multipleOf, powerIn } from "../schedule/shape.ts";
 import { blockBounds } from "./block-bounds.ts";
 import { type Env, elemOf, type Lowering, type Reduce } from "./expression.ts";
@@ -94,14 +95,16 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   if (!l.readsInRange(factor, [...env.axes, axis])) return undefined;
   const along = { name: `${s.over}.unroll`, extent: s.depth };
   const across = { name: side.name, extent: l.shape.tile(side.name) };
-  const [slow, fast] = operand.sideFast ? [along, across] : [across, along];
+  const order = orderIn(l, operand, side, axis, across.extent, s.depth);
+  const sideFast = operand.sideFast && order === undefined;
+  const [slow, fast] = sideFast ? [along, across] : [across, along];
   const bytes = s.slots * slow.extent * fast.extent * 4;
   if (fast.extent < width || l.shape.ringBytes + bytes > l.sharedBytes) return undefined;
 
   const bits = Math.min(...operand.tensors.map((t) => storage[l.plan.stored.get(t)!.elem].bits));
   // Elements in 16 bytes of memory, where rows begin at so many. Threads for which there are none have those of another operand.
   const filling = Math.min(operand.inPiece, fast.extent);
-  const together = l.shape.divides((operand.sideFast ? side : axis).extent, filling) ? filling : width;
+  const together = l.shape.divides((sideFast ? side : axis).extent, filling) ? filling : width;
 
   const k = l.shape.rings.length;
   const [tensor] = operand.tensors as [string];
@@ -114,18 +117,21 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
     fast,
     copy: { slow: { name: `${tensor}.row${k}`, extent: slow.extent }, piece: { name: `${tensor}.piece${k}`, extent: fast.extent } },
     width,
-    together: operand.sideFast && operand.side === "columns" ? Math.max(together, s.beside) : together,
+    together: sideFast && operand.side === "columns" ? Math.max(together, s.beside) : together,
     values: true,
-    ...(!operand.sideFast && operand.side === "columns" ? { rowsBeside: Math.min(s.beside, l.shape.sideBySide(side.name)) } : {}),
+    ...(order ? { byPassage: true } : {}),
+    ...(!sideFast && !order && operand.side === "columns" ? { rowsBeside: Math.min(s.beside, l.shape.sideBySide(side.name)) } : {}),
   };
-  l.shape.addRing(ring, copyLayout(ring, l.shape.threads, together));
+  l.shape.addRing(ring, copyLayout(ring, l.shape.threads, together, order));
   for (const a of [ring.copy.slow, ring.copy.piece]) b.addAxis(a.name);
-  const [alongCopy, acrossCopy] = operand.sideFast ? [ring.copy.slow, ring.copy.piece] : [ring.copy.piece, ring.copy.slow];
+  const [alongCopy, acrossCopy] = sideFast ? [ring.copy.slow, ring.copy.piece] : [ring.copy.piece, ring.copy.slow];
 
   const plus = (x: Value, y: Value): Value => b.map("add", [x, y], "i32");
-  /** Neighbours along a row of a slot that are all real, or none. */
-  const wholeOf = (copied: string, axis: Axis): number =>
-    copied === ring.copy.piece.name ? powerIn(multipleOf(axis.extent, l.shape.multiples), together) : 1;
+  /** Neighbours that are all real, or none: along a row of a slot, and where elements have an order of their own. */
+  const wholeOf = (copied: string, at: Axis): number => {
+    const most = order ? farthest(at === axis ? order.over : order.side) : copied === ring.copy.piece.name ? together : 1;
+    return powerIn(multipleOf(at.extent, l.shape.multiples), most);
+  };
   /**
    * The points of a step or a tile that begins somewhere. Those past an extent are real ones again: nobody reads them. Along a row of a slot
    * neighbours stay together as far as all are real, or none.
@@ -160,4 +166,13 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
     },
     read: (start) => b.slot(ring, slotOf(start), elemOf(factor.type)),
   };
+}
+/** Elements from the first to the last that steps lead to. */
+const farthest = (steps: readonly number[]): number => 2 * Math.max(0.5, ...steps);
+/** The order in which an operand is put, where tile and extents have whole pieces of it. */
+function orderIn(l: Lowering, { order }: Operand, side: Axis, over: Axis, across: number, depth: number): Order | undefined {
+  if (order === undefined) return undefined;
+  const [sides, overs] = [farthest(order.side), farthest(order.over)];
+  const whole = sides <= across && overs <= depth && l.shape.divides(side.extent, sides) && l.shape.divides(over.extent, overs);
+  return whole ? order : undefined;
 }
