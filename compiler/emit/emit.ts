@@ -77,11 +77,13 @@ class Emitter {
       }
       case "loads": {
         const guard = s.guard && this.expr(s.guard);
-        for (const text of t.wide.load(s.name, this.buffer(s.buffer).unit, 4, s.buffer, this.expr(s.at), guard)) this.line(depth, text);
+        const { unit } = this.buffer(s.buffer);
+        // Two narrow ones lie in a word, the first in its low half.
+        const halves = unit === "u16";
+        const words = halves ? s.outs.length / 2 : s.outs.length;
+        for (const text of t.wide.load(s.name, unit, words, s.buffer, this.expr(s.at), guard)) this.line(depth, text);
         s.outs.forEach((name, k) => {
           if (name === undefined) return;
-          // Two narrow ones lie in a word, the first in its low half.
-          const halves = s.outs.length === 8;
           const word = `${s.name}.${"xyzw"[halves ? k >> 1 : k]}`;
           this.line(depth, t.declare(name, s.elem, halves ? (k % 2 === 0 ? `${word} & 0xffffu` : `${word} >> 16`) : word, false));
         });
@@ -89,16 +91,17 @@ class Emitter {
       }
       case "stores": {
         const values = s.values.map((v) => this.expr(v));
-        const halves = values.length === 8;
-        const words = halves
-          ? [0, 2, 4, 6].map((k) => {
-              const pair = this.pairOf(s.values[k]!, s.values[k + 1]!);
-              if (pair) return pair.text;
-              const high = t.op("shl", "u32", [values[k + 1]!, atom("16")], "u32");
-              return t.op("or", "u32", [values[k]!, high], "u32").text;
-            })
-          : values.map((v) => v.text);
-        return this.line(depth, t.wide.store(this.buffer(s.buffer).unit, s.buffer, this.expr(s.at), words));
+        const { unit } = this.buffer(s.buffer);
+        const words =
+          unit === "u16"
+            ? Array.from({ length: values.length / 2 }, (_, k) => 2 * k).map((k) => {
+                const pair = this.pairOf(s.values[k]!, s.values[k + 1]!);
+                if (pair) return pair.text;
+                const high = t.op("shl", "u32", [values[k + 1]!, atom("16")], "u32");
+                return t.op("or", "u32", [values[k]!, high], "u32").text;
+              })
+            : values.map((v) => v.text);
+        return this.line(depth, t.wide.store(unit, s.buffer, this.expr(s.at), words));
       }
       case "shares":
         return this.line(

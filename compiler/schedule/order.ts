@@ -47,7 +47,10 @@ export function orderOf(x: Read, layout: MemoryLayout, elem: Storage, side: stri
   if (bits >= 32 || first === undefined) return undefined;
   const count = 128 / bits;
   const found: { readonly of: keyof Order; readonly step: number; readonly by: number }[] = [];
-  for (const [of, index] of [["side", side], ["over", over]] as const)
+  for (const [of, index] of [
+    ["side", side],
+    ["over", over],
+  ] as const)
     for (let step = 1; step < farthest; step *= 2) {
       const by = (placeIn(x, layout, { [index]: step }) ?? first) - first;
       if (by > 0 && by < count) found.push({ of, step, by });

@@ -62,7 +62,7 @@ export interface Target {
   readonly types: Partial<Record<Elem, string>>;
   readonly literal: (value: number | boolean, elem: Elem) => string;
   readonly op: (op: MapOp, elem: Elem, args: readonly Text[], from: Elem) => Text;
-  /** Accesses of 16 bytes. */
+  /** Accesses of 16 bytes, and of 8. */
   readonly wide: WideAccess;
   /** a b + c with one rounding, where the language has it; what is written with a product and a sum is then contracted. */
   readonly fma?: (elem: Elem, a: Text, b: Text, c: Text) => Text;

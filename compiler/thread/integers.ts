@@ -145,7 +145,20 @@ function quotient(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): 
     const factor = node.op === "mul" ? constantOf(n, node.args[1]!) : undefined;
     if (factor !== undefined && factor % y === 0) return n.op("mul", [node.args[0]!, n.int(factor / y)], "i32");
   }
-  return parted(n, op, a, y);
+  return parted(n, op, a, y) ?? withoutWhole(n, op, a, y);
+}
+/** A remainder by a power of two, of a sum of natural numbers without those that leave nothing over; a quotient of one without the constant's. */
+function withoutWhole(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
+  if ((y & (y - 1)) !== 0) return undefined;
+  const terms = termsOf(n, a);
+  if (terms.length < 2 || terms.some((t) => n.at(t).range[0] < 0)) return undefined;
+  if (op === "truncmod") {
+    const left = terms.filter((t) => n.at(t).multiple % y !== 0);
+    return left.length === terms.length ? undefined : n.op("truncmod", [sumOf(n, a, left), n.int(y)], "i32");
+  }
+  const { base, by } = offsetOf(n, a);
+  if (by < y) return undefined;
+  return n.op("add", [n.op("truncdiv", [n.op("add", [base, n.int(by % y)], "i32"), n.int(y)], "i32"), n.int(Math.floor(by / y))], "i32");
 }
 /**
  * A quotient or remainder by y, a power of two, of high + low, where high is a natural multiple of g, g divides y, and low lies within one
@@ -163,21 +176,26 @@ function parted(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): No
     const m = Math.floor(from / g);
     // What lies in the first piece is itself the rest.
     if ((high.length === 0 && m === 0) || high.some((t) => at(t).range[0] < 0) || m < 0 || m !== Math.floor(to / g)) continue;
-    const add = (list: readonly NodeId[], by: number): NodeId => list.reduce((x, t) => n.op("add", [x, t], "i32"), n.int(by));
+    const left = (): NodeId => n.op("add", [sumOf(n, a, low), n.int(-m * g)], "i32");
     if (g === y) {
       // high leaves nothing over.
-      if (op === "truncmod") return add(low, -m * g);
+      if (op === "truncmod") return left();
       if (low.length === 0) continue;
       if (high.length === 0) return n.int(m);
-      // A sum that only a constant stands beside is the one that others have.
-      const whole = low.every((t) => at(t).kind === "const") ? offsetOf(n, a).base : add(high, 0);
-      return n.op("add", [n.op("truncdiv", [whole, n.int(y)], "i32"), n.int(m)], "i32");
+      return n.op("add", [n.op("truncdiv", [sumOf(n, a, high), n.int(y)], "i32"), n.int(m)], "i32");
     }
     if (low.every((t) => at(t).kind === "const") && from === m * g) continue;
-    const rest = n.op(op, [add(high, m * g), n.int(y)], "i32");
-    return op === "truncdiv" ? rest : n.op("add", [rest, add(low, -m * g)], "i32");
+    const rest = n.op(op, [n.op("add", [sumOf(n, a, high), n.int(m * g)], "i32"), n.int(y)], "i32");
+    return op === "truncdiv" ? rest : n.op("add", [rest, left()], "i32");
   }
   return undefined;
+}
+/** Some terms of a sum; all but its constant are the sum that others have. */
+function sumOf(n: Nodes, whole: NodeId, terms: readonly NodeId[]): NodeId {
+  const { base } = offsetOf(n, whole);
+  const own = termsOf(n, base);
+  if (own.length === terms.length && own.every((t) => terms.includes(t))) return base;
+  return terms.reduce((x, t) => n.op("add", [x, t], "i32"), n.int(0));
 }
 function termsOf(n: Nodes, id: NodeId): NodeId[] {
   const node = n.at(id);

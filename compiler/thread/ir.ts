@@ -39,7 +39,7 @@ export type Stmt =
     }
   | { readonly kind: "if"; readonly test: Expr; readonly then: readonly Stmt[] }
   | { readonly kind: "store"; readonly buffer: string; readonly at: Expr; readonly value: Expr }
-  /** Units of a buffer that fill 16 bytes, from `at`, a multiple of their number, in one access; what nobody reads has no name. */
+  /** Units of a buffer that fill 16 bytes, or 8, from `at`, a multiple of their number, in one access; what nobody reads has no name. */
   | {
       readonly kind: "loads";
       /** Of all of them together. */

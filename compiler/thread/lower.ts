@@ -13,8 +13,8 @@ import { blockOf } from "./grid.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
-import { isPlace, withoutBlocks } from "./places.ts";
 import { neighbours, placesOf } from "./passage.ts";
+import { isPlace, withoutBlocks } from "./places.ts";
 import { Reducer, type Registers } from "./reduce.ts";
 import {
   arrayElem,
@@ -96,7 +96,7 @@ class ThreadLowering implements Registers {
   private readonly valueMasks: (number | undefined)[] = [];
   private readonly reducer: Reducer;
 
-  constructor(launch: Launch, target: Pick<Target, "unitBits" | "halves" | "lanes" | "packedDots">) {
+  constructor(launch: Launch, target: Pick<Target, "unitBits" | "halves" | "wide" | "lanes" | "packedDots">) {
     this.launch = launch;
     this.inFragments = inFragmentsAlone(launch);
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));

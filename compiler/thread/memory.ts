@@ -20,7 +20,7 @@ export interface ReadPlace {
   /** Read only where this holds; 0 elsewhere. */
   readonly guard: NodeId | undefined;
 }
-type Units = Pick<Target, "unitBits" | "halves">;
+type Units = Pick<Target, "unitBits" | "halves" | "wide">;
 /** Whether elements are fields of words, rather than units of memory. */
 const inFields = (elem: Storage, { unitBits, halves }: Units): boolean => storage[elem].bits < unitBits && !(halves && elem === "f16");
 /** A unit of memory, and the element that a unit like it holds. */
@@ -102,16 +102,25 @@ export class Memory {
     const place = n.op("truncmod", [at, per], "i32");
     return { word: n.op("truncdiv", [at, per], "i32"), shift: n.op("to_u32", [n.op("mul", [place, n.int(bits)], "i32")], "u32") };
   }
-  /** Places whose units fill 16 bytes that begin at a multiple of 16, under one condition, in order; and the others. */
+  /** Places whose units fill 16 bytes, or 8 where a buffer may be read both ways, that begin at a multiple of them, under one condition, in order; and the others. */
   private grouped<P extends { readonly at: NodeId }>(
     elem: Storage,
     places: readonly P[],
     condition: (p: P) => unknown,
   ): { groups: P[][]; rest: P[] } {
-    const n = this.nodes;
     const count = inSixteenBytes(elem);
     const groups: P[][] = [];
-    if (inFields(elem, this.target) || count === undefined) return { groups, rest: [...places] };
+    let rest: readonly P[] = places;
+    if (inFields(elem, this.target) || count === undefined) return { groups, rest: [...rest] };
+    for (const size of this.target.wide.alone ? [count] : [count, count / 2]) {
+      groups.push(...this.groupsOf(size, rest, condition));
+      const taken = new Set(groups.flat());
+      rest = rest.filter((p) => !taken.has(p));
+    }
+    return { groups, rest: [...rest] };
+  }
+  private groupsOf<P extends { readonly at: NodeId }>(count: number, places: readonly P[], condition: (p: P) => unknown): P[][] {
+    const n = this.nodes;
     const by = new Map<string, P[]>();
     for (const p of places) {
       const o = offsetOf(n, p.at);
@@ -119,12 +128,10 @@ export class Memory {
       const key = `${o.base} ${Math.floor(o.by / count)} ${condition(p)}`;
       by.set(key, [...(by.get(key) ?? []), p]);
     }
-    for (const list of by.values()) {
+    return [...by.values()].flatMap((list) => {
       const sorted = [...new Map(list.map((p) => [offsetOf(n, p.at).by, p])).entries()].sort(([a], [b]) => a - b).map(([, p]) => p);
-      if (sorted.length === count && sorted.length === list.length) groups.push(sorted);
-    }
-    const taken = new Set(groups.flat());
-    return { groups, rest: places.filter((p) => !taken.has(p)) };
+      return sorted.length === count && sorted.length === list.length ? [sorted] : [];
+    });
   }
   /** The units that hold what lies at these places, each read once and several beside each other in one access. */
   fetch(buffer: string, type: Elem, places: readonly ReadPlace[], pinned: boolean): Fetched[] {

@@ -1,8 +1,6 @@
 /** Operands of a reduction through shared memory: computed once for a block, read from there in pieces of 16 bytes. */
 import { afterAll, describe, expect, test } from "vitest";
-import { newTraffic, TrafficCounter } from "../../bench/traffic.ts";
 import { type Compiled, compile } from "../../compiler/index.ts";
-import type { Watch } from "../../compiler/thread/watch.ts";
 import { launchesOf } from "../../compiler/tile/ir.ts";
 import { check } from "../../dsl/index.ts";
 import { prepare } from "../../runtime/call.ts";
@@ -16,6 +14,7 @@ import { interpreterFor } from "../../verify/reference-device.ts";
 import { scale, seed } from "../support/campaigns.ts";
 import { webgpu } from "../support/devices.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
+import { conflicts, reads } from "../support/traffic.ts";
 
 const gpu = await webgpu();
 afterAll(async () => gpu?.[Symbol.asyncDispose]());
@@ -59,27 +58,6 @@ function turns(c: Compiled, dims: Record<string, number>): number {
     sum += n;
   });
   return sum;
-}
-function conflicts(c: Compiled, dims: Record<string, number>): number {
-  const into = newTraffic();
-  const counter = new TrafficCounter(into);
-  const drawn = generate(c.artifact, seeded(1), { dims, most: 100_000 })!;
-  const { faults } = runThreads(c, prepare(c.artifact, drawn.args, { dims: drawn.dims }), counter.launch);
-  expect(faults).toEqual([]);
-  counter.finish();
-  return into.conflicts;
-}
-/** Bytes that are read of each tensor, by how many of them at once, and the threads that read them. */
-function reads(c: Compiled, dims: Record<string, number>): Map<string, { bytes: Record<number, number>; threads: Set<number> }> {
-  const out: ReturnType<typeof reads> = new Map();
-  const drawn = generate(c.artifact, seeded(1), { dims, most: 100_000 })!;
-  const memory: Watch["memory"] = (_site, thread, _block, buffer, _byte, n, write) => {
-    if (write) return;
-    const { bytes, threads } = out.get(buffer) ?? { bytes: {}, threads: new Set() };
-    out.set(buffer, { bytes: { ...bytes, [n]: (bytes[n] ?? 0) + n }, threads: threads.add(thread) });
-  };
-  runThreads(c, prepare(c.artifact, drawn.args, { dims: drawn.dims }), () => ({ memory, shared: () => {}, operations: () => {} }));
-  return out;
 }
 const numbers = (from: number, to: number): Set<number> => new Set(Array.from({ length: to - from }, (_, k) => from + k));
 
