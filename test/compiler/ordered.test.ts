@@ -58,6 +58,9 @@ describe("the order of fragments", () => {
     expect(threads.size).toBe(32);
     expect(c.artifact.source.match(/w_tile\[[^\]]*\] = vec4<f32>/g)).toHaveLength(8);
     expect(conflicts(c, whole)).toBe(0);
+    // A thread multiplies what it takes in one access before it goes on.
+    const { layout } = launchesOf(c.tiles.steps)[0]!;
+    expect(layout.over(["k.unroll"]).columns.get("register")!.slice(0, 4)).toEqual([8, 1, 2, 4]);
   });
   test("agrees", async () => expect(await agreesOnLevels(codes, 8, 9, ["cuda", "wgsl"], sizes)).toBeGreaterThan(100));
   test.skipIf(gpu === undefined)("agrees on a device", async () => {

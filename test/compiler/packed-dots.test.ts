@@ -26,6 +26,16 @@ describe("four bytes at a time", () => {
     expect(compiled(text, "wgsl").artifact.source).not.toContain("& 255u");
     expect(await agreesOnLevels(text, 12, 3, ["wgsl"], sizes)).toBeGreaterThan(100);
   });
+  test("a thread has as many columns as 16 bytes of results hold, where rows begin there", () => {
+    const text = kernel("i8", "i8", "a[i, k] * b[j, k]", "K % 16 == 0, N % 8 == 0");
+    const halves = text.replace("y: i32", "y: f16").replace("sum(k)", "f32(sum(k)").replace("\n}", ")\n}");
+    const stores = (x: string): number => compiled(x, "wgsl").artifact.source.match(/ y\[[^\]]*\] = vec4</g)?.length ?? 0;
+    expect(stores(text)).toBe(4);
+    expect(stores(halves)).toBe(4);
+    expect(stores(halves.replace(", N % 8 == 0", ""))).toBe(0);
+    expect(compiled(halves, "wgsl").directives.join()).toContain("tile y.i: 32, y.j: 64");
+    expect(compiled(text, "wgsl").directives.join()).toContain("tile y.i: 32, y.j: 32");
+  });
   test("two words at a time, and a square", async () => {
     const text = `kernel f[M, K](a: i8[M, K]) -> (y: i32[M]) where K % 8 == 0 {
   y[i] = sum(k) a[i, k] * a[i, k]

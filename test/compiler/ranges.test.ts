@@ -90,3 +90,18 @@ test("neighbours of a word are one load of it, and what lies in a group is found
   expect(over(9, 128)).toBe(over(0, 128));
   expect(n.op("truncmod", [at(9), n.int(8)], "i32")).toBe(n.op("add", [pair, n.int(1)], "i32"));
 });
+test("what is whole leaves nothing over, and a constant goes outermost", () => {
+  const n = new Nodes(128, () => ({ range: natural }));
+  const k = n.variable("k", "i32", 16, natural);
+  const column = n.op("and", [n.special("thread"), n.int(15)], "i32");
+  const add = (a: NodeId, b: NodeId): NodeId => n.op("add", [a, b], "i32");
+  const by = (op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId => n.op(op, [a, n.int(y)], "i32");
+  expect(by("truncmod", add(k, column), 4)).toBe(by("truncmod", column, 4));
+  expect(by("truncmod", add(add(k, column), n.int(8)), 4)).toBe(by("truncmod", column, 4));
+  expect(by("truncdiv", add(column, n.int(9)), 4)).toBe(add(by("truncdiv", add(column, n.int(1)), 4), n.int(2)));
+  expect(by("truncmod", by("truncdiv", add(add(k, column), n.int(8)), 4), 2)).toBe(by("truncmod", by("truncdiv", add(k, column), 4), 2));
+  // However a constant got into a sum, what is left of it is the sum itself.
+  const times = (a: NodeId, y: number): NodeId => n.op("mul", [a, n.int(y)], "i32");
+  const nested = add(k, add(times(column, 2), times(n.op("shr", [n.special("thread"), n.int(4)], "i32"), 4)));
+  expect(by("truncdiv", add(nested, n.int(1)), 2)).toBe(by("truncdiv", nested, 2));
+});

@@ -1,4 +1,4 @@
-/** Accesses of 16 bytes on CUDA: where a thread has all of them, aligned for every size, and nowhere else. */
+/** Accesses of 16 bytes, and of 8, on CUDA: where a thread has all of them, aligned for every size, and nowhere else. */
 import { describe, expect, test } from "vitest";
 import type { Stmt } from "../../compiler/thread/ir.ts";
 import { settleWide } from "../../compiler/thread/settle.ts";
@@ -20,6 +20,12 @@ instance f { D: 8 }
 const programs: readonly (readonly [name: string, text: string, has: readonly RegExp[], hasNot: RegExp])[] = [
   ["rows of f32", weighted("f32"), [/const float4\*>\(&v\[/, /<float4\*>\(&o\[.*make_float4/], /uint4/],
   ["rows of f16", weighted("f16"), [/const uint4\*>\(&v\[/, /<uint4\*>\(&o\[.*make_uint4/], /float4\*>\(&v/],
+  [
+    "rows of 8 bytes",
+    weighted("f16").replace("D: 8", "D: 4"),
+    [/const uint2\*>\(&v\[/, /<uint2\*>\(&o\[.*make_uint2/, /const float4\*>\(&k\[/],
+    /uint4\*>|out\[at_\d+\] =/,
+  ],
   [
     "rows that a condition makes a multiple",
     "kernel f[M, K](x: f32[M, K], w: f32[K]) -> (y: f32[M]) where K % 4 == 0 { y[i] = sum(k) x[i, k] * w[k] }\nschedule f on cuda { tile i: 64; unroll k: 4; warps 2 }\n",
@@ -65,6 +71,9 @@ describe("WGSL", () => {
   test("one that does not somewhere is none", () => {
     const [, text] = programs.find(([name]) => name === "elements one off")!;
     expect(types(text)).toEqual(["q vec4<f32>", "k vec4<f32>", "v f32", "o vec4<f32>"]);
+  });
+  test("nothing goes by 8 bytes", () => {
+    expect(types(weighted("f16").replace("D: 8", "D: 4"))).toEqual(["q vec4<f32>", "k vec4<f32>", "v u32", "o u32"]);
   });
   test("an array whose accesses take various numbers of words is one of words", () => {
     const at = { kind: "const", value: 0, elem: "i32" } as const;

@@ -133,8 +133,8 @@ export const layouts: readonly Mutant[] = [
   fault(
     "a constant stays in the quotient that it was taken out of",
     "compiler/thread/integers.ts",
-    "? offsetOf(n, a).base : add(high, 0);",
-    "? a : add(high, 0);",
+    "[sumOf(n, a, high), n.int(y)]",
+    '[n.op("add", [sumOf(n, a, high), n.int(offsetOf(n, a).by % y)], "i32"), n.int(y)]',
   ),
   fault(
     "every other piece of a row lies in the same banks",

@@ -75,6 +75,32 @@ export const thread: readonly Mutant[] = [
     "if (c !== undefined) return c ? args[1]! : args[2]!;",
     "if (c !== undefined) return c ? args[2]! : args[1]!;",
   ),
+  fault(
+    "a quotient's constant takes what is left over with it",
+    "compiler/thread/integers.ts",
+    'n.op("add", [base, n.int(by % y)], "i32"), n.int(y)]',
+    "base, n.int(y)]",
+  ),
+  fault(
+    "what leaves something over leaves nothing",
+    "compiler/thread/integers.ts",
+    "n.at(t).multiple % y !== 0)",
+    "n.at(t).multiple % y > 1)",
+  ),
+  fault(
+    "what is left of a sum is another sum",
+    "compiler/thread/integers.ts",
+    "if (own.length === terms.length && own.every((t) => terms.includes(t))) return base;",
+    "",
+  ),
+  fault("8 bytes are asked for of 16", "compiler/thread/memory.ts", "[count, count / 2]", "[count / 2]"),
+  fault("a buffer of one type is read by 8 bytes and by 16", "compiler/thread/memory.ts", "this.target.wide.alone ? [count] : ", ""),
+  fault(
+    "halves are words of 4 bytes",
+    "compiler/emit/emit.ts",
+    "const words = halves ? s.outs.length / 2 : s.outs.length;",
+    "const words = 4;",
+  ),
   fault("constants are folded without wrapping", "compiler/thread/integers.ts", "mul: Math.imul(x, y),", "mul: Math.imul(x, y) & 0xffff,"),
   fault(
     "carried values are assigned one after another",
