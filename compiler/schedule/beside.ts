@@ -3,16 +3,15 @@
  * time; where weights are read as they are multiplied, as many as fill 16 bytes of what is stored.
  */
 import { baseName, visit } from "../../dsl/tensor/expr.ts";
-import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
+import type { Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import type { Plan, StoreItem } from "../plan/jobs.ts";
 import { inSixteenBytes } from "../plan/wide.ts";
 import { type MatrixProduct, tensorOf } from "./matrix.ts";
-import { placeIn } from "./order.ts";
+import { placeOf } from "./order.ts";
 import { multipleOf } from "./shape.ts";
 
 type Held = Pick<Plan, "stored" | "multiples">;
-type Read = Extract<Expr, { kind: "read" }>;
 export interface Beside {
   /** Columns beside each other that a lane holds, instead of columns 8 apart. */
   readonly beside: 1 | 4;
@@ -34,7 +33,13 @@ export function besideOf(factor: Expr | undefined, columns: string, over: string
     const t = x.kind === "read" ? plan.stored.get(x.tensor) : undefined;
     if (x.kind !== "read" || t?.layout === undefined || storage[t.elem].bits >= 32) return;
     const inWord = 32 / storage[t.elem].bits;
-    const held = (apart: number, count: number): ReadonlySet<number> => wordsOf(x, t.layout!, inWord, columns, over, apart, count);
+    const place = placeOf(x, t.layout);
+    // Where pages are in a table, no words are known to lie together.
+    if (place === undefined) return;
+    const held = (apart: number, count: number): ReadonlySet<number> => {
+      const lanes = Array.from({ length: count }, (_, c) => points.map((k) => place({ [baseName(over)]: k, [columns]: c * apart })));
+      return new Set(lanes.flat().map((p) => Math.floor(p / inWord)));
+    };
     const pieces = (list: ReadonlySet<number>): number => new Set([...list].map((w) => Math.floor(w / words))).size;
     if (pieces(held(columnsOf, words)) >= pieces(held(1, words))) return;
     let count = words;
@@ -55,15 +60,4 @@ export function besideOfResults(m: Pick<MatrixProduct, "columns" | "over" | "fac
   const filling = inSixteenBytes(elem);
   // A lane has columns in pairs as it is.
   return filling !== undefined && multipleOf(axes.at(-1)!.extent, plan.multiples) % filling === 0 ? filling / 2 : m.beside;
-}
-/** The words in which a lane's elements of so many columns lie, so far apart. */
-function wordsOf(x: Read, layout: MemoryLayout, inWord: number, columns: string, over: string, apart: number, count: number): Set<number> {
-  const found = new Set<number>();
-  for (const k of points)
-    for (let c = 0; c < count; c++) {
-      const place = placeIn(x, layout, { [baseName(over)]: k, [columns]: c * apart });
-      // Where pages are in a table, no words are known to lie together.
-      found.add(place === undefined ? words * (k * mostColumns + c) : Math.floor(place / inWord));
-    }
-  return found;
 }

@@ -1,5 +1,5 @@
 /** In which order elements of a tensor with a declared layout lie in memory: which of its indices step from one to the next within 16 bytes. */
-import { evaluateInteger } from "../../dsl/check/evaluate.ts";
+import { integerFunction } from "../../dsl/check/evaluate.ts";
 import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
 import { type Storage, storage } from "../../dsl/tensor/types.ts";
@@ -10,27 +10,25 @@ const someSize = 4096;
 /** Steps beyond the tiles that blocks take. */
 const farthest = 256;
 
-/**
- * Where a read lies, in elements; undefined where pages are in a table.
- * @param indices values of indices by name, or by what a name was made from; others are 0
- */
-export function placeIn(x: Read, layout: MemoryLayout, indices: Readonly<Record<string, number>>): number | undefined {
-  const sized = (e: Expr, values: Map<string, number>): void =>
+/** Where a read lies, in elements, with these values of indices by name, or by what a name was made from, and 0 of others. */
+type Place = (indices: Readonly<Record<string, number>>) => number;
+/** Undefined where pages are in a table. */
+export function placeOf(x: Read, layout: MemoryLayout): Place | undefined {
+  const names = [...new Set(x.subscripts.flatMap((s) => [...freeIndices(s)]))];
+  const dims = new Set<string>();
+  for (const e of [...x.subscripts, layout.place])
     visit(e, (y) => {
-      if (y.kind === "dim") values.set(y.name, someSize);
+      if (y.kind === "dim") dims.add(y.name);
     });
-  const values = new Map<string, number>();
-  for (const s of x.subscripts) {
-    sized(s, values);
-    for (const name of freeIndices(s)) values.set(name, indices[name] ?? indices[baseName(name)] ?? 0);
-  }
-  const at = x.subscripts.map((s) => evaluateInteger(s, values));
-  const places = new Map<string, number>();
-  sized(layout.place, places);
-  layout.indices.forEach((name, n) => {
-    if (at[n] !== undefined) places.set(name, at[n]!);
-  });
-  return evaluateInteger(layout.place, places);
+  const slots = (indices: readonly string[]): Map<string, number> => new Map([...indices, ...dims].map((name, slot) => [name, slot]));
+  const subscripts = x.subscripts.map((s) => integerFunction(s, slots(names)));
+  const place = integerFunction(layout.place, slots(layout.indices));
+  if (place === undefined || subscripts.some((s) => s === undefined)) return undefined;
+  const sizes = Array.from(dims, () => someSize);
+  return (indices) => {
+    const values = [...names.map((name) => indices[name] ?? indices[baseName(name)] ?? 0), ...sizes];
+    return place([...subscripts.map((s) => s!(values)), ...sizes]);
+  };
 }
 /** The steps of two indices, each a power of two, between elements that lie in 16 bytes one after another; the nearest first. */
 export interface Order {
@@ -43,16 +41,16 @@ export interface Order {
  */
 export function orderOf(x: Read, layout: MemoryLayout, elem: Storage, side: string, over: string): Order | undefined {
   const { bits } = storage[elem];
-  const first = placeIn(x, layout, {});
-  if (bits >= 32 || first === undefined) return undefined;
-  const count = 128 / bits;
+  const place = bits < 32 ? placeOf(x, layout) : undefined;
+  if (place === undefined) return undefined;
+  const [first, count] = [place({}), 128 / bits];
   const found: { readonly of: keyof Order; readonly step: number; readonly by: number }[] = [];
   for (const [of, index] of [
     ["side", side],
     ["over", over],
   ] as const)
     for (let step = 1; step < farthest; step *= 2) {
-      const by = (placeIn(x, layout, { [index]: step }) ?? first) - first;
+      const by = place({ [index]: step }) - first;
       if (by > 0 && by < count) found.push({ of, step, by });
     }
   found.sort((a, b) => a.by - b.by);

@@ -68,8 +68,9 @@ export function commonText(op: MapOp, elem: Elem, args: readonly Text[]): Text |
   if (op === "not") return prefixText("~", args[0]!);
   if (op === "exact_hash") return call("weft_exact_hash", args.length === 3 ? args : [...args, atom("0")]);
   if (op === "exact_exp" || op === "exact_inv") return call(`weft_${op}`, args);
+  if (infix[op] !== undefined) return infixText(op, args);
   if (/^(round|chop|stochastic|encode|decode|nibbles|fields|multiply|widen)_/.test(op)) return call(`weft_${op}`, args);
-  return infixText(op, args);
+  return undefined;
 }
 export function unsupported(op: MapOp, elem: string, target: string): never {
   throw new InternalError(`${target} has no spelling for ${op} on ${elem}`);

@@ -63,6 +63,24 @@ export function simplified(n: Nodes, op: MapOp, args: readonly NodeId[]): NodeId
       return undefined;
   }
 }
+/** A number that divides what an operation on integers gives. */
+export function multipleOf(n: Nodes, op: MapOp, args: readonly NodeId[]): number {
+  const a = n.at(args[0]!).multiple;
+  const b = args.length > 1 ? n.at(args[1]!).multiple : 1;
+  if (op === "mul") return Math.min(2 ** 30, a * b);
+  if (op === "add" || op === "sub" || op === "min" || op === "max") return gcd(a, b);
+  if (op === "select") return gcd(b, n.at(args[2]!).multiple);
+  if (op === "xor") return gcd(gcd(a, b), 2 ** 30);
+  // A bit that one of them lacks.
+  if (op === "and") return Math.max(a & -a, b & -b);
+  if (op === "truncmod") return gcd(a, b);
+  if (op === "shr" || op === "truncdiv") {
+    const by = constantOf(n, args[1]!);
+    const divisor = typeof by !== "number" || by < 0 || by > 30 ? 0 : op === "shr" ? 2 ** by : by;
+    return divisor > 0 && a % divisor === 0 ? a / divisor : 1;
+  }
+  return 1;
+}
 /** x as base + by. */
 export function offsetOf(n: Nodes, id: NodeId): { base: NodeId; by: number } {
   return under(n, "add", id);
@@ -89,17 +107,15 @@ function sum(n: Nodes, a: NodeId, b: NodeId, y: number | undefined): NodeId | un
   if (y !== undefined) return left.by === 0 ? undefined : n.op("add", [left.base, n.int((left.by + y) | 0)], "i32");
   if (left.by !== 0 || right.by !== 0)
     return n.op("add", [n.op("add", [left.base, right.base], "i32"), n.int((left.by + right.by) | 0)], "i32");
-  // high + (u ^ c) = (high + u) ^ c, where high has no bit that u or c has.
-  for (const [high, low] of [
-    [a, b],
-    [b, a],
-  ] as const) {
-    const { base, by } = under(n, "xor", low);
-    const limit = above(n, base);
-    if (by > 0 && limit !== undefined && n.at(high).multiple % Math.max(limit, 2 ** (32 - Math.clz32(by))) === 0)
-      return n.op("xor", [n.op("add", [high, base], "i32"), n.int(by)], "i32");
-  }
-  return undefined;
+  return flippedLast(n, a, b) ?? flippedLast(n, b, a);
+}
+/** high + (u ^ c) = (high + u) ^ c, where high has no bit that u or c has. */
+function flippedLast(n: Nodes, high: NodeId, low: NodeId): NodeId | undefined {
+  const { base, by } = under(n, "xor", low);
+  if (by <= 0) return undefined;
+  const limit = above(n, base);
+  if (limit === undefined || n.at(high).multiple % Math.max(limit, 2 ** (32 - Math.clz32(by))) !== 0) return undefined;
+  return n.op("xor", [n.op("add", [high, base], "i32"), n.int(by)], "i32");
 }
 function multiple(n: Nodes, a: NodeId, y: number): NodeId | undefined {
   if (y === 1) return a;
@@ -145,13 +161,14 @@ function quotient(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): 
     const factor = node.op === "mul" ? constantOf(n, node.args[1]!) : undefined;
     if (factor !== undefined && factor % y === 0) return n.op("mul", [node.args[0]!, n.int(factor / y)], "i32");
   }
-  return parted(n, op, a, y) ?? withoutWhole(n, op, a, y);
+  // What follows is about sums, and powers of two.
+  if (n.at(a).op !== "add" || (y & (y - 1)) !== 0) return undefined;
+  const terms = termsOf(n, a);
+  return parted(n, op, a, terms, y) ?? withoutWhole(n, op, a, terms, y);
 }
 /** A remainder by a power of two, of a sum of natural numbers without those that leave nothing over; a quotient of one without the constant's. */
-function withoutWhole(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
-  if ((y & (y - 1)) !== 0) return undefined;
-  const terms = termsOf(n, a);
-  if (terms.length < 2 || terms.some((t) => n.at(t).range[0] < 0)) return undefined;
+function withoutWhole(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, terms: readonly NodeId[], y: number): NodeId | undefined {
+  if (terms.some((t) => n.at(t).range[0] < 0)) return undefined;
   if (op === "truncmod") {
     const left = terms.filter((t) => n.at(t).multiple % y !== 0);
     return left.length === terms.length ? undefined : n.op("truncmod", [sumOf(n, a, left), n.int(y)], "i32");
@@ -164,9 +181,7 @@ function withoutWhole(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: numbe
  * A quotient or remainder by y, a power of two, of high + low, where high is a natural multiple of g, g divides y, and low lies within one
  * piece of g: (high + m g + r) / y = (high + m g) / y, and r is left over.
  */
-function parted(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, y: number): NodeId | undefined {
-  if ((y & (y - 1)) !== 0) return undefined;
-  const terms = termsOf(n, a);
+function parted(n: Nodes, op: "truncdiv" | "truncmod", a: NodeId, terms: readonly NodeId[], y: number): NodeId | undefined {
   const at = (id: NodeId): Node => n.at(id);
   const pieces = [...new Set(terms.map((t) => gcd(at(t).multiple, y)))].filter((g) => g > 1).sort((p, q) => q - p);
   for (const g of pieces) {
@@ -197,7 +212,9 @@ function sumOf(n: Nodes, whole: NodeId, terms: readonly NodeId[]): NodeId {
   if (own.length === terms.length && own.every((t) => terms.includes(t))) return base;
   return terms.reduce((x, t) => n.op("add", [x, t], "i32"), n.int(0));
 }
-function termsOf(n: Nodes, id: NodeId): NodeId[] {
+function termsOf(n: Nodes, id: NodeId, into: NodeId[] = []): NodeId[] {
   const node = n.at(id);
-  return node.op === "add" && node.elem === "i32" ? node.args.flatMap((a) => termsOf(n, a)) : [id];
+  if (node.op === "add" && node.elem === "i32") for (const a of node.args) termsOf(n, a, into);
+  else into.push(id);
+  return into;
 }

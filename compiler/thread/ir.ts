@@ -141,8 +141,9 @@ export interface ThreadKernel {
 /** A name that goes with that of a loop's index, for a target that counts its iterations; no other name of the kernel is the same. */
 export const turnOf = (index: string): string => `${index}_turn`;
 export function children(e: Expr): readonly Expr[] {
-  return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : [];
+  return e.kind === "op" ? e.args : e.kind === "load" ? (e.guard ? [e.at, e.guard] : [e.at]) : e.kind === "shared" ? [e.at] : none;
 }
+const none: readonly Expr[] = [];
 /** A sum with a product that nothing else needs, which one instruction may compute, rounding once: (a b + c), with a or c turned round. */
 export interface Contraction {
   readonly a: Expr;

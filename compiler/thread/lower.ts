@@ -13,18 +13,16 @@ import { blockOf } from "./grid.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type Effect, type NodeId, Nodes } from "./nodes.ts";
-import { neighbours, placesOf } from "./passage.ts";
 import { isPlace, withoutBlocks } from "./places.ts";
 import { Reducer, type Registers } from "./reduce.ts";
 import {
   arrayElem,
   elementOf,
-  elementPlace,
   type HeldSlot,
   inFragmentsAlone,
-  passageOfRing,
   passedElements,
   placeOf,
+  puts,
   ringOf,
   slotSize,
   slotStart,
@@ -239,7 +237,7 @@ class ThreadLowering implements Registers {
         const held = { ring, start };
         const registers = this.instances(tile(op.out).axes);
         const wide = ring.byPassage
-          ? passedElements(n, held, passageOfRing(this.launch, ring), registers)
+          ? passedElements(n, held, this.launch, registers)
           : wideElements(n, held, registers, (axis, r) => this.coordinate(axis, r));
         return this.set(op.out, (r) => {
           const raw = wide?.get(r) ?? elementOf(n, held, (axis) => this.coordinate(axis, r));
@@ -278,18 +276,10 @@ class ThreadLowering implements Registers {
     const first = this.copiers(ring);
     const guard = first === undefined ? {} : { guard: first };
     const start = slotStart(n, ring, this.get(op.slot, 0));
-    const instances = this.instances(axes);
-    const passage = ring.byPassage ? passageOfRing(this.launch, ring) : undefined;
-    // The lowest registers are neighbours along a row.
-    const lists = passage
-      ? neighbours(passage.put, instances, passage.together)
-      : instances.flatMap((_, k) => (k % ring.width === 0 ? [instances.slice(k, k + ring.width)] : []));
-    const place = passage
-      ? placesOf(n, passage.put)
-      : (r: number): NodeId => elementPlace(n, ring, this.coordinate(axes[0]!, r), this.coordinate(axes[1]!, r));
-    for (const list of lists) {
-      const values = list.map((r) => this.get(op.value, r));
-      n.effect({ kind: "shares", array: ring.name, at: n.op("add", [start, place(list[0]!)], "i32"), values, ...guard });
+    const coordinate = (axis: string, r: number): NodeId => this.coordinate(axis, r);
+    for (const { registers, place } of puts(n, this.launch, ring, this.instances(axes), coordinate)) {
+      const values = registers.map((r) => this.get(op.value, r));
+      n.effect({ kind: "shares", array: ring.name, at: n.op("add", [start, place], "i32"), values, ...guard });
     }
   }
   /** What a load reads, by register; `here` where it stays in this place, and `also` what must hold beside its guard. */

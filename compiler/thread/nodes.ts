@@ -3,10 +3,10 @@
  * addresses of neighbouring elements share their parts. Floats are never rewritten.
  */
 import { invariant } from "../../dsl/diagnostics.ts";
-import { gcd } from "../plan/size.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
-import { offsetOf, simplified } from "./integers.ts";
+import { multipleOf, offsetOf, simplified } from "./integers.ts";
 import type { MmaForm } from "./ir.ts";
+import { OpTable } from "./op-table.ts";
 import { anything, mayWrap, natural, type Range, rangeOf } from "./ranges.ts";
 
 export type NodeId = number;
@@ -106,13 +106,15 @@ export interface Known {
 }
 interface Scope {
   readonly effects: Effect[];
-  /** Nodes by what they compute: kind and operands, as a number where they fit in one. */
-  readonly known: Map<string | number, NodeId>;
+  /** Nodes by what they are, and operations by their operands. */
+  readonly known: Map<string, NodeId>;
+  readonly operations: OpTable;
 }
 
 const comparisons: ReadonlySet<MapOp> = new Set(["lt", "le", "gt", "ge", "eq", "ne"]);
-const operandLimit = 2 ** 20;
 
+/** In place of an operand that an operation does not have. */
+const absent = -1;
 /** A constant of a size or a place is less. */
 const largestSize = 2 ** 24;
 /** Operations whose result may be any integer, whatever they are given. */
@@ -140,9 +142,10 @@ function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, depth: 
     of: n.of,
   };
 }
+const newScope = (): Scope => ({ effects: [], known: new Map(), operations: new OpTable() });
 export class Nodes {
   readonly list: Node[] = [];
-  private readonly scopes: Scope[] = [{ effects: [], known: new Map() }];
+  private readonly scopes: Scope[] = [newScope()];
   private readonly threads: number;
   private readonly uniforms: (name: string) => Known;
 
@@ -178,12 +181,12 @@ export class Nodes {
     return depth;
   }
   /** The node that is known by this key, or a new one. */
-  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string | number): NodeId {
+  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string): NodeId {
     const depth = n.pinned === true ? this.depth : this.depthOf(n.args);
     const old = key === undefined ? undefined : this.scopes[depth]!.known.get(key);
     return old ?? this.add(nodeOf(n, depth), key);
   }
-  private add(made: Node, key: string | number | undefined): NodeId {
+  private add(made: Node, key: string | undefined): NodeId {
     const id = this.list.length;
     this.list.push(made);
     const scope = this.scopes[made.depth]!;
@@ -205,8 +208,13 @@ export class Nodes {
     return this.node({ kind: "const", elem, args: [], value, multiple, range, data }, `c ${elem} ${Object.is(value, -0) ? "-0" : value}`);
   }
   int(v: number): NodeId {
-    return this.constant(v, "i32");
+    const old = this.integers.get(v);
+    if (old !== undefined) return old;
+    const made = this.constant(v, "i32");
+    this.integers.set(v, made);
+    return made;
   }
+  private readonly integers = new Map<number, NodeId>();
   uniform(name: string, elem: Elem): NodeId {
     const known = elem === "i32" ? this.uniforms(name) : {};
     const data = known.range === undefined;
@@ -300,7 +308,7 @@ export class Nodes {
     return outs;
   }
   open(): void {
-    this.scopes.push({ effects: [], known: new Map() });
+    this.scopes.push(newScope());
   }
   close(): Effect[] {
     return this.scopes.pop()!.effects;
@@ -311,17 +319,20 @@ export class Nodes {
     return n.kind === "const" ? n.value : undefined;
   }
   /** What operations on integers are in other words. */
-  private readonly simple = new Map<string | number, NodeId>();
+  private readonly simple = new OpTable();
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
-    const key = this.keyOf(op, args, elem);
+    invariant(args.length <= 3, `an operation on ${args.length} values`);
+    const code = this.codeOf(op, elem);
+    const [a, b = absent, c = absent] = args as readonly [NodeId, NodeId?, NodeId?];
     const depth = this.depthOf(args);
-    const old = this.scopes[depth]!.known.get(key);
+    const { operations } = this.scopes[depth]!;
+    const old = operations.get(code, a, b, c);
     if (old !== undefined) return old;
     if (elem === "i32") {
-      let simple = this.simple.get(key);
+      let simple = this.simple.get(code, a, b, c);
       if (simple === undefined) {
         simple = simplified(this, op, args);
-        if (simple !== undefined) this.simple.set(key, simple);
+        if (simple !== undefined) this.simple.set(code, a, b, c, simple);
       }
       if (simple !== undefined) return simple;
     } else {
@@ -329,9 +340,9 @@ export class Nodes {
       if (folded !== undefined) return folded;
     }
     if (op === "select") {
-      const c = this.value(args[0]!);
-      if (c !== undefined) return c ? args[1]! : args[2]!;
-      if (args[1] === args[2]) return args[1]!;
+      const condition = this.value(a);
+      if (condition !== undefined) return condition ? b : c;
+      if (b === c) return b;
     }
     if (op === "to_f32" && this.list[args[0]!]!.elem === "i32") {
       const [from, to] = this.list[args[0]!]!.range;
@@ -341,16 +352,25 @@ export class Nodes {
     const data = integer && this.isData(op, args) ? true : undefined;
     let [multiple, range, wraps] = [1, anything, false];
     if (elem === "i32") {
-      multiple = this.multipleOf(op, args);
+      multiple = multipleOf(this, op, args);
       const field = op === "to_i32" ? this.mostOf(args[0]!) : undefined;
       if (field !== undefined) range = [0, field];
-      else if (args.every((a, k) => this.list[a]!.elem === "i32" || (op === "select" && k === 0))) {
+      else if (this.areIntegers(op, args)) {
         const ranges = args.map((a) => this.list[a]!.range);
         range = rangeOf(op, ranges);
         wraps = data === true && mayWrap(op, ranges);
       }
     }
-    return this.add(nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth), key);
+    const made = this.add(
+      nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth),
+      undefined,
+    );
+    operations.set(code, a, b, c, made);
+    return made;
+  }
+  private areIntegers(op: MapOp, args: readonly NodeId[]): boolean {
+    for (let k = op === "select" ? 1 : 0; k < args.length; k++) if (this.list[args[k]!]!.elem !== "i32") return false;
+    return true;
   }
   /** An operation on words of which enough is known. */
   private word(op: MapOp, args: readonly NodeId[]): NodeId | undefined {
@@ -417,31 +437,12 @@ export class Nodes {
     bool: new Map(),
   };
   private occurred = 0;
-  private keyOf(op: MapOp, args: readonly NodeId[], elem: Elem): string | number {
+  private codeOf(op: MapOp, elem: Elem): number {
     let code = this.codes[elem].get(op);
     if (code === undefined) {
       code = this.occurred++;
       this.codes[elem].set(op, code);
     }
-    const [a, b, c] = args as [NodeId, NodeId?, NodeId?];
-    // Two operands of up to 20 bits and the code fill less than the 53 bits of an exact number.
-    if (c !== undefined || a >= operandLimit || (b ?? 0) + 1 >= operandLimit) return `${code} ${args.join(" ")}`;
-    return (code * operandLimit + a) * operandLimit + (b === undefined ? 0 : b + 1);
-  }
-  private multipleOf(op: MapOp, args: readonly NodeId[]): number {
-    const [a, b] = args.map((x) => this.list[x]!.multiple) as [number, number];
-    if (op === "mul") return Math.min(2 ** 30, a * b);
-    if (op === "add" || op === "sub" || op === "min" || op === "max") return gcd(a, b);
-    if (op === "select") return gcd(b, this.list[args[2]!]!.multiple);
-    if (op === "xor") return gcd(gcd(a, b), 2 ** 30);
-    // A bit that one of them lacks.
-    if (op === "and") return Math.max(a & -a, b & -b);
-    if (op === "truncmod") return gcd(a, b);
-    if (op === "shr" || op === "truncdiv") {
-      const by = this.value(args[1]!);
-      const divisor = typeof by !== "number" || by < 0 || by > 30 ? 0 : op === "shr" ? 2 ** by : by;
-      return divisor > 0 && a % divisor === 0 ? a / divisor : 1;
-    }
-    return 1;
+    return code;
   }
 }

@@ -74,7 +74,7 @@ function rowPlace(n: Nodes, { slow, rowsBeside = 1 }: Ring, row: NodeId): NodeId
   return n.op("add", [n.op("shr", [row, n.int(Math.log2(rowsBeside))], "i32"), within], "i32");
 }
 /** Where an element lies within a slot. */
-export function elementPlace(n: Nodes, r: Ring, slow: NodeId, fast: NodeId): NodeId {
+function elementPlace(n: Nodes, r: Ring, slow: NodeId, fast: NodeId): NodeId {
   const piece = n.op("shr", [fast, n.int(Math.log2(r.width))], "i32");
   const within = n.op("and", [fast, n.int(r.width - 1)], "i32");
   return n.op("add", [placeOf(n, r, slow, piece), within], "i32");
@@ -113,11 +113,12 @@ export function wideElements(
   return out.size === registers.length ? out : undefined;
 }
 /** Where elements of a ring lie that has no rows. */
-export const passageOfRing = ({ layout }: Launch, { copy, slow, fast, width }: Ring): Passage =>
+const passageOfRing = ({ layout }: Launch, { copy, slow, fast, width }: Ring): Passage =>
   passageOf(layout.over([copy.slow.name, copy.piece.name]), layout.over([slow.name, fast.name]), width as 4);
 /** Elements of a slot that has no rows, by register. */
-export function passedElements(n: Nodes, { ring: r, start }: HeldSlot, p: Passage, registers: readonly number[]): Map<number, NodeId> {
+export function passedElements(n: Nodes, { ring: r, start }: HeldSlot, l: Launch, registers: readonly number[]): Map<number, NodeId> {
   const out = new Map<number, NodeId>();
+  const p = passageOfRing(l, r);
   const place = placesOf(n, p.take);
   for (const list of neighbours(p.take, registers, p.together)) {
     const at = n.op("add", [start, place(list[0]!)], "i32");
@@ -125,6 +126,26 @@ export function passedElements(n: Nodes, { ring: r, start }: HeldSlot, p: Passag
     list.forEach((register, k) => out.set(register, taken[k]!));
   }
   return out;
+}
+/** Registers of a tile over a ring's copy axes that go to a slot together, and where in it. */
+export function puts(
+  n: Nodes,
+  l: Launch,
+  r: Ring,
+  registers: readonly number[],
+  coordinate: (axis: string, register: number) => NodeId,
+): { readonly registers: readonly number[]; readonly place: NodeId }[] {
+  if (r.byPassage) {
+    const { put, together } = passageOfRing(l, r);
+    const place = placesOf(n, put);
+    return neighbours(put, registers, together).map((list) => ({ registers: list, place: place(list[0]!) }));
+  }
+  // The lowest registers are neighbours along a row.
+  const firsts = registers.flatMap((_, k) => (k % r.width === 0 ? [k] : []));
+  return firsts.map((k) => ({
+    registers: registers.slice(k, k + r.width),
+    place: elementPlace(n, r, coordinate(r.copy.slow.name, registers[k]!), coordinate(r.copy.piece.name, registers[k]!)),
+  }));
 }
 /** What warp and register give of a coordinate: where the matrices of a fragment begin. */
 function origin(n: Nodes, layout: TileLayout, axis: string, register: number): NodeId {

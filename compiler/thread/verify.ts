@@ -20,12 +20,11 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
   invariant(k.threads <= target.limits.threads, `${where}: ${k.threads} threads`);
   const buffers = new Map(k.buffers.map((b) => [b.name, b]));
   const arrays = new Set(k.shared.map((s) => s.name));
-  const all = new Set<string>();
-  /** What is declared here or around here, and what of it is a variable. */
-  const [known, variables] = [new Set<string>(), new Set<string>()];
+  /** Whether what is declared somewhere is known here; and what of it is a variable. */
+  const [known, variables] = [new Map<string, boolean>(), new Set<string>()];
   const expr = (e: Expr): void => {
     // There are thousands: what is said of one is made up where it is wrong.
-    if (e.kind === "name" && !known.has(e.name))
+    if (e.kind === "name" && known.get(e.name) !== true)
       throw new InternalError(`${where}: ${e.name} is used before it is declared or outside its block`);
     if (e.kind === "load" && !buffers.has(e.buffer)) throw new InternalError(`${where}: no buffer ${e.buffer}`);
     if (e.kind === "shared" && !arrays.has(e.array)) throw new InternalError(`${where}: no shared array ${e.array}`);
@@ -36,9 +35,8 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
   const block = (list: readonly Stmt[], depth: number, index?: string): void => {
     const here: string[] = [];
     const declare = (name: string): void => {
-      if (all.has(name)) throw new InternalError(`${where}: ${name} is declared twice`);
-      all.add(name);
-      known.add(name);
+      if (known.has(name)) throw new InternalError(`${where}: ${name} is declared twice`);
+      known.set(name, true);
       here.push(name);
     };
     if (index !== undefined) declare(index);
@@ -135,7 +133,7 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
       }
     }
     for (const name of here) {
-      known.delete(name);
+      known.set(name, false);
       variables.delete(name);
     }
   };

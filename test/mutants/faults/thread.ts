@@ -72,8 +72,8 @@ export const thread: readonly Mutant[] = [
   fault(
     "a decided choice takes the other side",
     "compiler/thread/nodes.ts",
-    "if (c !== undefined) return c ? args[1]! : args[2]!;",
-    "if (c !== undefined) return c ? args[2]! : args[1]!;",
+    "if (condition !== undefined) return condition ? b : c;",
+    "if (condition !== undefined) return condition ? c : b;",
   ),
   fault(
     "a quotient's constant takes what is left over with it",
@@ -93,6 +93,13 @@ export const thread: readonly Mutant[] = [
     "if (own.length === terms.length && own.every((t) => terms.includes(t))) return base;",
     "",
   ),
+  fault(
+    "operations with the same first two operands are one",
+    "compiler/thread/op-table.ts",
+    " && entries[at + 3] === c + 1) return at;",
+    ") return at;",
+  ),
+  fault("an operation is what its operands are", "compiler/thread/op-table.ts", "entries[at] === op + 1 && ", ""),
   fault("8 bytes are asked for of 16", "compiler/thread/memory.ts", "[count, count / 2]", "[count / 2]"),
   fault("a buffer of one type is read by 8 bytes and by 16", "compiler/thread/memory.ts", "this.target.wide.alone ? [count] : ", ""),
   fault(
@@ -207,8 +214,8 @@ export const thread: readonly Mutant[] = [
   fault(
     "bits are flipped in what a sum may carry into",
     "compiler/thread/integers.ts",
-    "Math.max(limit, 2 ** (32 - Math.clz32(by))) === 0",
-    "8 === 0",
+    "Math.max(limit, 2 ** (32 - Math.clz32(by))) !== 0",
+    "8 !== 0",
   ),
   fault(
     "a sum is taken as flipped bits where it may carry",
