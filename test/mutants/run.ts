@@ -149,7 +149,10 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     "compiler/thread/pairs.ts",
     ["test/compiler/packed-weights.test.ts", "test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"],
   ],
-  ["compiler/thread/ring.ts", ["test/compiler/beside.test.ts", "test/compiler/matrix.test.ts", "test/compiler/staged.test.ts"]],
+  [
+    "compiler/thread/ring.ts",
+    ["test/compiler/ordered.test.ts", "test/compiler/beside.test.ts", "test/compiler/matrix.test.ts", "test/compiler/staged.test.ts"],
+  ],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],
   [
     "compiler/thread/",
@@ -185,7 +188,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
       "test/compiler/shares.test.ts",
     ],
   ],
-  ["compiler/tile/stage.ts", ["test/compiler/beside.test.ts", "test/compiler/split-products.test.ts"]],
+  ["compiler/tile/stage.ts", ["test/compiler/ordered.test.ts", "test/compiler/beside.test.ts", "test/compiler/split-products.test.ts"]],
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/counts.ts", ["test/compiler/norms.test.ts"]],
   ["compiler/tile/reduce.ts", ["test/compiler/norms.test.ts"]],

@@ -346,11 +346,11 @@ export const thread: readonly Mutant[] = [
   ),
   fault(
     "a quotient of a multiple is as much of one",
-    "compiler/thread/nodes.ts",
+    "compiler/thread/integers.ts",
     "a % divisor === 0 ? a / divisor : 1",
     "a % divisor === 0 ? a : 1",
   ),
-  fault("bits of a multiple are as much of one", "compiler/thread/nodes.ts", "Math.max(a & -a, b & -b)", "Math.max(a, b)"),
+  fault("bits of a multiple are as much of one", "compiler/thread/integers.ts", "Math.max(a & -a, b & -b)", "Math.max(a, b)"),
   fault(
     "a number within a range of quotients is the first",
     "compiler/thread/integers.ts",
