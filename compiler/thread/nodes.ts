@@ -2,7 +2,7 @@
  * The values of one thread while it is being built: a graph of hash-consed nodes in nested scopes, with the integer identities that make
  * addresses of neighbouring elements share their parts. Floats are never rewritten.
  */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
 import { multipleOf, offsetOf, simplified } from "./integers.ts";
 import type { MmaForm } from "./ir.ts";
@@ -321,7 +321,7 @@ export class Nodes {
   /** What operations on integers are in other words. */
   private readonly simple = new OpTable();
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
-    invariant(args.length <= 3, `an operation on ${args.length} values`);
+    if (args.length > 3) throw new InternalError(`an operation on ${args.length} values`);
     const code = this.codeOf(op, elem);
     const [a, b = absent, c = absent] = args as readonly [NodeId, NodeId?, NodeId?];
     const depth = this.depthOf(args);

@@ -112,17 +112,19 @@ export function wideElements(
   }
   return out.size === registers.length ? out : undefined;
 }
-/** Where elements of a ring lie that has no rows. */
-const passageOfRing = ({ layout }: Launch, { copy, slow, fast, width }: Ring): Passage =>
-  passageOf(layout.over([copy.slow.name, copy.piece.name]), layout.over([slow.name, fast.name]), width as 4);
+/** Where elements of a ring lie that has no rows: those of 16 bytes are in registers of one thread, there and here. */
+function passageOfRing({ layout }: Launch, { name, copy, slow, fast, width }: Ring): Passage {
+  const passage = passageOf(layout.over([copy.slow.name, copy.piece.name]), layout.over([slow.name, fast.name]), width as 4);
+  invariant(passage.together === width, `ring ${name}: ${passage.together} elements together`);
+  return passage;
+}
 /** Elements of a slot that has no rows, by register. */
 export function passedElements(n: Nodes, { ring: r, start }: HeldSlot, l: Launch, registers: readonly number[]): Map<number, NodeId> {
   const out = new Map<number, NodeId>();
   const p = passageOfRing(l, r);
   const place = placesOf(n, p.take);
   for (const list of neighbours(p.take, registers, p.together)) {
-    const at = n.op("add", [start, place(list[0]!)], "i32");
-    const taken = p.together === 1 ? [n.shared(r.name, readElem(r), at)] : n.takes(r.name, readElem(r), at, p.together);
+    const taken = n.takes(r.name, readElem(r), n.op("add", [start, place(list[0]!)], "i32"), p.together);
     list.forEach((register, k) => out.set(register, taken[k]!));
   }
   return out;

@@ -93,6 +93,15 @@ describe("the order of fragments", () => {
   });
 });
 
+test("words that lie beside each other as columns do are read so, in rows", async () => {
+  // GPTQ: eight rows to a word, columns one after another.
+  const order: readonly Step[] = [["k", 1], ["k", 2], ["k", 4], ["n", 1], ["n", 2], ...fragments.slice(3, 5), ["n", 4], ["n", 8], ["k", 8]];
+  const text = product("u4", order, 4, "(f32(w[k, n]) - 8.0)");
+  const c = compiled(text, "wgsl");
+  expect(ringOf(c, "w")?.byPassage).toBeUndefined();
+  expect(Object.keys(reads(c, whole).get("w")!.bytes)).toEqual(["16"]);
+  expect(await agreesOnLevels(text, 8, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
+});
 test("any order of a tile's elements: 16 bytes at a time where it is one of both indices, without bank conflicts", async () => {
   const random = seeded(seed);
   const drawn = (n: number): number => Math.floor(random() * n);
