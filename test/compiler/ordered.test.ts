@@ -17,12 +17,13 @@ afterAll(async () => gpu?.[Symbol.asyncDispose]());
 type Step = readonly [index: "k" | "n", by: number];
 /** All steps within a tile of 16 of k and 64 of n. */
 const steps: readonly Step[] = [...[1, 2, 4, 8].map((by): Step => ["k", by]), ...[1, 2, 4, 8, 16, 32].map((by): Step => ["n", by])];
-/** A layout in which a tile's elements follow one another by these steps, the nearest first. */
-function layoutOf(order: readonly Step[], bits: number): string {
+/** A layout in which a tile's elements follow one another by these steps, the nearest first; from step `gap` on, with as much between them that holds nothing. */
+function layoutOf(order: readonly Step[], bits: number, gap = order.length): string {
   const inWord = Math.log2(32 / bits);
-  const sum = (list: readonly Step[]): string => list.map(([index, by], b) => `${index} / ${by} % 2 * ${2 ** b}`).join(" + ");
-  const tile = `(k / 16 * (N / 64) + n / 64) * ${2 ** (order.length - inWord)}`;
-  return `layout ordered[K, N](k, n) = (word: ${tile} + ${sum(order.slice(inWord))}, bit: ${bits} * (${sum(order.slice(0, inWord))}))\n`;
+  const sum = (list: readonly Step[], first: number): string =>
+    list.map(([index, by], b) => `${index} / ${by} % 2 * ${2 ** (first + b >= gap ? b + 1 : b)}`).join(" + ");
+  const tile = `(k / 16 * (N / 64) + n / 64) * ${2 ** (order.length - inWord + (gap < order.length ? 1 : 0))}`;
+  return `layout ordered[K, N](k, n) = (word: ${tile} + ${sum(order.slice(inWord), inWord)}, bit: ${bits} * (${sum(order.slice(0, inWord), 0)}))\n`;
 }
 const product = (elem: string, order: readonly Step[], bits: number, value = "f32(w[k, n])", of = "f16"): string =>
   `${layoutOf(order, bits)}kernel f[M, N, K](x: ${of}[M, K], w: ${elem}[K, N] layout ordered) -> (y: f16[M, N]) where K % 16 == 0, N % 64 == 0 {
@@ -62,7 +63,7 @@ describe("the order of fragments", () => {
     const { layout } = launchesOf(c.tiles.steps)[0]!;
     expect(layout.over(["k.unroll"]).columns.get("register")!.slice(0, 4)).toEqual([8, 1, 2, 4]);
   });
-  test("agrees", async () => expect(await agreesOnLevels(codes, 8, 9, ["cuda", "wgsl"], sizes)).toBeGreaterThan(100));
+  test("agrees", async () => expect(await agreesOnLevels(codes, 5, 9, ["cuda", "wgsl"], sizes)).toBeGreaterThan(50));
   test.skipIf(gpu === undefined)("agrees on a device", async () => {
     const { artifact } = compiled(codes, "wgsl");
     const made = generate(artifact, seeded(7), { dims: whole, most: 100_000 })!;
@@ -79,7 +80,7 @@ describe("the order of fragments", () => {
   ] as const)("in other tiles: %s", async (directives, ordered) => {
     const text = onWgsl(codes, directives);
     expect(ringOf(compiled(text, "wgsl"), "w")?.byPassage ?? false).toBe(ordered);
-    expect(await agreesOnLevels(text, 8, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
+    expect(await agreesOnLevels(text, 4, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
     if (!ordered) return;
     // Rows of 192 end within a tile of 128, and pieces of the order with them.
     const dims = { ...whole, N: 192 };
@@ -89,7 +90,7 @@ describe("the order of fragments", () => {
   test("sizes that are no whole pieces of it are read one by one", async () => {
     const text = codes.replace("N % 64 == 0", "N % 32 == 0").replaceAll("n / 64", "n / 64").replace("(N / 64)", "((N + 63) / 64)");
     expect(ringOf(compiled(text, "wgsl"), "w")?.byPassage).toBeUndefined();
-    expect(await agreesOnLevels(text, 8, 9, ["wgsl"], [16, 32])).toBeGreaterThan(50);
+    expect(await agreesOnLevels(text, 4, 9, ["wgsl"], [16, 32])).toBeGreaterThan(50);
   });
 });
 
@@ -100,14 +101,20 @@ test("words that lie beside each other as columns do are read so, in rows", asyn
   const c = compiled(text, "wgsl");
   expect(ringOf(c, "w")?.byPassage).toBeUndefined();
   expect(Object.keys(reads(c, whole).get("w")!.bytes)).toEqual(["16"]);
-  expect(await agreesOnLevels(text, 8, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
+  expect(await agreesOnLevels(text, 4, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
+});
+test("where two words of four hold nothing, 16 bytes are no order", async () => {
+  const text = codes.replace(/layout .*\n/, layoutOf(fragments, 4, 4));
+  const c = compiled(text, "wgsl");
+  expect(ringOf(c, "w")?.byPassage).toBeUndefined();
+  expect(await agreesOnLevels(text, 4, 9, ["wgsl"], sizes)).toBeGreaterThan(50);
 });
 test("any order of a tile's elements: 16 bytes at a time where it is one of both indices, without bank conflicts", async () => {
   const random = seeded(seed);
   const drawn = (n: number): number => Math.floor(random() * n);
-  let ordered = 0;
-  const count = Math.max(6, Math.round(40 * scale));
-  for (let run = 0; run < count; run++) {
+  const run = Math.max(4, Math.round(30 * scale));
+  let [ordered, oneStep] = [0, 0];
+  while (ordered < run || oneStep < run) {
     const [elem, bits] = (
       [
         ["u4", 4],
@@ -120,16 +127,15 @@ test("any order of a tile's elements: 16 bytes at a time where it is one of both
     const near = order.slice(0, Math.log2(128 / bits));
     const [word, next] = near.slice(-2) as [Step, Step];
     const alongOne = word[0] === next[0] && word[1] === 1 && next[1] === 2;
-    const wants = near.filter(([index]) => index === "k").length >= 2 && !alongOne;
+    const along = near.filter(([index]) => index === "k").length;
+    const wants = along >= 2 && !alongOne;
     const text = product(elem, order, bits);
     const c = compiled(text, "wgsl");
     expect(ringOf(c, "w")?.byPassage ?? false, text).toBe(wants);
-    if (wants) {
-      ordered++;
-      expect(Object.keys(reads(c, whole).get("w")!.bytes), text).toEqual(["16"]);
-      expect(conflicts(c, whole), text).toBe(0);
-    }
-    await agreesOnLevels(text, 2, run, ["wgsl"], sizes.slice(1));
+    if (along === 1) oneStep++;
+    if (!wants || ordered++ >= run) continue;
+    expect(Object.keys(reads(c, whole).get("w")!.bytes), text).toEqual(["16"]);
+    expect(conflicts(c, whole), text).toBe(0);
+    await agreesOnLevels(text, 2, ordered, ["wgsl"], sizes.slice(1));
   }
-  expect(ordered).toBeGreaterThan(count / 4);
-}, 120_000);
+}, 240_000);
