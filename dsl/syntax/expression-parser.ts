@@ -1,6 +1,6 @@
 /** The grammar of expressions, loosest first; schedules, statements and items build on it (schedule-parser.ts, item-parser.ts). */
 import "./group-by.ts";
-import { EOF } from "chevrotain";
+import { EOF, type IToken, MismatchedTokenException } from "chevrotain";
 import type * as ast from "./ast.ts";
 import * as t from "./tokens.ts";
 import { nothing, TypeParser } from "./type-parser.ts";
@@ -50,14 +50,22 @@ export class ExpressionParser extends TypeParser {
       this.CONSUME2(t.Comma);
       return this.SUBRULE3(this.expression);
     });
+    const end = this.LA(1);
     this.CONSUME(t.RParen);
+    const after = this.LA(1);
     const body = this.OPTION4({ GATE: () => op === "topk", DEF: () => this.SUBRULE(this.product) });
     const span = this.from(start);
-    if (op === "topk")
-      return { kind: "topk", binder: binders[0]!, ...(where ? { where } : {}), count: count ?? missing(), body: body ?? missing(), span };
-    if (op === "compact") return { kind: "compact", binder: binders[0]!, where: where ?? missing(), span };
-    return { kind: "group", binders, key: key ?? missing(), count: count ?? missing(), span };
+    if (op === "compact") return { kind: "compact", binder: binders[0]!, where: this.needed(where, "Where", end), span };
+    if (op === "group") return { kind: "group", binders, key: this.needed(key, "By", end), count: this.needed(count, "Comma", end), span };
+    const parts = { count: this.needed(count, "Comma", end), body: this.needed(body, "Expression", after) };
+    return { kind: "topk", binder: binders[0]!, ...(where ? { where } : {}), ...parts, span };
   });
+  /** A part that the grammar leaves open and a form does not; `found` stands where its first token would. */
+  private needed(part: ast.Expr | undefined, token: string, found: IToken): ast.Expr {
+    if (part === undefined)
+      this.errors = [...this.errors, new MismatchedTokenException(`Expecting token of type --> ${token} <--`, found, this.LA(0))];
+    return part ?? missing();
+  }
 
   protected readonly expression: (idx?: number) => ast.Expr = this.RULE(
     "expression",

@@ -22,7 +22,8 @@ export function parse(text: string): Parsed {
   parser.input = tokens;
   const file = parser.file() ?? { items: [] };
   for (const e of parser.errors) reportSyntax(e, text, diagnostics);
-  const items = file.items.flatMap((x) => sound(x)).map((x) => (x.kind === "kernel" ? { ...x, doc: docBefore(x.span.start, text) } : x));
+  const whole = parser.errors.length === 0 ? file.items : file.items.flatMap((x) => sound(x));
+  const items = whole.map((x) => (x.kind === "kernel" ? { ...x, doc: docBefore(x.span.start, text) } : x));
   return { file: { items }, comments, diagnostics };
 }
 
@@ -32,7 +33,7 @@ function sound(item: ast.Item | undefined): ast.Item[] {
   if (item.kind !== "kernel") return isWhole(item) ? [item] : [];
   const body = item.body.filter(isWhole);
   const broken = item.body
-    .filter((s) => !isWhole(s))
+    .filter((s) => !body.includes(s))
     .flatMap((s) => (s?.kind === "fold" || s === undefined ? [] : (s.results ?? []).flatMap((r) => (r?.name ? [r.name.text] : []))));
   return isWhole({ ...item, body: [] }) ? [{ ...item, body, ...(broken.length > 0 ? { broken } : {}) }] : [];
 }
@@ -56,6 +57,7 @@ function docBefore(start: number, text: string): string {
 }
 
 const spelled: Record<string, string> = {
+  Expression: "an expression",
   Identifier: "a name",
   Integer: "an integer",
   Newline: "the end of the line",

@@ -105,3 +105,24 @@ test("what is whole leaves nothing over, and a constant goes outermost", () => {
   const nested = add(k, add(times(column, 2), times(n.op("shr", [n.special("thread"), n.int(4)], "i32"), 4)));
   expect(by("truncdiv", add(nested, n.int(1)), 2)).toBe(by("truncdiv", nested, 2));
 });
+test("what is computed twice is one node, and what differs in any operand is not", () => {
+  const n = new Nodes(128, () => ({ range: natural }));
+  const leaves = Array.from({ length: 12 }, (_, k) => n.uniform(`u${k}`, "i32"));
+  const found = new Map<NodeId, string>();
+  const ask = (op: "add" | "select" | "shl", args: readonly NodeId[]): void => {
+    const made = n.op(op, args, "u32");
+    const key = `${op} ${args.join()}`;
+    expect(found.get(made) ?? key).toBe(key);
+    found.set(made, key);
+    expect(n.op(op, args, "u32")).toBe(made);
+  };
+  for (const a of leaves)
+    for (const b of leaves) {
+      ask("add", [a, b]);
+      ask("shl", [a, b]);
+      for (const c of leaves) if (b !== c) ask("select", [a, b, c]);
+    }
+  expect(found.size).toBe(2 * 12 ** 2 + 12 ** 2 * 11);
+  const [x, y] = leaves as [NodeId, NodeId];
+  for (const decided of [true, false]) expect(n.op("select", [n.constant(decided, "bool"), x, y], "u32")).toBe(decided ? x : y);
+});

@@ -15,6 +15,11 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W002", "something else at the top", "let x = 3\n"],
   ["W002", "if without else", kernel("y[i] = if i > 0 then 1.0")],
   ["W002", "an unfinished file", "kernel f[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n"],
+  ["W002", "values that are larger than which", kernel(`let (v[r], p[r]) = topk(j, 2)\n  ${total}`)],
+  ["W002", "the largest without how many", kernel(`let (v[r], p[r]) = topk(j) h[j]\n  ${total}`)],
+  ["W002", "points that satisfy nothing", kernel(`let (c, kept[u]) = compact(j: N)\n  ${total}`)],
+  ["W002", "groups without a key", kernel(`let (s[e], order[t]) = group(u: M, 4)\n  ${total}`)],
+  ["W002", "no number of groups", kernel(`let (s[e], order[t]) = group(u by idx[u])\n  ${total}`)],
   // names
   ["W101", "an unknown name", kernel("y[i] = sum(j) xx[i, j]")],
   ["W101", "a dimension in the wrong case", kernel("y[i] = f32(m)")],

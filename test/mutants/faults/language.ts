@@ -4,6 +4,12 @@ import { fault, type Mutant } from "../mutant.ts";
 
 export const language: readonly Mutant[] = [
   fault(
+    "a part that a form needs may be left out",
+    "dsl/syntax/expression-parser.ts",
+    "if (part === undefined)\n      this.errors",
+    "if (false)\n      this.errors",
+  ),
+  fault(
     "min and max of terms a constant apart swapped",
     "dsl/check/poly.ts",
     '(kind === "min") === d <= 0 ? a : b',
