@@ -104,6 +104,7 @@ test("what is whole leaves nothing over, and a constant goes outermost", () => {
   const times = (a: NodeId, y: number): NodeId => n.op("mul", [a, n.int(y)], "i32");
   const nested = add(k, add(times(column, 2), times(n.op("shr", [n.special("thread"), n.int(4)], "i32"), 4)));
   expect(by("truncdiv", add(nested, n.int(1)), 2)).toBe(by("truncdiv", nested, 2));
+  expect(by("truncdiv", add(nested, n.int(1)), 8)).toBe(by("truncdiv", nested, 8));
 });
 test("what is computed twice is one node, and what differs in any operand is not", () => {
   const n = new Nodes(128, () => ({ range: natural }));
