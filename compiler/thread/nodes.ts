@@ -186,7 +186,7 @@ export class Nodes {
     const old = key === undefined ? undefined : this.scopes[depth]!.known.get(key);
     return old ?? this.add(nodeOf(n, depth), key);
   }
-  private add(made: Node, key: string | undefined): NodeId {
+  private add(made: Node, key?: string): NodeId {
     const id = this.list.length;
     this.list.push(made);
     const scope = this.scopes[made.depth]!;
@@ -361,10 +361,7 @@ export class Nodes {
         wraps = data === true && mayWrap(op, ranges);
       }
     }
-    const made = this.add(
-      nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth),
-      undefined,
-    );
+    const made = this.add(nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth));
     operations.set(code, a, b, c, made);
     return made;
   }

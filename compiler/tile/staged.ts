@@ -129,7 +129,7 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
   const plus = (x: Value, y: Value): Value => b.map("add", [x, y], "i32");
   /** Neighbours that are all real, or none: along a row of a slot, and where elements have an order of their own. */
   const wholeOf = (copied: string, at: Axis): number => {
-    const most = order ? farthest(at === axis ? order.over : order.side) : copied === ring.copy.piece.name ? together : 1;
+    const most = order ? reach(at === axis ? order.over : order.side) : copied === ring.copy.piece.name ? together : 1;
     return powerIn(multipleOf(at.extent, l.shape.multiples), most);
   };
   /**
@@ -167,12 +167,12 @@ function stageOperand(l: Lowering, operand: Operand, s: Staging, axis: Axis, env
     read: (start) => b.slot(ring, slotOf(start), elemOf(factor.type)),
   };
 }
-/** Elements from the first to the last that steps lead to. */
-const farthest = (steps: readonly number[]): number => 2 * Math.max(0.5, ...steps);
+/** Elements from the first to the last that steps lead to, both counted. */
+const reach = (steps: readonly number[]): number => 2 * Math.max(0.5, ...steps);
 /** The order in which an operand is put, where tile and extents have whole pieces of it. */
 function orderIn(l: Lowering, { order }: Operand, side: Axis, over: Axis, across: number, depth: number): Order | undefined {
   if (order === undefined) return undefined;
-  const [sides, overs] = [farthest(order.side), farthest(order.over)];
+  const [sides, overs] = [reach(order.side), reach(order.over)];
   const whole = sides <= across && overs <= depth && l.shape.divides(side.extent, sides) && l.shape.divides(over.extent, overs);
   return whole ? order : undefined;
 }

@@ -25,8 +25,8 @@ function layoutOf(order: readonly Step[], bits: number, gap = order.length): str
   const tile = `(k / 16 * (N / 64) + n / 64) * ${2 ** (order.length - inWord + (gap < order.length ? 1 : 0))}`;
   return `layout ordered[K, N](k, n) = (word: ${tile} + ${sum(order.slice(inWord), inWord)}, bit: ${bits} * (${sum(order.slice(0, inWord), 0)}))\n`;
 }
-const product = (elem: string, order: readonly Step[], bits: number, value = "f32(w[k, n])", of = "f16"): string =>
-  `${layoutOf(order, bits)}kernel f[M, N, K](x: ${of}[M, K], w: ${elem}[K, N] layout ordered) -> (y: f16[M, N]) where K % 16 == 0, N % 64 == 0 {
+const product = (elem: string, order: readonly Step[], bits: number, value = "f32(w[k, n])"): string =>
+  `${layoutOf(order, bits)}kernel f[M, N, K](x: f16[M, K], w: ${elem}[K, N] layout ordered) -> (y: f16[M, N]) where K % 16 == 0, N % 64 == 0 {
   y[m, n] = sum(k) x[m, k] * ${value}
 }
 `;
@@ -88,7 +88,7 @@ describe("the order of fragments", () => {
     expect(Object.keys(reads(compiled(text, "wgsl"), dims).get("w")!.bytes)).toEqual(["16"]);
   });
   test("sizes that are no whole pieces of it are read one by one", async () => {
-    const text = codes.replace("N % 64 == 0", "N % 32 == 0").replaceAll("n / 64", "n / 64").replace("(N / 64)", "((N + 63) / 64)");
+    const text = codes.replace("N % 64 == 0", "N % 32 == 0").replace("(N / 64)", "((N + 63) / 64)");
     expect(ringOf(compiled(text, "wgsl"), "w")?.byPassage).toBeUndefined();
     expect(await agreesOnLevels(text, 4, 9, ["wgsl"], [16, 32])).toBeGreaterThan(50);
   });

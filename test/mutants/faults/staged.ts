@@ -42,7 +42,7 @@ export const staged: readonly Mutant[] = [
   fault(
     "elements in an order of their own are clamped one by one",
     "compiler/tile/staged.ts",
-    "order ? farthest(at === axis ? order.over : order.side)",
+    "order ? reach(at === axis ? order.over : order.side)",
     "order ? 1",
   ),
   fault("any tile holds whole pieces of an order", "compiler/tile/staged.ts", "sides <= across && overs <= depth && ", ""),
