@@ -30,24 +30,24 @@ const infix: Partial<Record<MapOp, readonly [symbol: string, level: number]>> = 
 const same = new Set<MapOp>(["add", "mul", "land", "lor"]);
 
 /** Operands that mix kinds are bracketed even where C would not ask for it: WGSL does, and so do readers. */
-export function infixText(op: MapOp, [a, b]: readonly Text[]): Text | undefined {
+export function infixText(op: MapOp, args: readonly Text[]): Text | undefined {
   const i = infix[op];
-  if (i === undefined || a === undefined || b === undefined) return undefined;
+  if (i === undefined || args.length < 2) return undefined;
   const [symbol, level] = i;
-  const arithmetic = (l: number) => l === 9 || l === 10;
-  const wrap = (t: Text, right: boolean): string => {
-    const binds =
-      t.level === tight ||
-      (arithmetic(level) && arithmetic(t.level)
-        ? right
-          ? t.level > level
-          : t.level >= level
-        : t.level === level && !right && same.has(op)) ||
-      (level <= 7 && level >= 6 && t.level >= 9) ||
-      (level <= 2 && t.level >= 6 && t.level <= 7);
-    return binds ? t.text : `(${t.text})`;
-  };
-  return { text: `${wrap(a, false)} ${symbol} ${wrap(b, true)}`, level };
+  return { text: `${operandOf(op, level, args[0]!, false)} ${symbol} ${operandOf(op, level, args[1]!, true)}`, level };
+}
+const arithmetic = (level: number): boolean => level === 9 || level === 10;
+function operandOf(op: MapOp, level: number, t: Text, right: boolean): string {
+  const binds =
+    t.level === tight ||
+    (arithmetic(level) && arithmetic(t.level)
+      ? right
+        ? t.level > level
+        : t.level >= level
+      : t.level === level && !right && same.has(op)) ||
+    (level <= 7 && level >= 6 && t.level >= 9) ||
+    (level <= 2 && t.level >= 6 && t.level <= 7);
+  return binds ? t.text : `(${t.text})`;
 }
 export const prefixText = (symbol: string, a: Text): Text => ({
   text: `${symbol}${a.level === tight ? a.text : `(${a.text})`}`,

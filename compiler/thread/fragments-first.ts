@@ -28,7 +28,8 @@ export function fragmentsFirst(n: Nodes, body: readonly Effect[]): readonly Effe
   const first = body.slice(commit + 1, commit + 1 + length);
   if (!body.slice(commit + 1 + length).some((e) => e.kind === "mma")) return body;
 
-  const makers = new Map(first.flatMap((e) => (e.kind === "node" && !n.at(e.node).pinned ? [[e.node, e] as const] : [])));
+  const makers = new Map<NodeId, Effect>();
+  for (const e of first) if (e.kind === "node" && !n.at(e.node).pinned) makers.set(e.node, e);
   const early = new Set<Effect>();
   const place = (node: NodeId): void => {
     const maker = makers.get(node);

@@ -179,7 +179,7 @@ export const productOf = (x: Expr, y: Expr): Expr => ({
 export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<string> {
   const expr = (e: Expr): void => {
     if (e.kind === "load") into.add(e.buffer);
-    children(e).forEach(expr);
+    for (const c of children(e)) expr(c);
   };
   for (const s of body) {
     if (s.kind === "store" || s.kind === "merge" || s.kind === "copy" || s.kind === "loads" || s.kind === "stores") into.add(s.buffer);

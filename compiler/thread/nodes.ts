@@ -323,7 +323,9 @@ export class Nodes {
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (args.length > 3) throw new InternalError(`an operation on ${args.length} values`);
     const code = this.codeOf(op, elem);
-    const [a, b = absent, c = absent] = args as readonly [NodeId, NodeId?, NodeId?];
+    const a = args[0]!;
+    const b = args.length > 1 ? args[1]! : absent;
+    const c = args.length > 2 ? args[2]! : absent;
     const depth = this.depthOf(args);
     const { operations } = this.scopes[depth]!;
     const old = operations.get(code, a, b, c);
@@ -344,30 +346,33 @@ export class Nodes {
       if (condition !== undefined) return condition ? b : c;
       if (b === c) return b;
     }
-    if (op === "to_f32" && this.list[args[0]!]!.elem === "i32") {
-      const [from, to] = this.list[args[0]!]!.range;
+    if (op === "to_f32" && this.list[a]!.elem === "i32") {
+      const [from, to] = this.list[a]!.range;
       if (from >= -smallIntegers && to < smallIntegers) return this.op("small_to_f32", args, elem, hint);
     }
     const integer = elem === "i32" || elem === "u32";
     const data = integer && this.isData(op, args) ? true : undefined;
-    let [multiple, range, wraps] = [1, anything, false];
+    let multiple = 1;
+    let range = anything;
+    let wraps = false;
     if (elem === "i32") {
       multiple = multipleOf(this, op, args);
-      const field = op === "to_i32" ? this.mostOf(args[0]!) : undefined;
+      const field = op === "to_i32" ? this.mostOf(a) : undefined;
       if (field !== undefined) range = [0, field];
       else if (this.areIntegers(op, args)) {
-        const ranges = args.map((a) => this.list[a]!.range);
-        range = rangeOf(op, ranges);
-        wraps = data === true && mayWrap(op, ranges);
+        range = rangeOf(op, this.rangeAt(a), this.rangeAt(b), this.rangeAt(c));
+        wraps = data === true && mayWrap(op, this.rangeAt(a), this.rangeAt(b));
       }
     }
     const made = this.add(nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth));
     operations.set(code, a, b, c, made);
     return made;
   }
+  private rangeAt(id: NodeId): Range {
+    return id === absent ? anything : this.list[id]!.range;
+  }
   private areIntegers(op: MapOp, args: readonly NodeId[]): boolean {
-    for (let k = op === "select" ? 1 : 0; k < args.length; k++) if (this.list[args[k]!]!.elem !== "i32") return false;
-    return true;
+    return args.every((a, k) => (op === "select" && k === 0) || this.list[a]!.elem === "i32");
   }
   /** An operation on words of which enough is known. */
   private word(op: MapOp, args: readonly NodeId[]): NodeId | undefined {

@@ -1,8 +1,8 @@
 /** Nodes by what they compute: an operation and up to three operands, as numbers. */
 export class OpTable {
   /** Five numbers an entry: operation, operands and node, each but the node one more than it is, so that 0 is none. */
-  private entries = new Int32Array(5 * 64);
-  private places = 64;
+  private places = 256;
+  private entries = new Int32Array(5 * this.places);
   private count = 0;
 
   get(op: number, a: number, b: number, c: number): number | undefined {
@@ -37,7 +37,7 @@ export class OpTable {
     for (let at = 0; at < old.length; at += 5) {
       if (old[at] === 0) continue;
       const to = this.find(old[at]! - 1, old[at + 1]! - 1, old[at + 2]! - 1, old[at + 3]! - 1);
-      this.entries.set(old.subarray(at, at + 5), to);
+      for (let k = 0; k < 5; k++) this.entries[to + k] = old[at + k]!;
     }
   }
 }

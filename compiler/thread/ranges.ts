@@ -15,8 +15,7 @@ const sum = (from: number, to: number): Range => (from < least || (from < 0 && t
  * Whether an integer may leave its 32 bits. Sizes, indices and places in memory do not, by the limit on tensors; data may, and so may what is
  * computed from it: it has a negative number in its range, or an end that no size has.
  */
-export function mayWrap(op: MapOp, args: readonly Range[]): boolean {
-  const [a, b] = args as [Range, Range];
+export function mayWrap(op: MapOp, a: Range, b: Range): boolean {
   if (op === "neg" || op === "abs") return a[0] === least;
   if (op !== "add" && op !== "sub" && op !== "mul") return false;
   const ends =
@@ -29,8 +28,8 @@ export function mayWrap(op: MapOp, args: readonly Range[]): boolean {
   const ofSizes = a[0] >= 0 && b[0] >= 0 && (a[1] === most || b[1] === most);
   return !ofSizes;
 }
-export function rangeOf(op: MapOp, args: readonly Range[]): Range {
-  const [a, b, c] = args as [Range, Range, Range];
+/** Of an operation on up to three integers; what it does not have is anything. */
+export function rangeOf(op: MapOp, a: Range, b: Range, c: Range): Range {
   switch (op) {
     case "add":
       return sum(a[0] + b[0], a[1] + b[1]);

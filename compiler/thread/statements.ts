@@ -146,10 +146,10 @@ class Writer {
   // ---- expressions
   private expr(id: NodeId): Expr {
     const n = this.nodes.at(id);
-    if (n.kind === "variable" || (!this.isLeaf(n) && this.named(id))) return { kind: "name", name: this.nameOf(id), elem: n.elem };
     let e = this.exprs[id];
     if (e === undefined) {
-      e = this.whole(id);
+      const byName = n.kind === "variable" || (!this.isLeaf(n) && this.named(id));
+      e = byName ? { kind: "name", name: this.nameOf(id), elem: n.elem } : this.whole(id);
       this.exprs[id] = e;
     }
     return e;
@@ -166,13 +166,13 @@ class Writer {
       case "block":
         return { kind: n.kind, elem: "i32" };
       case "op":
-        return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem, ...(n.wraps ? { wraps: true } : {}) };
+        return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem, wraps: n.wraps };
       case "load":
         return {
           kind: "load",
           buffer: n.name!,
           at: this.expr(n.args[0]!),
-          ...(n.guarded ? { guard: this.expr(n.args[1]!) } : {}),
+          guard: n.guarded ? this.expr(n.args[1]!) : undefined,
           elem: n.elem,
         };
       case "shared":

@@ -40,6 +40,9 @@ export class Builder {
   constantOf(v: Value): number | boolean | undefined {
     return this.constants.get(v);
   }
+  private axesOf(values: readonly Value[]): string[] {
+    return values.flatMap((v) => this.axes(v));
+  }
   private value(elem: Elem, axes: Iterable<string>, depth: number, name?: string): Value {
     const sorted = [...new Set(axes)].sort((a, b) => this.order.get(a)! - this.order.get(b)!);
     for (const a of sorted) invariant(this.order.has(a), `no tile axis ${a}`);
@@ -47,14 +50,21 @@ export class Builder {
     this.depths.push(depth);
     return this.tiles.length - 1;
   }
-  /** Emits a pure operation once, as far out as its operands allow. */
-  private pure(key: string, elem: Elem, axes: readonly string[], args: readonly Value[], make: (out: Value) => Op, name?: string): Value {
+  /** Emits a pure operation once, as far out as its operands allow; its axes are theirs where it has none of its own. */
+  private pure(
+    key: string,
+    elem: Elem,
+    axes: readonly string[] | undefined,
+    args: readonly Value[],
+    make: (out: Value) => Op,
+    name?: string,
+  ): Value {
     const depth = args.reduce((d, a) => Math.max(d, this.depths[a]!), 0);
     invariant(depth < this.scopes.length, "an operand from a loop that is closed");
     const scope = this.scopes[depth]!;
     const old = scope.known.get(key);
     if (old !== undefined) return old;
-    const out = this.value(elem, axes, depth, name);
+    const out = this.value(elem, axes ?? this.axesOf(args), depth, name);
     scope.ops.push(make(out));
     scope.known.set(key, out);
     return out;
@@ -103,8 +113,7 @@ export class Builder {
   map(op: MapOp, args: readonly Value[], elem: Elem, name?: string): Value {
     const folded = this.fold(op, args, elem);
     if (folded !== undefined) return folded;
-    const axes = args.flatMap((a) => this.axes(a));
-    const out = this.pure(`${op} ${elem} ${args.join()}`, elem, axes, args, (v) => ({ kind: "map", out: v, op, args }), name);
+    const out = this.pure(`${op} ${elem} ${args.join()}`, elem, undefined, args, (v) => ({ kind: "map", out: v, op, args }), name);
     this.maps.set(out, { op, args });
     return out;
   }
@@ -159,10 +168,9 @@ export class Builder {
   /** `ordered`: the buffer is written in this launch, so the load stays where it is. */
   load(buffer: string, elem: Elem, at: Value, guard: Value | undefined, ordered = false): Value {
     const args = guard === undefined ? [at] : [at, guard];
-    const axes = args.flatMap((a) => this.axes(a));
     const make = (out: Value): Op => ({ kind: "load", out, buffer, at, ...(guard === undefined ? {} : { guard }) });
-    if (!ordered) return this.pure(`load ${buffer} ${args.join()}`, elem, axes, args, make, buffer);
-    const out = this.value(elem, axes, this.scopes.length - 1, buffer);
+    if (!ordered) return this.pure(`load ${buffer} ${args.join()}`, elem, undefined, args, make, buffer);
+    const out = this.value(elem, this.axesOf(args), this.scopes.length - 1, buffer);
     this.scopes.at(-1)!.ops.push(make(out));
     return out;
   }

@@ -58,7 +58,7 @@ export class Axioms {
       noteAll({ rows: rows.slice(fromRows), splits: splits.slice(fromSplits) });
     }
     this.ordered([...offsets.values()], rows, splits);
-    return { rows: this.elimination.products(rows), splits };
+    return { rows, splits };
   }
 
   private axioms(

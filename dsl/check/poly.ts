@@ -36,9 +36,21 @@ export function idsOf(monomial: string): readonly number[] {
   }
   return ids;
 }
+const multiplied = new Map<string, Map<string, string>>();
 function productOf(m: string, n: string): string {
   if (m === "" || n === "") return m === "" ? n : m;
-  return [...idsOf(m), ...idsOf(n)].sort((a, b) => a - b).join("*");
+  let by = multiplied.get(m);
+  if (by === undefined) {
+    if (multiplied.size > 2000) multiplied.clear();
+    by = new Map();
+    multiplied.set(m, by);
+  }
+  let product = by.get(n);
+  if (product === undefined) {
+    product = [...idsOf(m), ...idsOf(n)].sort((a, b) => a - b).join("*");
+    by.set(n, product);
+  }
+  return product;
 }
 
 export function plus(a: Poly, b: Poly, scale = 1): Poly {

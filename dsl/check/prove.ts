@@ -58,8 +58,8 @@ export class Prover {
     const elimination = new Elimination();
     const axioms = new Axioms(this.facts, this.atoms, this.quantified, (c) => this.system(c), elimination);
     try {
-      const s = axioms.close(this.system(and(...this.relevant(condition), condition)));
-      return elimination.search(s.rows, s.splits);
+      const given = this.system(and(...this.relevant(condition), condition));
+      return elimination.contradictory(given.rows) || elimination.refutes(axioms.close(given));
     } catch (e) {
       if (e instanceof Overflow) return false;
       throw e;

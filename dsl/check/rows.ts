@@ -27,12 +27,21 @@ export class Elimination {
   private systems = 0;
 
   /** True only if no values satisfy the rows and one alternative of each split. */
-  search(rows: Row[], splits: readonly System[][], depth = 0): boolean {
+  refutes({ rows, splits }: System): boolean {
     if (this.contradictory(rows)) return true;
+    const more = this.products(rows);
+    if (more.length > rows.length && this.contradictory(more)) return true;
+    return splits.length > 0 && this.alternatives(more, splits, 0);
+  }
+  /** The same of rows that alone are no contradiction. */
+  private alternatives(rows: Row[], splits: readonly System[][], depth: number): boolean {
     if (depth > limit.depth || this.steps > limit.steps || this.systems > limit.systems) return false;
     const [first, ...rest] = splits;
-    if (first === undefined) return depth > 0 && this.contradictory(this.products(rows));
-    return first.every((s) => this.search([...rows, ...s.rows], [...s.splits, ...rest], depth + 1));
+    if (first === undefined) return this.contradictory(this.products(rows));
+    return first.every((s) => {
+      const all = [...rows, ...s.rows];
+      return this.contradictory(all) || this.alternatives(all, [...s.splits, ...rest], depth + 1);
+    });
   }
 
   /** Multiplies rows by factors known to be non-negative where that lands on monomials that already occur. */
@@ -53,28 +62,29 @@ export class Elimination {
         for (const m of r.p.keys()) if (m !== "" && !m.includes("*")) bounds.set(Number(m), [...(bounds.get(Number(m)) ?? []), r.p]);
       }
       const natural = (id: number): boolean => bounds.get(id)?.some((p) => p.size === 1 && (p.get(String(id)) ?? 0) > 0) ?? false;
+      const wholes = new Map<string, Poly>();
+      const factorsOf = (rest: string, equal: boolean): readonly Poly[] => {
+        if (!equal && !rest.includes("*")) return bounds.get(Number(rest)) ?? [];
+        if (!equal && !idsOf(rest).every(natural)) return [];
+        const whole = wholes.get(rest) ?? new Map([[rest, 1]]);
+        wholes.set(rest, whole);
+        return [whole];
+      };
       const monomials = [...known];
       for (const r of [...rows]) {
         if (r.p.size > 6) continue;
+        const multiplied = new Map<Poly, Poly>();
         for (const m of monomials)
           for (const y of r.p.keys()) {
             const rest = y === "" || y === m ? undefined : quotientOf(m, y);
             if (rest === undefined || budget <= 0) continue;
-            const whole: Poly = new Map([[rest, 1]]);
-            const factors = r.equal
-              ? [whole]
-              : rest.includes("*")
-                ? idsOf(rest).every(natural)
-                  ? [whole]
-                  : []
-                : (bounds.get(Number(rest)) ?? []);
-            for (const f of factors) {
-              const p = times(r.p, f);
+            for (const f of factorsOf(rest, r.equal)) {
+              const p = multiplied.get(f) ?? times(r.p, f);
+              multiplied.set(f, p);
               let strangers = 0;
               for (const k of p.keys()) if (k.includes("*") && !known.has(k)) strangers++;
-              const key = keyOf(p);
-              if (strangers > (round === 0 ? 1 : 0) || have.has(key) || budget <= 0) continue;
-              have.add(key);
+              if (strangers > (round === 0 ? 1 : 0) || budget <= 0 || have.has(keyOf(p))) continue;
+              have.add(keyOf(p));
               budget--;
               rows.push({ p, equal: r.equal });
               note(p);

@@ -89,7 +89,9 @@ export function children(e: Expr): readonly Expr[] {
   }
 }
 export const axesParts = (axes: readonly Axis[]): Expr[] =>
-  axes.flatMap((a) => (a.range ? [a.extent, a.range.from, a.range.to] : [a.extent]));
+  axes.some((a) => a.range)
+    ? axes.flatMap((a) => (a.range ? [a.extent, a.range.from, a.range.to] : [a.extent]))
+    : axes.map((a) => a.extent);
 export const mapAxis = (a: Axis, f: (e: Expr) => Expr): Axis => ({
   ...a,
   extent: f(a.extent),

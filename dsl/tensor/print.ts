@@ -36,7 +36,7 @@ export function floatText(value: number, type: "f32" | "f64"): string {
     }
   return /[.n]/.test(text) ? text : text.includes("e") ? text.replace("e", ".0e") : `${text}.0`;
 }
-const plain = (name: string): string => name.replace(/\$\d+$/, (m) => `'${m.slice(1)}`);
+const plain = (name: string): string => (name.includes("$") ? name.replace(/\$\d+$/, (m) => `'${m.slice(1)}`) : name);
 
 export function printElem(t: ElemType): string {
   return t.bound ? `${t.name}<${t.open ? ".." : ""}${printExpr(t.bound)}>` : t.name;
