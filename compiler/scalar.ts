@@ -2,7 +2,7 @@
 import { InternalError } from "../dsl/diagnostics.ts";
 import { erf } from "../dsl/interpret/scalar.ts";
 import { exactExp, exactHash, exactInverse } from "../dsl/tensor/exact.ts";
-import { decode, encode, formats, roundStochastic, roundTo } from "../dsl/tensor/narrow.ts";
+import { decode, encode, formats, meaningsOf, roundStochastic, roundTo } from "../dsl/tensor/narrow.ts";
 import { philox } from "../dsl/tensor/philox.ts";
 import type { Storage } from "../dsl/tensor/types.ts";
 import type { Elem, MapOp } from "./tile/ir.ts";
@@ -15,11 +15,22 @@ function bits(x: number, from: Elem, to: Elem): number {
   else view.setInt32(0, x | 0);
   return to === "f32" ? view.getFloat32(0) : to === "u32" ? view.getUint32(0) : view.getInt32(0);
 }
+// Operations that JavaScript has a sign for; those on bits take the low five of what they shift by, as the levels do.
+const onFloats: Partial<Record<MapOp, string>> = { add: "+", sub: "-", mul: "*", div: "/" };
+const onIntegers: Partial<Record<MapOp, string>> = { add: "+", sub: "-", and: "&", or: "|", xor: "^", shl: "<<" };
+const comparisons: Partial<Record<MapOp, string>> = { lt: "<", le: "<=", gt: ">", ge: ">=", eq: "===", ne: "!==" };
+/** An operation as text in place, of operands that are text, each of which stands in it once; undefined where it takes a function. */
+export function scalarText(op: MapOp, elem: Elem, a: string, b: string): string | undefined {
+  const compared = comparisons[op];
+  if (compared) return `(${a} ${compared} ${b} ? 1 : 0)`;
+  const float = elem === "f32" || elem === "f64";
+  const sign = (float ? onFloats : onIntegers)[op];
+  if (sign === undefined && (float || op !== "mul")) return undefined;
+  if (float) return elem === "f32" ? `Math.fround(${a} ${sign} ${b})` : `(${a} ${sign} ${b})`;
+  const value = op === "mul" ? `Math.imul(${a}, ${b})` : `(${a} ${sign} ${b})`;
+  return elem === "u32" ? `(${value} >>> 0)` : `(${value} | 0)`;
+}
 const real: Partial<Record<MapOp, ScalarFn>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: (a, b) => a * b,
-  div: (a, b) => a / b,
   mod: (a, b) => a - b * Math.floor(a / b),
   neg: (a) => -a,
   abs: Math.abs,
@@ -48,9 +59,6 @@ const real: Partial<Record<MapOp, ScalarFn>> = {
 };
 const floorDiv = (a: number, b: number): number => (b === 0 ? 0 : Math.floor(a / b));
 const whole: Partial<Record<MapOp, ScalarFn>> = {
-  add: (a, b) => a + b,
-  sub: (a, b) => a - b,
-  mul: Math.imul,
   div: floorDiv,
   mod: (a, b) => a - b * floorDiv(a, b),
   truncdiv: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)),
@@ -62,19 +70,9 @@ const whole: Partial<Record<MapOp, ScalarFn>> = {
   min: (a, b) => Math.min(a, b),
   max: (a, b) => Math.max(a, b),
   clamp: (a, b, c) => Math.min(Math.max(a, b), c),
-  and: (a, b) => a & b,
-  or: (a, b) => a | b,
-  xor: (a, b) => a ^ b,
   not: (a) => ~a,
-  shl: (a, b) => a << (b & 31),
 };
 const tests: Partial<Record<MapOp, ScalarFn>> = {
-  lt: (a, b) => Number(a < b),
-  le: (a, b) => Number(a <= b),
-  gt: (a, b) => Number(a > b),
-  ge: (a, b) => Number(a >= b),
-  eq: (a, b) => Number(a === b),
-  ne: (a, b) => Number(a !== b),
   land: (a, b) => Number(a !== 0 && b !== 0),
   lor: (a, b) => Number(a !== 0 || b !== 0),
   lnot: (a) => Number(a === 0),
@@ -103,6 +101,8 @@ export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): Scal
   return f;
 }
 function made(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
+  const text = scalarText(op, elem, "a", "b");
+  if (text) return new Function("a", "b", `return ${text};`) as ScalarFn;
   if (op === "select") return (a, b, c) => (a !== 0 ? b : c);
   const test = tests[op];
   if (test) return test;
@@ -111,12 +111,13 @@ function made(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
   const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(op);
   if (narrow) {
     const f = formats[narrow[2] as Storage]!;
+    const [all, mask] = [meaningsOf(f), 2 ** f.bits - 1];
     const table: Record<string, ScalarFn> = {
       round: (x) => roundTo(f, x),
       chop: (x) => roundTo(f, x, "toward_zero"),
       stochastic: (x, r) => roundStochastic(f, x, r),
       encode: (x) => encode(f, roundTo(f, x)),
-      decode: (b) => decode(f, b & (2 ** f.bits - 1)),
+      decode: (code) => all[code & mask]!,
     };
     return table[narrow[1]!]!;
   }

@@ -16,7 +16,8 @@ type Access<T, Args extends readonly unknown[], Result = void> = (t: T, ...args:
 export interface Machine<T extends Scripted> {
   readonly slot: (name: string) => number;
   readonly uniform: (name: string) => number;
-  readonly operation: (e: Extract<Expr, { kind: "op" }>) => ScalarFn;
+  /** As text where nobody watches and a language has a sign for it. */
+  readonly operation: (e: Extract<Expr, { kind: "op" }>, args: readonly string[]) => ScalarFn | string;
   /** Reads at a position. */
   readonly read: (e: Extract<Expr, { kind: "load" | "shared" }>) => Access<T, [at: number], number>;
   readonly write: (s: Extract<Stmt, { kind: "store" | "share" }>) => Access<T, [at: number, value: number]>;
@@ -146,7 +147,9 @@ class Script<T extends Scripted> {
       case "op": {
         // Both sides of a choice are evaluated, as WGSL does: a load that may lie outside carries its own guard.
         const args = e.args.map((a) => this.expr(a));
-        return `${this.hold(this.machine.operation(e))}(${[...args, "0", "0"].slice(0, 3).join(", ")})`;
+        const operation = this.machine.operation(e, args);
+        if (typeof operation === "string") return operation;
+        return `${this.hold(operation)}(${[...args, "0", "0"].slice(0, 3).join(", ")})`;
       }
       case "load": {
         const read = this.call(this.machine.read(e), e.at);

@@ -21,4 +21,9 @@ export class Shadow {
     this.otherEpoch = new Int32Array(size);
     this.merged = new Uint32Array(size);
   }
+  /** Nobody has touched anything. */
+  clear(): void {
+    for (const marks of [this.writer, this.writeEpoch, this.reader, this.readEpoch, this.other, this.otherEpoch, this.merged])
+      marks.fill(0);
+  }
 }

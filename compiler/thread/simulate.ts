@@ -5,8 +5,8 @@
  */
 import { invariant } from "../../dsl/diagnostics.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
-import { type ScalarFn, scalarFn } from "../scalar.ts";
-import { loadMatrices, multiply, operandReader, warp } from "./fragments.ts";
+import { type ScalarFn, scalarFn, scalarText } from "../scalar.ts";
+import { loadMatrices, multiplyNumbers, warp } from "./fragments.ts";
 import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
 import { type Machine, type Scripted, scripted, scriptedValue, scriptedValues } from "./script.ts";
@@ -15,6 +15,9 @@ import { type Fault, matrixOperations, operationsOf, type Watch } from "./watch.
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
 interface Thread extends Scripted {
+  /** Its number in the launch, from 1, and that of the last thread of the block before. */
+  readonly owner: number;
+  readonly before: number;
   /** Copies that have not landed, in groups; the last one is still open. */
   readonly flights: (() => void)[][];
 }
@@ -31,8 +34,8 @@ class Simulator {
   private readonly faults: Fault[] = [];
   private readonly slots = new Map<string, number>();
   private readonly shadows = new Map<string, Shadow>();
-  private readonly shared = new Map<string, Float64Array>();
-  private sharedShadows = new Map<string, Shadow>();
+  private readonly shared: ReadonlyMap<string, Float64Array>;
+  private readonly sharedShadows: ReadonlyMap<string, Shadow>;
   private epoch = 1;
 
   private readonly watch: Watch | undefined;
@@ -45,7 +48,9 @@ class Simulator {
       invariant(v !== undefined, `no value for ${name}`);
       return v;
     },
-    operation: (e) => this.counted(operationsOf(e), scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length)),
+    operation: (e, args) =>
+      (this.watch ? undefined : scalarText(e.op, e.elem, args[0]!, args[1]!)) ??
+      this.counted(operationsOf(e), scalarFn(e.op, e.elem, e.args[0]!.elem, e.args.length)),
     read: (e) => this.readOne(e),
     write: (s) => this.writeOne(s),
     merge: (s) => this.merge(s),
@@ -63,6 +68,8 @@ class Simulator {
     this.watch = watch;
     const { offsets } = placeShared(kernel.shared);
     this.places = new Map(kernel.shared.map((a, k) => [a.name, [offsets[k]!, bytesOf(a.elem)]]));
+    this.shared = new Map(kernel.shared.map((a) => [a.name, new Float64Array(a.count)]));
+    this.sharedShadows = new Map(kernel.shared.map((a) => [a.name, new Shadow(a.count)]));
     this.kernel = kernel;
     this.memory = memory;
     this.values = values;
@@ -91,11 +98,15 @@ class Simulator {
     });
     const blocks = evaluateSize(kernel.blocks, this.values);
     for (let block = 0; block < blocks; block++) {
-      for (const a of kernel.shared) this.shared.set(a.name, new Float64Array(a.count));
-      this.sharedShadows = new Map(kernel.shared.map((a) => [a.name, new Shadow(a.count)]));
+      for (const array of this.shared.values()) array.fill(0);
+      for (const shadow of this.sharedShadows.values()) shadow.clear();
+      const before = block * kernel.threads;
       const threads = Array.from(
         { length: kernel.threads },
-        (_, index): Thread => ({ index, block, values: new Float64Array(this.slots.size), flights: [[]] }),
+        (_, index): Thread => ({
+          ...{ index, block, owner: before + index + 1, before },
+          ...{ values: new Float64Array(this.slots.size), flights: [[]] },
+        }),
       );
       body(threads);
       this.epoch++;
@@ -113,22 +124,19 @@ class Simulator {
     }
     return s;
   }
-  private owner(t: Thread): number {
-    return t.block * this.kernel.threads + t.index + 1;
-  }
   /** Whether an access by the owner of `last` in `epoch` is ordered before one by t now. */
   private ordered(t: Thread, last: number, epoch: number): boolean {
-    if (last === 0 || last === this.owner(t)) return true;
-    return Math.floor((last - 1) / this.kernel.threads) === t.block && epoch < this.epoch;
+    if (last === 0 || last === t.owner) return true;
+    return last > t.before && last <= t.before + this.kernel.threads && epoch < this.epoch;
   }
   private read(what: string, shadow: Shadow, at: number, t: Thread): void {
     if (!this.ordered(t, shadow.writer[at]!, shadow.writeEpoch[at]!))
       this.fault("race", `${what}[${at}] is read by thread ${t.index} of block ${t.block} while another writes it`);
     if (this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!)) {
-      shadow.reader[at] = this.owner(t);
+      shadow.reader[at] = t.owner;
       shadow.readEpoch[at] = this.epoch;
     } else {
-      shadow.other[at] = this.owner(t);
+      shadow.other[at] = t.owner;
       shadow.otherEpoch[at] = this.epoch;
     }
   }
@@ -137,7 +145,7 @@ class Simulator {
       this.fault("race", `${what}[${at}] is written by two threads`);
     if (!this.ordered(t, shadow.reader[at]!, shadow.readEpoch[at]!) || !this.ordered(t, shadow.other[at]!, shadow.otherEpoch[at]!))
       this.fault("race", `${what}[${at}] is written by thread ${t.index} of block ${t.block} while another reads it`);
-    shadow.writer[at] = this.owner(t);
+    shadow.writer[at] = t.owner;
     shadow.writeEpoch[at] = this.epoch;
   }
   private seen(site: Expr | Stmt, buffer: string, at: number, units: number, t: Thread, write: boolean): void {
@@ -183,28 +191,14 @@ class Simulator {
   /** A matrix instruction, warp by warp: products and sums as a unit with no rounding inside would give them. */
   private multiply(s: Extract<Stmt, { kind: "mma" }>): (threads: readonly Thread[]) => void {
     const operands = scriptedValues([...s.a, ...s.b, ...s.c], this.machine);
-    const [fromB, fromC] = [s.a.length, s.a.length + s.b.length];
     const outs = s.outs.map((name) => this.slot(name));
-    const held = operandReader(s.form);
-    const dot = (acc: number, row: readonly number[], column: readonly number[]): number =>
-      s.form === "exact" || s.form === "s8"
-        ? row.reduce((sum, x, k) => (sum + Math.imul(x, column[k]!)) | 0, acc)
-        : Math.fround(row.reduce((sum, x, k) => sum + x * column[k]!, acc));
     return (threads) => {
       for (let first = 0; first < threads.length; first += warp) {
         const lanes = threads.slice(first, first + warp);
         this.watch?.operations?.(matrixOperations(s.form));
-        const words = lanes.map(operands);
-        multiply(
-          s.form,
-          (lane, e) => held(words[lane]!, 0, e),
-          (lane, e) => held(words[lane]!, fromB, e),
-          (lane, e) => words[lane]![fromC + e]!,
-          dot,
-          (lane, e, v) => {
-            lanes[lane]!.values[outs[e]!] = v;
-          },
-        );
+        multiplyNumbers(s.form, lanes.map(operands), (lane, e, v) => {
+          lanes[lane]!.values[outs[e]!] = v;
+        });
       }
     };
   }
@@ -213,9 +207,9 @@ class Simulator {
     const data = this.memory.get(s.buffer)!;
     const from = this.shadows.get(s.buffer)!;
     const width = 16 / data.BYTES_PER_ELEMENT;
+    const array = this.shared.get(s.array)!;
+    const shadow = this.sharedShadows.get(s.array)!;
     return (t, at, source, holds) => {
-      const array = this.shared.get(s.array)!;
-      const shadow = this.sharedShadows.get(s.array)!;
       if (at % width !== 0 || (holds && source % width !== 0)) this.fault("out-of-bounds", `${s.array}[${at}]: a copy that is not aligned`);
       if (!this.inside(s.array, at, array.length - width + 1, t)) return;
       if (holds && !this.inside(s.buffer, source, data.length - width + 1, t)) return;
@@ -240,9 +234,9 @@ class Simulator {
     const shared = s.kind === "takes";
     const name = shared ? s.array : s.buffer;
     const outs = s.outs.map((o) => (o === undefined ? undefined : this.slot(o)));
+    const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
+    const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
     return (t, first) => {
-      const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
-      const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
       this.aligned(name, first, outs.length);
       if (!this.inside(name, first, data.length - outs.length + 1, t)) return;
       if (this.watch && shared) this.seenShared(s, name, first, outs.length, t);
@@ -259,9 +253,9 @@ class Simulator {
     const shared = s.kind === "shares";
     const name = shared ? s.array : s.buffer;
     const count = s.values.length;
+    const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
+    const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
     return (t, first, values) => {
-      const data = shared ? this.shared.get(name)! : this.memory.get(name)!;
-      const shadow = (shared ? this.sharedShadows : this.shadows).get(name)!;
       this.aligned(name, first, count);
       if (!this.inside(name, first, data.length - count + 1, t)) return;
       if (this.watch && shared) this.seenShared(s, name, first, count, t);
@@ -273,14 +267,16 @@ class Simulator {
     };
   }
   private writeOne(s: Extract<Stmt, { kind: "store" | "share" }>): (t: Thread, at: number, value: number) => void {
-    if (s.kind === "share")
+    if (s.kind === "share") {
+      const data = this.shared.get(s.array)!;
+      const shadow = this.sharedShadows.get(s.array)!;
       return (t, i, v) => {
-        const data = this.shared.get(s.array)!;
         if (!this.inside(s.array, i, data.length, t)) return;
-        this.write(s.array, this.sharedShadows.get(s.array)!, i, t);
+        this.write(s.array, shadow, i, t);
         if (this.watch) this.seenShared(s, s.array, i, 1, t);
         data[i] = v;
       };
+    }
     const data = this.memory.get(s.buffer)!;
     const shadow = this.shadows.get(s.buffer)!;
     return (t, i, v) => {
@@ -303,21 +299,23 @@ class Simulator {
     };
   }
   private readOne(e: Extract<Expr, { kind: "load" | "shared" }>): (t: Thread, at: number) => number {
-    if (e.kind === "shared")
+    if (e.kind === "shared") {
+      const data = this.shared.get(e.array)!;
+      const shadow = this.sharedShadows.get(e.array)!;
       return (t, i) => {
-        const data = this.shared.get(e.array)!;
         if (!this.inside(e.array, i, data.length, t)) return 0;
-        const shadow = this.sharedShadows.get(e.array)!;
         if (this.watch) this.seenShared(e, e.array, i, 1, t);
         if (shadow.writer[i] === 0) this.unwritten(e.array, i);
         this.read(e.array, shadow, i, t);
         return data[i]!;
       };
+    }
     const data = this.memory.get(e.buffer)!;
     const shadow = this.shadows.get(e.buffer)!;
+    const written = this.kernel.buffers.some((b) => b.name === e.buffer && b.access !== "read");
     return (t, i) => {
       if (!this.inside(e.buffer, i, data.length, t)) return 0;
-      this.read(e.buffer, shadow, i, t);
+      if (written) this.read(e.buffer, shadow, i, t);
       if (this.watch) this.seen(e, e.buffer, i, 1, t, false);
       return data[i]!;
     };
@@ -325,19 +323,19 @@ class Simulator {
   private fragment(s: Extract<Stmt, { kind: "fragment" }>): (threads: readonly Thread[]) => void {
     const at = this.value(s.at);
     const outs = s.outs.map((name) => this.slot(name));
+    const array = this.shared.get(s.array)!;
+    const shadow = this.sharedShadows.get(s.array)!;
+    const element = (i: number, t: Thread): number => {
+      if (!this.inside(s.array, i, array.length, t)) return 0;
+      if (shadow.writer[i] === 0) this.unwritten(s.array, i);
+      this.read(s.array, shadow, i, t);
+      return array[i]!;
+    };
+    const inEntry = this.kernel.shared.find((a) => a.name === s.array)!.elem === "u8" ? 2 : 1;
     return (threads) => {
-      const array = this.shared.get(s.array)!;
-      const shadow = this.sharedShadows.get(s.array)!;
-      const element = (i: number, t: Thread): number => {
-        if (!this.inside(s.array, i, array.length, t)) return 0;
-        if (shadow.writer[i] === 0) this.unwritten(s.array, i);
-        this.read(s.array, shadow, i, t);
-        return array[i]!;
-      };
       for (let first = 0; first < threads.length; first += warp) {
         const lanes = threads.slice(first, first + warp);
         const rowsAt = lanes.map((t) => at(t));
-        const inEntry = this.kernel.shared.find((a) => a.name === s.array)!.elem === "u8" ? 2 : 1;
         if (this.watch) lanes.forEach((t, k) => k < 8 * outs.length && this.seenShared(s, s.array, rowsAt[k]!, 8 * inEntry, t));
         loadMatrices(
           s.outs.length,

@@ -1,5 +1,8 @@
-/** Runs a launch block by block on tiles as arrays: the meaning of the tile level, without threads. */
-import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+/**
+ * Runs a launch block by block on tiles as arrays: the meaning of the tile level, without threads. Operations become functions of a block
+ * once a launch.
+ */
+import { InternalError } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
@@ -18,31 +21,32 @@ export type OnLoop = (index: string | undefined, turns: number) => void;
 
 /** @throws InternalError for a position outside its buffer */
 export function interpretLaunch(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>, onLoop?: OnLoop): void {
+  const run = new Interpreter(launch, memory, values, onLoop).steps(launch.body);
   const counts = launch.grid.map((g) => evaluateSize(g.blocks, values));
   const total = counts.reduce((a, b) => a * b, 1);
-  const shared: Shared = { positions: new Map(), loops: new Map() };
   for (let block = 0; block < total; block++) {
-    const at = new Map<string, number>();
+    const place = new Map<string, number>();
     let rest = block;
     for (let k = counts.length - 1; k >= 0; k--) {
-      at.set(launch.grid[k]!.axis, rest % counts[k]!);
+      place.set(launch.grid[k]!.axis, rest % counts[k]!);
       rest = Math.floor(rest / counts[k]!);
     }
-    new Block(launch, memory, values, at, shared, onLoop).run(launch.body);
+    run({ place, tiles: new Array<Float64Array | undefined>(launch.tiles.length), rings: new Map() });
   }
 }
-/** What is the same for every block of a launch, found once. */
-interface Shared {
-  readonly positions: Map<string, Int32Array>;
-  readonly loops: Map<Op, Loop>;
+/** What a block holds. An operation that runs again may write to the tile that it made before: nobody else keeps that. */
+interface Block {
+  /** Which tile of each axis of the grid it has. */
+  readonly place: ReadonlyMap<string, number>;
+  readonly tiles: (Float64Array | undefined)[];
+  readonly rings: Map<string, Float64Array>;
 }
+type Step = (b: Block) => void;
 
-/** A tile, and where each element of what is computed has its operand in it. */
-interface Operand {
-  readonly data: Float64Array;
-  readonly at: Int32Array;
-}
-type Loop = (out: Float64Array, ...operands: readonly Operand[]) => void;
+/** Each operand is a tile, and where each element of what is computed has its operand in it. */
+type Loop = (
+  ...of: [out: Float64Array, a: Float64Array, atA: Int32Array, b: Float64Array, atB: Int32Array, c: Float64Array, atC: Int32Array]
+) => void;
 /** By the number of operands. */
 const loops = [1, 2, 3].map(() => new Map<ScalarFn, Loop>());
 /** f for every element of a tile, as a function of its own text: V8 puts f in line where no other function is ever called. */
@@ -50,9 +54,10 @@ function loopOf(f: ScalarFn, arity: number): Loop {
   const known = loops[arity - 1]!;
   let loop = known.get(f);
   if (loop === undefined) {
-    const names = ["a", "b", "c"].slice(0, arity);
-    const args = ["a", "b", "c"].map((x) => (names.includes(x) ? `${x}.data[${x}.at[p]]` : "0"));
-    loop = new Function("f", `return (out, ${names}) => { for (let p = 0; p < out.length; p++) out[p] = f(${args}); };`)(f) as Loop;
+    const args = ["a[atA[p]]", "b[atB[p]]", "c[atC[p]]"].map((x, k) => (k < arity ? x : "0"));
+    loop = new Function("f", `return (out, a, atA, b, atB, c, atC) => { for (let p = 0; p < out.length; p++) out[p] = f(${args}); };`)(
+      f,
+    ) as Loop;
     known.set(f, loop);
   }
   return loop;
@@ -66,31 +71,19 @@ function gather(tile: Float64Array, at: Int32Array): Float64Array {
   return out;
 }
 
-class Block {
+class Interpreter {
   private readonly launch: Launch;
   private readonly memory: TileMemory;
   private readonly values: Readonly<Record<string, number>>;
-  private readonly place: ReadonlyMap<string, number>;
-  private readonly tiles = new Map<Value, Float64Array>();
-  private readonly rings = new Map<string, Float64Array>();
   private readonly extents: ReadonlyMap<string, number>;
-  private readonly shared: Shared;
+  private readonly known = new Map<string, Int32Array>();
   private readonly onLoop: OnLoop | undefined;
 
-  constructor(
-    launch: Launch,
-    memory: TileMemory,
-    values: Readonly<Record<string, number>>,
-    place: ReadonlyMap<string, number>,
-    shared: Shared,
-    onLoop: OnLoop | undefined,
-  ) {
-    this.shared = shared;
+  constructor(launch: Launch, memory: TileMemory, values: Readonly<Record<string, number>>, onLoop: OnLoop | undefined) {
     this.onLoop = onLoop;
     this.launch = launch;
     this.memory = memory;
     this.values = values;
-    this.place = place;
     this.extents = new Map(launch.axes.map((a) => [a.name, a.extent]));
   }
   private size(axes: readonly string[]): number {
@@ -99,92 +92,73 @@ class Block {
   /** For each point of `axes`, the position in a tile over `of`, a subset of them. */
   private positions(axes: readonly string[], of: readonly string[]): Int32Array {
     const key = `${axes} of ${of}`;
-    let out = this.shared.positions.get(key);
+    let out = this.known.get(key);
     if (out === undefined) {
       out = this.computePositions(axes, of);
-      this.shared.positions.set(key, out);
+      this.known.set(key, out);
     }
     return out;
   }
   private computePositions(axes: readonly string[], of: readonly string[]): Int32Array {
-    const n = this.size(axes);
-    const out = new Int32Array(n);
-    const strides = new Map<string, number>();
-    let s = 1;
-    for (const a of [...of].reverse()) {
-      strides.set(a, s);
-      s *= this.extents.get(a)!;
-    }
-    for (let p = 0; p < n; p++) {
-      let rest = p;
-      let at = 0;
-      for (let k = axes.length - 1; k >= 0; k--) {
-        const e = this.extents.get(axes[k]!)!;
-        at += (rest % e) * (strides.get(axes[k]!) ?? 0);
-        rest = Math.floor(rest / e);
-      }
-      out[p] = at;
+    let out = Int32Array.of(0);
+    for (const axis of axes) {
+      const [extent, step] = [this.extents.get(axis)!, this.stride(axis, of)];
+      const finer = new Int32Array(out.length * extent);
+      for (let p = 0; p < out.length; p++) for (let k = 0; k < extent; k++) finer[p * extent + k] = out[p]! + k * step;
+      out = finer;
     }
     return out;
+  }
+  /** How far apart neighbours along an axis lie in a tile over `of`; 0 where they are the same element. */
+  private stride(axis: string, of: readonly string[]): number {
+    const at = of.indexOf(axis);
+    return at < 0 ? 0 : this.size(of.slice(at + 1));
   }
   private axes(v: Value): readonly string[] {
     return this.launch.tiles[v]!.axes;
   }
-  private get(v: Value): Float64Array {
-    const t = this.tiles.get(v);
-    invariant(t, `${this.launch.name}: tile ${v} has no value`);
+  private elem(v: Value): Elem {
+    return this.launch.tiles[v]!.elem;
+  }
+  private get(b: Block, v: Value): Float64Array {
+    const t = b.tiles[v];
+    if (t === undefined) throw new InternalError(`${this.launch.name}: tile ${v} has no value`);
     return t;
   }
-  private map(o: Extract<Op, { kind: "map" }>): void {
-    const axes = this.axes(o.out);
-    const out = new Float64Array(this.size(axes));
-    const inputs = o.args.map((v) => ({ data: this.get(v), at: this.positions(axes, this.axes(v)) }));
-    let loop = this.shared.loops.get(o);
-    if (loop === undefined) {
-      loop = loopOf(scalarFn(o.op, this.elem(o.out), this.elem(o.args[0]!), o.args.length), o.args.length);
-      this.shared.loops.set(o, loop);
-    }
-    loop(out, ...inputs);
-    this.tiles.set(o.out, out);
-  }
-  private load(o: Extract<Op, { kind: "load" }>): void {
-    const axes = this.axes(o.out);
-    const out = new Float64Array(this.size(axes));
-    const data = this.memory.get(o.buffer)!;
-    const [at, guard] = [o.at, o.guard].map((v) => v !== undefined && { data: this.get(v), at: this.positions(axes, this.axes(v)) });
-    for (let p = 0; p < out.length; p++) {
-      if (guard && !guard.data[guard.at[p]!]) continue;
-      const from = at ? at.data[at.at[p]!]! : 0;
-      if (from < 0 || from >= data.length) throw new InternalError(`${this.launch.name}: ${o.buffer}[${from}] of ${data.length}`);
-      out[p] = data[from]!;
-    }
-    this.tiles.set(o.out, out);
+  /** Of an operand that may be left out: where its elements are, by points of `axes`. */
+  private placesOf(v: Value | undefined, axes: readonly string[]): Int32Array | undefined {
+    return v === undefined ? undefined : this.positions(axes, this.axes(v));
   }
 
-  run(ops: readonly Op[]): void {
-    for (const o of ops) this.op(o);
+  steps(ops: readonly Op[]): Step {
+    const list = ops.flatMap((o) => this.step(o) ?? []);
+    return (b) => {
+      for (const step of list) step(b);
+    };
   }
-  private op(o: Op): void {
+  /** What an operation does; undefined where that is nothing. */
+  private step(o: Op): Step | undefined {
     switch (o.kind) {
       case "comment":
-        return;
+      case "commit":
+      case "land":
+      case "meet":
+        return undefined;
       case "const":
-        this.tiles.set(o.out, Float64Array.of(Number(o.value)));
-        return;
+        return this.same(o.out, [Number(o.value)]);
       case "dim":
       case "scalar":
       case "step":
-        this.tiles.set(o.out, Float64Array.of(this.values[o.name]!));
-        return;
+        return this.same(o.out, [this.values[o.name]!]);
       case "block":
-        this.tiles.set(o.out, Float64Array.of(this.place.get(o.axis)!));
-        return;
+        return (b) => {
+          b.tiles[o.out] = Float64Array.of(b.place.get(o.axis)!);
+        };
       case "coordinate":
-        this.tiles.set(
+        return this.same(
           o.out,
-          Float64Array.from({ length: this.extents.get(o.axis)! }, (_, k) => k),
+          Array.from({ length: this.extents.get(o.axis)! }, (_, k) => k),
         );
-        return;
       case "map":
         return this.map(o);
       case "load":
@@ -193,38 +167,28 @@ class Block {
         return this.store(o);
       case "reduce":
         return this.reduce(o);
-      case "commit":
-      case "land":
-      case "meet":
-        return;
       case "issue":
         return this.issue(o);
-      case "put": {
-        const [r, held] = this.ring(o.ring);
-        const first = this.get(o.slot)[0]! * r.slow.extent * r.fast.extent;
-        const value = this.get(o.value);
-        this.positions([r.copy.slow.name, r.copy.piece.name], this.axes(o.value)).forEach((p, k) => {
-          held[first + k] = value[p]!;
-        });
-        return;
-      }
+      case "put":
+        return this.put(o);
       case "slot": {
-        const [r, held] = this.ring(o.ring);
+        const r = this.ring(o.ring);
         const size = r.slow.extent * r.fast.extent;
-        const tile = held.subarray(this.get(o.slot)[0]! * size, (this.get(o.slot)[0]! + 1) * size);
-        this.tiles.set(o.out, gather(tile, this.positions(this.axes(o.out), [r.slow.name, r.fast.name])));
-        return;
+        const at = this.positions(this.axes(o.out), [r.slow.name, r.fast.name]);
+        return (b) => {
+          const first = this.get(b, o.slot)[0]! * size;
+          b.tiles[o.out] = gather(this.held(b, r).subarray(first, first + size), at);
+        };
       }
       case "dot":
         return this.dot(o);
       case "convert": {
         const names = new Map(o.to);
-        const at = this.positions(
-          this.axes(o.out),
-          this.axes(o.value).map((a) => names.get(a) ?? a),
-        );
-        this.tiles.set(o.out, gather(this.get(o.value), at).map(narrowing(o.held)));
-        return;
+        const renamed = this.axes(o.value).map((a) => names.get(a) ?? a);
+        const at = this.positions(this.axes(o.out), renamed);
+        return (b) => {
+          b.tiles[o.out] = gather(this.get(b, o.value), at).map(narrowing(o.held));
+        };
       }
       case "loop":
         return this.loop(o);
@@ -232,112 +196,192 @@ class Block {
         return o satisfies never;
     }
   }
-  private store(o: Extract<Op, { kind: "store" }>): void {
+  /** A tile that is the same in every block. */
+  private same(out: Value, elements: readonly number[]): Step {
+    const tile = Float64Array.from(elements);
+    return (b) => {
+      b.tiles[out] = tile;
+    };
+  }
+  private map(o: Extract<Op, { kind: "map" }>): Step {
+    const axes = this.axes(o.out);
+    const loop = loopOf(scalarFn(o.op, this.elem(o.out), this.elem(o.args[0]!), o.args.length), o.args.length);
+    // Operands that it does not have are not looked at.
+    const [x, y, z] = [0, 1, 2].map((k) => o.args[k] ?? o.args[0]!) as [Value, Value, Value];
+    const [atX, atY, atZ] = [x, y, z].map((v) => this.positions(axes, this.axes(v))) as [Int32Array, Int32Array, Int32Array];
+    const out = new Float64Array(this.size(axes));
+    return (b) => {
+      loop(out, this.get(b, x), atX, this.get(b, y), atY, this.get(b, z), atZ);
+      b.tiles[o.out] = out;
+    };
+  }
+  private load(o: Extract<Op, { kind: "load" }>): Step {
+    const axes = this.axes(o.out);
+    const size = this.size(axes);
+    const data = this.memory.get(o.buffer)!;
+    const [placeAt, guardAt] = [this.placesOf(o.at, axes)!, this.placesOf(o.guard, axes)];
+    const out = new Float64Array(size);
+    return (b) => {
+      const place = this.get(b, o.at);
+      const guard = o.guard === undefined ? undefined : this.get(b, o.guard);
+      for (let p = 0; p < size; p++) {
+        out[p] = 0;
+        if (guard && guard[guardAt![p]!] === 0) continue;
+        const from = place[placeAt[p]!]!;
+        if (!(from >= 0 && from < data.length)) throw new InternalError(`${this.launch.name}: ${o.buffer}[${from}] of ${data.length}`);
+        out[p] = data[from]!;
+      }
+      b.tiles[o.out] = out;
+    };
+  }
+  private store(o: Extract<Op, { kind: "store" }>): Step {
     const args = [o.at, o.value, ...(o.guard === undefined ? [] : [o.guard])];
     const axes = this.launch.axes.map((a) => a.name).filter((a) => args.some((v) => this.axes(v).includes(a)));
+    const size = this.size(axes);
     const data = this.memory.get(o.buffer)!;
     const narrow = narrowing(this.launch.buffers.find((b) => b.name === o.buffer)!.elem);
-    const inputs = args.map((a) => ({ data: this.get(a), at: this.positions(axes, this.axes(a)) }));
-    for (let p = 0; p < this.size(axes); p++) {
-      const [at, value, guard = 1] = inputs.map((i) => i.data[i.at[p]!]!) as [number, number, number?];
-      if (!guard) continue;
-      invariant(at >= 0 && at < data.length, `${this.launch.name}: ${o.buffer}[${at}] of ${data.length}`);
-      data[at] = narrow(value);
-    }
+    const [placeAt, valueAt, guardAt] = [this.placesOf(o.at, axes)!, this.placesOf(o.value, axes)!, this.placesOf(o.guard, axes)];
+    return (b) => {
+      const [place, value] = [this.get(b, o.at), this.get(b, o.value)];
+      const guard = o.guard === undefined ? undefined : this.get(b, o.guard);
+      for (let p = 0; p < size; p++) {
+        if (guard && guard[guardAt![p]!] === 0) continue;
+        const to = place[placeAt[p]!]!;
+        if (!(to >= 0 && to < data.length)) throw new InternalError(`${this.launch.name}: ${o.buffer}[${to}] of ${data.length}`);
+        data[to] = narrow(value[valueAt[p]!]!);
+      }
+    };
   }
-  private reduce(o: Extract<Op, { kind: "reduce" }>): void {
+  private reduce(o: Extract<Op, { kind: "reduce" }>): Step {
     const rest = this.axes(o.outs[0]!);
-    const order = [...rest, o.over];
-    const inputs = o.values.map((v) => ({ data: this.get(v), at: this.positions(order, this.axes(v)) }));
-    const outs = o.outs.map(() => new Float64Array(this.size(rest)));
+    const size = this.size(rest);
+    const places = o.values.map((v) => this.positions([...rest, o.over], this.axes(v)));
     const n = this.extents.get(o.over)!;
     const { by } = o;
-    if (by.kind === "argmax" || by.kind === "monoid")
-      for (let p = 0; p < outs[0]!.length; p++) {
-        const terms = Array.from({ length: n }, (_, k) => inputs.map((i) => i.data[i.at[p * n + k]!]!));
-        const total = terms.reduce((x, y) => this.combine(by, x, y));
-        for (const [k, out] of outs.entries()) out[p] = total[k]!;
-      }
-    else {
-      const elem = this.elem(o.values[0]!);
-      const plus = scalarFn(operationOf[by.kind], elem, elem, 2);
-      const { data, at } = inputs[0]!;
-      for (let p = 0; p < outs[0]!.length; p++) {
+    if (by.kind === "argmax" || by.kind === "monoid") {
+      const combine = this.combining(by);
+      return (b) => {
+        const values = o.values.map((v) => this.get(b, v));
+        const outs = o.outs.map(() => new Float64Array(size));
+        for (let p = 0; p < size; p++) {
+          const terms = Array.from({ length: n }, (_, k) => values.map((data, i) => data[places[i]![p * n + k]!]!));
+          const total = terms.reduce((x, y) => combine(b, x, y));
+          for (const [k, out] of outs.entries()) out[p] = total[k]!;
+        }
+        for (const [k, v] of o.outs.entries()) b.tiles[v] = outs[k]!;
+      };
+    }
+    const elem = this.elem(o.values[0]!);
+    const plus = scalarFn(operationOf[by.kind], elem, elem, 2);
+    const at = places[0]!;
+    return (b) => {
+      const data = this.get(b, o.values[0]!);
+      const out = new Float64Array(size);
+      for (let p = 0; p < size; p++) {
         let total = data[at[p * n]!]!;
         for (let k = 1; k < n; k++) total = plus(total, data[at[p * n + k]!]!, 0);
-        outs[0]![p] = total;
+        out[p] = total;
       }
-    }
-    for (const [k, v] of o.outs.entries()) this.tiles.set(v, outs[k]!);
+      b.tiles[o.outs[0]!] = out;
+    };
   }
-  private dot(o: Extract<Op, { kind: "dot" }>): void {
+  private combining(by: Extract<Combine, { kind: "argmax" | "monoid" }>): (b: Block, x: number[], y: number[]) => number[] {
+    if (by.kind === "argmax") return (_, x, y) => (y[0]! > x[0]! || (y[0] === x[0] && y[1]! < x[1]!) ? y : x);
+    const body = this.steps(by.body);
+    return (b, x, y) => {
+      for (const [k, v] of by.x.entries()) b.tiles[v] = Float64Array.of(x[k]!);
+      for (const [k, v] of by.y.entries()) b.tiles[v] = Float64Array.of(y[k]!);
+      body(b);
+      return by.results.map((v) => this.get(b, v)[0]!);
+    };
+  }
+  private dot(o: Extract<Op, { kind: "dot" }>): Step {
     const { columns, over, other, share } = o.axes;
     const axes = this.axes(o.out);
+    const size = this.size(axes);
     const n = this.extents.get(over)!;
     const piece = share ? n / this.extents.get(share)! : n;
     const shares = share ? this.positions(axes, [share]) : undefined;
-    const [left, right] = [this.get(o.a), this.get(o.b)];
-    const acc = this.get(o.acc);
     const inColumns = this.axes(o.b).map((a) => (a === other ? columns : a));
-    const [fromA, fromB] = [this.positions([...axes, over], this.axes(o.a)), this.positions([...axes, over], inColumns)];
-    const fromAcc = this.positions(axes, this.axes(o.acc));
+    const [fromA, fromB, fromAcc] = [this.axes(o.a), inColumns, this.axes(o.acc)].map((of) => this.positions(axes, of)) as [
+      Int32Array,
+      Int32Array,
+      Int32Array,
+    ];
+    const [stepA, stepB] = [this.stride(over, this.axes(o.a)), this.stride(over, inColumns)];
     const [times, plus] = [scalarFn("mul", this.elem(o.out), this.elem(o.out), 2), scalarFn("add", this.elem(o.out), this.elem(o.out), 2)];
-    const out = new Float64Array(this.size(axes));
-    for (let p = 0; p < out.length; p++) {
-      let sum = acc[fromAcc[p]!]!;
-      const first = shares ? shares[p]! * piece : 0;
-      for (let k = first; k < first + piece; k++) sum = plus(sum, times(left[fromA[p * n + k]!]!, right[fromB[p * n + k]!]!, 0), 0);
-      out[p] = sum;
-    }
-    this.tiles.set(o.out, out);
+    return (b) => {
+      const [left, right, acc] = [this.get(b, o.a), this.get(b, o.b), this.get(b, o.acc)];
+      const out = new Float64Array(size);
+      for (let p = 0; p < size; p++) {
+        let sum = acc[fromAcc[p]!]!;
+        const first = shares ? shares[p]! * piece : 0;
+        for (let k = first; k < first + piece; k++)
+          sum = plus(sum, times(left[fromA[p]! + k * stepA]!, right[fromB[p]! + k * stepB]!, 0), 0);
+        out[p] = sum;
+      }
+      b.tiles[o.out] = out;
+    };
   }
-  private ring(name: string): [Ring, Float64Array] {
-    const r = this.launch.rings.find((x) => x.name === name)!;
-    let held = this.rings.get(name);
+  private ring(name: string): Ring {
+    return this.launch.rings.find((x) => x.name === name)!;
+  }
+  private held(b: Block, r: Ring): Float64Array {
+    let held = b.rings.get(r.name);
     if (held === undefined) {
       held = new Float64Array(r.slots * r.slow.extent * r.fast.extent).fill(Number.NaN);
-      this.rings.set(name, held);
+      b.rings.set(r.name, held);
     }
-    return [r, held];
+    return held;
   }
-  private issue(o: Extract<Op, { kind: "issue" }>): void {
-    const [r, held] = this.ring(o.ring);
+  private put(o: Extract<Op, { kind: "put" }>): Step {
+    const r = this.ring(o.ring);
+    const at = this.positions([r.copy.slow.name, r.copy.piece.name], this.axes(o.value));
+    return (b) => {
+      const first = this.get(b, o.slot)[0]! * r.slow.extent * r.fast.extent;
+      this.held(b, r).set(gather(this.get(b, o.value), at), first);
+    };
+  }
+  private issue(o: Extract<Op, { kind: "issue" }>): Step {
+    const r = this.ring(o.ring);
     const data = this.memory.get(o.buffer)!;
     const axes = [r.copy.slow.name, r.copy.piece.name];
-    const [at, guard] = [o.at, o.guard].map((v) => v !== undefined && { data: this.get(v), at: this.positions(axes, this.axes(v)) });
-    const first = this.get(o.slot)[0]! * r.slow.extent * r.fast.extent;
-    for (let p = 0; p < this.size(axes); p++) {
-      const from = at ? at.data[at.at[p]!]! : 0;
-      const holds = guard ? guard.data[guard.at[p]!]! : 1;
-      invariant(!holds || (from >= 0 && from + r.width <= data.length), `${this.launch.name}: ${o.buffer}[${from}] of ${data.length}`);
-      // Pieces of a row, and rows, follow one another.
-      for (let k = 0; k < r.width; k++) held[first + p * r.width + k] = holds ? data[from + k]! : 0;
-    }
+    const size = this.size(axes);
+    const [placeAt, guardAt] = [this.placesOf(o.at, axes)!, this.placesOf(o.guard, axes)];
+    return (b) => {
+      const held = this.held(b, r);
+      const place = this.get(b, o.at);
+      const guard = o.guard === undefined ? undefined : this.get(b, o.guard);
+      const first = this.get(b, o.slot)[0]! * r.slow.extent * r.fast.extent;
+      for (let p = 0; p < size; p++) {
+        const from = place[placeAt[p]!]!;
+        const holds = guard ? guard[guardAt![p]!] !== 0 : true;
+        if (holds && !(from >= 0 && from + r.width <= data.length))
+          throw new InternalError(`${this.launch.name}: ${o.buffer}[${from}] of ${data.length}`);
+        // Pieces of a row, and rows, follow one another.
+        for (let k = 0; k < r.width; k++) held[first + p * r.width + k] = holds ? data[from + k]! : 0;
+      }
+    };
   }
-  private elem(v: Value): Elem {
-    return this.launch.tiles[v]!.elem;
-  }
-  private combine(by: Extract<Combine, { kind: "argmax" | "monoid" }>, x: number[], y: number[]): number[] {
-    if (by.kind === "argmax") return y[0]! > x[0]! || (y[0] === x[0] && y[1]! < x[1]!) ? y : x;
-    by.x.forEach((v, k) => this.tiles.set(v, Float64Array.of(x[k]!)));
-    by.y.forEach((v, k) => this.tiles.set(v, Float64Array.of(y[k]!)));
-    this.run(by.body);
-    return by.results.map((v) => this.get(v)[0]!);
-  }
-  private loop(o: Extract<Op, { kind: "loop" }>): void {
-    const from = Math.min(...this.get(o.from));
-    const to = Math.max(...this.get(o.to));
-    const spread = (v: Value, axes: readonly string[]): Float64Array => gather(this.get(v), this.positions(axes, this.axes(v)));
-    for (const c of o.carried) this.tiles.set(c.phi, spread(c.init, this.axes(c.phi)));
-    for (let i = from; i < to; i += o.step) {
-      this.tiles.set(o.index, Float64Array.of(i));
-      this.run(o.body);
-      const next = o.carried.map((c) => spread(c.next, this.axes(c.phi)));
-      o.carried.forEach((c, k) => {
-        this.tiles.set(c.phi, next[k]!);
-      });
-    }
-    for (const c of o.carried) this.tiles.set(c.out, this.get(c.phi));
-    this.onLoop?.(this.launch.tiles[o.index]!.name, Math.max(0, Math.ceil((to - from) / o.step)));
+  private loop(o: Extract<Op, { kind: "loop" }>): Step {
+    const body = this.steps(o.body);
+    const carried = o.carried.map((c) => {
+      const axes = this.axes(c.phi);
+      return { ...c, initAt: this.positions(axes, this.axes(c.init)), nextAt: this.positions(axes, this.axes(c.next)) };
+    });
+    const { name } = this.launch.tiles[o.index]!;
+    return (b) => {
+      const from = Math.min(...this.get(b, o.from));
+      const to = Math.max(...this.get(b, o.to));
+      for (const c of carried) b.tiles[c.phi] = gather(this.get(b, c.init), c.initAt);
+      for (let i = from; i < to; i += o.step) {
+        b.tiles[o.index] = Float64Array.of(i);
+        body(b);
+        const next = carried.map((c) => gather(this.get(b, c.next), c.nextAt));
+        for (const [k, c] of carried.entries()) b.tiles[c.phi] = next[k];
+      }
+      for (const c of carried) b.tiles[c.out] = this.get(b, c.phi);
+      this.onLoop?.(name, Math.max(0, Math.ceil((to - from) / o.step)));
+    };
   }
 }

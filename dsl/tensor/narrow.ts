@@ -77,13 +77,14 @@ function decoded(f: FloatFormat, bits: number): number {
   if (e === 0) return sign * m * 2 ** (1 - f.bias - f.mantissaBits);
   return sign * (m + (1 << f.mantissaBits)) * 2 ** (e - f.bias - f.mantissaBits);
 }
-/** What each of the at most 2^16 codes of a format means, by the code. */
 const meanings = new Map<FloatFormat, Float64Array>();
-export function decode(f: FloatFormat, bits: number): number {
+/** What each of the at most 2^16 codes of a format means, by the code. */
+export function meaningsOf(f: FloatFormat): Float64Array {
   let all = meanings.get(f);
   if (all === undefined) {
     all = Float64Array.from({ length: 2 ** f.bits }, (_, code) => decoded(f, code));
     meanings.set(f, all);
   }
-  return all[bits]!;
+  return all;
 }
+export const decode = (f: FloatFormat, bits: number): number => meaningsOf(f)[bits]!;
