@@ -6,7 +6,7 @@ import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { exactExp, exactHash, exactInverse } from "../../dsl/tensor/exact.ts";
 import { library } from "../../kernels/index.ts";
-import { prepare } from "../../runtime/index.ts";
+import { type PreparedCall, prepare } from "../../runtime/index.ts";
 import { agree, describe as text } from "../../verify/agree.ts";
 import { CpuCudaDevice } from "../../verify/cuda-cpu/device.ts";
 import { generate, seeded } from "../../verify/generate.ts";
@@ -43,24 +43,28 @@ const cases = Object.entries(library).flatMap(([family, file]) => {
   return checked.instances.map((i) => ({ title: `${family}: ${i.kernel} ${i.name}`, source, checked, i }));
 });
 test.each(cases)("$title", async ({ source, checked, i }) => {
-  for (const level of levels)
-    for (const { schedule } of variantsOf(checked, i, level.target)) {
-      const compiled = compile(i, source, { target: level.target, schedule, exact: true });
+  for (const target of ["wgsl", "cuda"] as const)
+    for (const { schedule } of variantsOf(checked, i, target)) {
+      const compiled = compile(i, source, { target, schedule, exact: true });
       const random = seeded(3);
-      let compared = 0;
-      for (let k = 0; k < 2 || (compared === 0 && k < 30); k++) {
+      const compared = new Map(levels.filter((l) => l.target === target).map((l) => [l, 0]));
+      for (let k = 0; k < 2 || ([...compared.values()].includes(0) && k < 30); k++) {
         const made = generate(compiled.artifact, random, { sizes: [1, 1, 2, 3, 5, 8, 9, 16, 17, 33], most: 4000, style: "bits" });
         // Sizes that do not meet the preconditions; that some do is asked below.
         if (made === undefined) continue;
-        const call = prepare(compiled.artifact, made.args, { dims: made.dims });
-        const machine = interpreterFor(call, level.target);
-        const { result, faults } = await level.run(compiled, call);
-        expect(faults, level.name).toEqual([]);
-        const a = agree(call, result, machine);
-        expect(a.disagreements.map(text), `${level.name} ${level.target} ${JSON.stringify(made.dims)}`).toEqual([]);
-        expect(a.open + a.void).toBe(0);
-        compared += a.compared;
+        const drawn = (): PreparedCall => prepare(compiled.artifact, structuredClone(made.args), { dims: made.dims });
+        // One reference for all levels: what it has computed it keeps.
+        const machine = interpreterFor(drawn(), target);
+        for (const level of compared.keys()) {
+          const call = drawn();
+          const { result, faults } = await level.run(compiled, call);
+          expect(faults, level.name).toEqual([]);
+          const a = agree(call, result, machine);
+          expect(a.disagreements.map(text), `${level.name} ${target} ${JSON.stringify(made.dims)}`).toEqual([]);
+          expect(a.open + a.void).toBe(0);
+          compared.set(level, compared.get(level)! + a.compared);
+        }
       }
-      expect(compared, level.name).toBeGreaterThan(0);
+      for (const [level, elements] of compared) expect(elements, `${level.name} ${target}`).toBeGreaterThan(0);
     }
 });

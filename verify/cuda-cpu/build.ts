@@ -34,15 +34,41 @@ export const entriesOf = (steps: readonly StepAbi[]): string[] =>
 export const entryName = (k: number, entry: string): string => `w${k}_${entry}`;
 
 const parts = ["emulator", "memory", "warp", "matrix"];
+const emulatorFlags = ["-O2", "-c", "-fPIC", "-std=gnu++17"];
 let emulator: Promise<string[]> | undefined;
-async function emulatorObjects(dir: string): Promise<string[]> {
-  return await Promise.all(
-    parts.map(async (part) => {
-      const file = path.join(dir, `${part}.o`);
-      await run("g++", ["-O2", "-c", "-fPIC", "-std=gnu++17", path.join(here, `${part}.cpp`), "-o", file]);
-      return file;
-    }),
-  );
+/** The emulator compiled, kept for other processes by what it is made of. */
+async function emulatorObjects(version: string): Promise<string[]> {
+  const hash = createHash("sha256").update(`${version} ${emulatorFlags}`);
+  for (const file of [...parts.map((p) => `${p}.cpp`), "machine.h", "place.h"]) hash.update(fs.readFileSync(path.join(here, file)));
+  const kept = path.join(cacheFolder() ?? workFolder(), `emulator-${hash.digest("hex").slice(0, 16)}`);
+  if (!fs.existsSync(kept)) {
+    const made = fs.mkdtempSync(`${kept}-`);
+    await Promise.all(parts.map((p) => run("g++", [...emulatorFlags, path.join(here, `${p}.cpp`), "-o", path.join(made, `${p}.o`)])));
+    try {
+      fs.renameSync(made, kept);
+    } catch (e) {
+      // Another process was faster.
+      fs.rmSync(made, { recursive: true, force: true });
+      if (!fs.existsSync(kept)) throw e;
+    }
+  }
+  return parts.map((p) => path.join(kept, `${p}.o`));
+}
+/** `node_modules/.cache/weft` of the project that this package is part of or installed in; undefined where nothing can be written there. */
+function cacheFolder(): string | undefined {
+  for (let at = here, up = path.dirname(at); at !== up; at = up, up = path.dirname(at)) {
+    const modules = path.basename(at) === "node_modules" ? at : path.join(at, "node_modules");
+    if (!fs.existsSync(modules)) continue;
+    const folder = path.join(modules, ".cache", "weft");
+    try {
+      fs.mkdirSync(folder, { recursive: true });
+      fs.accessSync(folder, fs.constants.W_OK);
+      return folder;
+    } catch {
+      return undefined;
+    }
+  }
+  return undefined;
 }
 let folder: string | undefined;
 function workFolder(): string {
@@ -60,9 +86,10 @@ function workFolder(): string {
  * @throws WeftError R201 without g++, R204 with the compiler's words where it refuses the text
  */
 export async function buildLibrary(artifacts: readonly Artifact[]): Promise<string> {
-  if ((await compilerVersion()) === undefined) throw new WeftError("R201", "running CUDA text on the CPU needs g++");
+  const version = await compilerVersion();
+  if (version === undefined) throw new WeftError("R201", "running CUDA text on the CPU needs g++");
   const dir = workFolder();
-  emulator ??= emulatorObjects(dir);
+  emulator ??= emulatorObjects(version);
   const objects = await emulator;
   const kernels = artifacts.map((a, k) => {
     const entries = [...new Set(entriesOf(a.steps))];

@@ -198,7 +198,7 @@ int weft_run(const char* name, void** args, int blocks, int threads, int shared_
   for (int b = 0; b < blocks && !given_up; b++) {
     weft_place.block = {b, 0, 0};
     epoch = 0;
-    warp_epochs.assign((threads + 31) / 32, 0);
+    warps_of_block((threads + 31) / 32);
     memory_block();
     fibers.assign(threads, Fiber());
     for (int t = 0; t < threads; t++) enter(fibers[t].context, stacks + t * stack_bytes, fiber_main);

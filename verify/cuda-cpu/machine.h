@@ -76,5 +76,7 @@ void memory_block();
 void own_memory(char* from, size_t bytes);
 
 // ---- warps (warp.cpp)
+/** A fresh block, with so many warps. */
+void warps_of_block(int warps);
 /** Copies that nobody has waited for are a fault of the thread that ends. */
 void end_of_thread();

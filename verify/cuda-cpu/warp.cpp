@@ -39,6 +39,16 @@ static void compute(int kind, Lane* const lanes[32], unsigned mask) {
   } else if (kind == load_matrix) load_matrices(lanes, int(lanes[0]->in[0]), lanes[0]->in[1] != 0);
   else if (kind >= multiply_f16) multiply(kind - multiply_f16, lanes);
 }
+/** Lanes that wait for others of their warp. */
+struct Meeting {
+  int kind, line;
+  unsigned mask, arrived;
+};
+static std::vector<std::vector<Meeting>> meetings;
+void warps_of_block(int warps) {
+  warp_epochs.assign(warps, 0);
+  meetings.assign(warps, {});
+}
 /** The lanes of `mask` meet here. A lane of theirs that waits elsewhere, or names other lanes, is a fault. */
 static Lane& meet(int kind, unsigned mask, int line) {
   Fiber& me = fibers[current];
@@ -55,20 +65,24 @@ static Lane& meet(int kind, unsigned mask, int line) {
     give_up();
   }
   me.state = at_warp;
-  bool all = true;
-  for (int l = 0; l < 32 && base + l < threads; l++) {
-    if (!(mask >> l & 1) || l == lane) continue;
-    const Fiber& f = fibers[base + l];
-    if (f.state != at_warp) all = false;
-    else if (f.kind != kind || f.line != line || f.mask != mask) {
-      fault("block %d warp %d: lane %d is at %s in line %d, lane %d at %s in line %d", weft_place.block.x, base / 32, lane, name_of(kind), line, l, name_of(f.kind), f.line);
+  std::vector<Meeting>& open = meetings[base / 32];
+  size_t own = open.size();
+  for (size_t k = 0; k < open.size(); k++) {
+    const Meeting& m = open[k];
+    if (m.kind == kind && m.line == line && m.mask == mask) own = k;
+    else if (m.arrived & mask) {
+      fault("block %d warp %d: lane %d is at %s in line %d, lane %d at %s in line %d", weft_place.block.x, base / 32, lane, name_of(kind), line, __builtin_ctz(m.arrived & mask), name_of(m.kind), m.line);
       give_up();
     }
   }
-  if (!all) {
+  if (own == open.size()) open.push_back({kind, line, mask, 0});
+  open[own].arrived |= 1u << lane;
+  const unsigned lanes_there = threads - base < 32 ? (1u << (threads - base)) - 1 : 0xffffffffu;
+  if (open[own].arrived != (mask & lanes_there)) {
     park();
     return me.lane;
   }
+  open.erase(open.begin() + own);
   Lane* lanes[32] = {};
   for (int l = 0; l < 32 && base + l < threads; l++) lanes[l] = &fibers[base + l].lane;
   compute(kind, lanes, mask);
