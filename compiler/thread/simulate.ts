@@ -312,6 +312,7 @@ class Simulator {
     }
     const data = this.memory.get(e.buffer)!;
     const shadow = this.shadows.get(e.buffer)!;
+    // What a launch only reads was there before it: no read of it can race.
     const written = this.kernel.buffers.some((b) => b.name === e.buffer && b.access !== "read");
     return (t, i) => {
       if (!this.inside(e.buffer, i, data.length, t)) return 0;
