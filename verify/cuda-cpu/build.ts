@@ -43,12 +43,12 @@ async function emulatorObjects(version: string): Promise<string[]> {
   const kept = path.join(cacheFolder() ?? workFolder(), `emulator-${hash.digest("hex").slice(0, 16)}`);
   if (!fs.existsSync(kept)) {
     const made = fs.mkdtempSync(`${kept}-`);
-    await Promise.all(parts.map((p) => run("g++", [...emulatorFlags, path.join(here, `${p}.cpp`), "-o", path.join(made, `${p}.o`)])));
     try {
+      await Promise.all(parts.map((p) => run("g++", [...emulatorFlags, path.join(here, `${p}.cpp`), "-o", path.join(made, `${p}.o`)])));
       fs.renameSync(made, kept);
     } catch (e) {
-      // Another process was faster.
       fs.rmSync(made, { recursive: true, force: true });
+      // Another process may have been faster.
       if (!fs.existsSync(kept)) throw e;
     }
   }

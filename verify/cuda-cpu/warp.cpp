@@ -77,8 +77,7 @@ static Lane& meet(int kind, unsigned mask, int line) {
   }
   if (own == open.size()) open.push_back({kind, line, mask, 0});
   open[own].arrived |= 1u << lane;
-  const unsigned lanes_there = threads - base < 32 ? (1u << (threads - base)) - 1 : 0xffffffffu;
-  if (open[own].arrived != (mask & lanes_there)) {
+  if (open[own].arrived != mask) {
     park();
     return me.lane;
   }
