@@ -19,16 +19,49 @@ function bits(x: number, from: Elem, to: Elem): number {
 const onFloats: Partial<Record<MapOp, string>> = { add: "+", sub: "-", mul: "*", div: "/" };
 const onIntegers: Partial<Record<MapOp, string>> = { add: "+", sub: "-", and: "&", or: "|", xor: "^", shl: "<<" };
 const comparisons: Partial<Record<MapOp, string>> = { lt: "<", le: "<=", gt: ">", ge: ">=", eq: "===", ne: "!==" };
+const onBools: Partial<Record<MapOp, (a: string, b: string) => string>> = {
+  // Both sides are evaluated.
+  land: (a, b) => `((${a} !== 0) & (${b} !== 0))`,
+  lor: (a, b) => `((${a} !== 0) | (${b} !== 0))`,
+  lnot: (a) => `(${a} === 0 ? 1 : 0)`,
+};
 /** An operation as text in place, of operands that are text, each of which stands in it once; undefined where it takes a function. */
 export function scalarText(op: MapOp, elem: Elem, a: string, b: string): string | undefined {
   const compared = comparisons[op];
   if (compared) return `(${a} ${compared} ${b} ? 1 : 0)`;
-  const float = elem === "f32" || elem === "f64";
-  const sign = (float ? onFloats : onIntegers)[op];
-  if (sign === undefined && (float || op !== "mul")) return undefined;
-  if (float) return elem === "f32" ? `Math.fround(${a} ${sign} ${b})` : `(${a} ${sign} ${b})`;
-  const value = op === "mul" ? `Math.imul(${a}, ${b})` : `(${a} ${sign} ${b})`;
-  return elem === "u32" ? `(${value} >>> 0)` : `(${value} | 0)`;
+  const decided = onBools[op];
+  if (decided) return decided(a, b);
+  if (elem === "f32" || elem === "f64") {
+    const sign = onFloats[op];
+    return sign && (elem === "f32" ? `Math.fround(${a} ${sign} ${b})` : `(${a} ${sign} ${b})`);
+  }
+  const value = integerText(op, elem, a, b);
+  return value && (elem === "u32" ? `(${value} >>> 0)` : `(${value} | 0)`);
+}
+function integerText(op: MapOp, elem: Elem, a: string, b: string): string | undefined {
+  const sign = onIntegers[op];
+  if (sign) return `(${a} ${sign} ${b})`;
+  const divisor = /^\d+$/.test(b) ? Number(b) : 0;
+  switch (op) {
+    case "mul":
+      return `Math.imul(${a}, ${b})`;
+    case "shr":
+      return `(${a} ${elem === "u32" ? ">>>" : ">>"} ${b})`;
+    case "neg":
+      return `(-(${a}))`;
+    case "not":
+      return `(~${a})`;
+    case "min":
+    case "max":
+      return `Math.${op}(${a}, ${b})`;
+    case "div":
+      return divisor > 0 ? `Math.floor(${a} / ${b})` : undefined;
+    case "mod":
+      // Of what is below 0 too: the low bits say how far it is above a multiple.
+      return divisor > 0 && (divisor & (divisor - 1)) === 0 ? `(${a} & ${divisor - 1})` : undefined;
+    default:
+      return undefined;
+  }
 }
 const real: Partial<Record<MapOp, ScalarFn>> = {
   mod: (a, b) => a - b * Math.floor(a / b),
@@ -64,19 +97,9 @@ const whole: Partial<Record<MapOp, ScalarFn>> = {
   truncdiv: (a, b) => (b === 0 ? 0 : Math.trunc(a / b)),
   truncmod: (a, b) => (b === 0 ? 0 : a % b),
   bit_length: (a) => 32 - Math.clz32(a),
-  neg: (a) => -a,
   abs: Math.abs,
   sign: Math.sign,
-  min: (a, b) => Math.min(a, b),
-  max: (a, b) => Math.max(a, b),
   clamp: (a, b, c) => Math.min(Math.max(a, b), c),
-  not: (a) => ~a,
-};
-const tests: Partial<Record<MapOp, ScalarFn>> = {
-  land: (a, b) => Number(a !== 0 && b !== 0),
-  lor: (a, b) => Number(a !== 0 || b !== 0),
-  lnot: (a) => Number(a === 0),
-  isfinite: (a) => Number(Number.isFinite(a)),
 };
 const f16 = formats.f16!;
 const half = (word: number, k: number): number => decode(f16, (word >>> (16 * k)) & 0xffff);
@@ -87,8 +110,14 @@ const dot4 = (byte: (word: number, k: number) => number, a: number, b: number): 
   [0, 1, 2, 3].reduce((sum, k) => sum + byte(a, k) * byte(b, k), 0);
 const saturate = (x: number, lo: number, hi: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi));
 
-/** f with what it gives rounded or wrapped, as a function of its own text: V8 puts f in line where no other function is ever called. */
-const own = (text: string, f: ScalarFn): ScalarFn => new Function("f", `return (a, b, c) => ${text};`)(f);
+let owned = 0;
+/**
+ * A function of its own that calls f: V8 puts f in line where no other function is ever called. Functions of equal texts would be one to it,
+ * so each has a number.
+ */
+export const owning = (text: string, f: ScalarFn): unknown => new Function("f", `/* ${owned++} */ return ${text};`)(f);
+/** f with what it gives rounded or wrapped. */
+const own = (text: string, f: ScalarFn): ScalarFn => owning(`(a, b, c) => ${text}`, f) as ScalarFn;
 const known = new Map<string, ScalarFn>();
 /** The operation on operands of type `from`, with its result wrapped or rounded to `elem`; bools are 0 and 1. */
 export function scalarFn(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
@@ -104,8 +133,7 @@ function made(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
   const text = scalarText(op, elem, "a", "b");
   if (text) return new Function("a", "b", `return ${text};`) as ScalarFn;
   if (op === "select") return (a, b, c) => (a !== 0 ? b : c);
-  const test = tests[op];
-  if (test) return test;
+  if (op === "isfinite") return (a) => Number(Number.isFinite(a));
   if (op === "again") return (a) => a;
   if (op === "bitcast") return (a) => bits(a, from, elem);
   const narrow = /^(round|chop|stochastic|encode|decode)_(\w+)$/.exec(op);
@@ -156,7 +184,6 @@ function made(op: MapOp, elem: Elem, from: Elem, arity: number): ScalarFn {
     if (f === undefined) throw new InternalError(`no meaning for ${op} on ${elem}`);
     return elem === "f32" ? own("Math.fround(f(a, b, c))", f) : f;
   }
-  if (op === "shr") return elem === "u32" ? (a, b) => a >>> (b & 31) : (a, b) => a >> (b & 31);
   const f = whole[op];
   if (f === undefined) throw new InternalError(`no meaning for ${op} on ${elem}`);
   return own(elem === "u32" ? "f(a, b, c) >>> 0" : "f(a, b, c) | 0", f);

@@ -155,6 +155,17 @@ export interface Artifact {
   readonly weft: string;
 }
 
+const sizeOperators = {
+  "+": (a, b) => a + b,
+  "-": (a, b) => a - b,
+  "*": (a, b) => a * b,
+  "/": (a, b) => (b === 0 ? 0 : Math.floor(a / b)),
+  "%": (a, b) => (b === 0 ? 0 : a - b * Math.floor(a / b)),
+  ceildiv: (a, b) => (b === 0 ? 0 : Math.ceil(a / b)),
+  min: Math.min,
+  max: Math.max,
+} satisfies Record<string, (a: number, b: number) => number>;
+
 /** A size that depends on a name without a value. */
 export class UnknownSize extends Error {
   readonly size: string;
@@ -170,26 +181,29 @@ export function evaluateSize(e: SizeExpr, values: Readonly<Record<string, number
     if (v === undefined) throw new UnknownSize(e);
     return v;
   }
-  const a = evaluateSize(e[1], values);
-  const b = evaluateSize(e[2], values);
-  switch (e[0]) {
-    case "+":
-      return a + b;
-    case "-":
-      return a - b;
-    case "*":
-      return a * b;
-    case "/":
-      return b === 0 ? 0 : Math.floor(a / b);
-    case "%":
-      return b === 0 ? 0 : a - b * Math.floor(a / b);
-    case "ceildiv":
-      return b === 0 ? 0 : Math.ceil(a / b);
-    case "min":
-      return Math.min(a, b);
-    default:
-      return Math.max(a, b);
-  }
+  return sizeOperators[e[0]](evaluateSize(e[1], values), evaluateSize(e[2], values));
+}
+/**
+ * `e` to be evaluated many times: `names` have the values that then stand in `at`, all others those of `values`.
+ * @throws UnknownSize for a name without a value
+ */
+export function evaluatorOf(
+  e: SizeExpr,
+  values: Readonly<Record<string, number>>,
+  names: readonly string[],
+  at: readonly number[],
+): () => number {
+  const build = (x: SizeExpr): number | (() => number) => {
+    const k = typeof x === "string" ? names.lastIndexOf(x) : -1;
+    if (k >= 0) return () => at[k]!;
+    if (typeof x !== "object") return evaluateSize(x, values);
+    const [a, b] = [build(x[1]), build(x[2])];
+    const op = sizeOperators[x[0]];
+    if (typeof a === "number") return typeof b === "number" ? op(a, b) : () => op(a, b());
+    return typeof b === "number" ? () => op(a(), b) : () => op(a(), b());
+  };
+  const built = build(e);
+  return typeof built === "number" ? () => built : built;
 }
 export function holds(c: Condition, values: Readonly<Record<string, number>>): boolean {
   switch (c[0]) {

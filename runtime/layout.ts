@@ -1,5 +1,5 @@
 /** Memory layouts on the host: where an element lies, and bringing row-major tensors into a layout and back. */
-import { type Artifact, elementBits, evaluateSize, type TensorParam, UnknownSize } from "./abi.ts";
+import { type Artifact, elementBits, evaluateSize, evaluatorOf, type TensorParam, UnknownSize } from "./abi.ts";
 import { fixedDims, known, solveDims } from "./dims.ts";
 import { WeftError } from "./errors.ts";
 import { type HostTensor, type TensorData, unitsFor } from "./tensor.ts";
@@ -14,20 +14,25 @@ export type Tables = ReadonlyMap<string, HostTensor>;
  */
 export function placeOf(p: TensorParam, values: Values, tables: Tables): (flat: number) => number {
   const { layout } = p;
-  if (layout === undefined) return (flat) => flat;
   const shape = p.shape.map((e) => evaluateSize(e, values));
+  if (layout === undefined || shape.includes(0)) return (flat) => flat;
+  const { table } = layout;
+  const names = table ? [...layout.indices, table.param] : layout.indices;
+  const at = names.map(() => 0);
+  const place = evaluatorOf(layout.place, values, names, at);
+  const pages = table && tables.get(table.param)!;
+  const cell = table?.at.map((e) => evaluatorOf(e, values, names, at));
   return (flat) => {
-    const at: Record<string, number> = { ...values };
     for (let k = shape.length - 1, rest = flat; k >= 0; k--) {
-      at[layout.indices[k]!] = rest % shape[k]!;
+      at[k] = rest % shape[k]!;
       rest = Math.floor(rest / shape[k]!);
     }
-    if (layout.table) {
-      const table = tables.get(layout.table.param)!;
-      const cell = layout.table.at.reduce<number>((n, e, k) => n * table.shape[k]! + evaluateSize(e, at), 0);
-      at[layout.table.param] = table.data[cell]!;
+    if (pages) {
+      const page = pages.data[cell!.reduce((n, e, k) => n * pages.shape[k]! + e(), 0)];
+      if (page === undefined) throw new UnknownSize(table.param);
+      at[shape.length] = page;
     }
-    return evaluateSize(layout.place, at);
+    return place();
   };
 }
 /** Units of memory (elements, or words of packed ones) that a tensor takes, holes of its layout included. */

@@ -9,17 +9,18 @@ import { type ScalarFn, scalarFn, scalarText } from "../scalar.ts";
 import { loadMatrices, multiplyNumbers, warp } from "./fragments.ts";
 import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
-import { type Machine, type Scripted, scripted, scriptedValue, scriptedValues } from "./script.ts";
+import { type Machine, type Scripted, Scripts } from "./script.ts";
 import { Shadow } from "./shadow.ts";
 import { type Fault, matrixOperations, operationsOf, type Watch } from "./watch.ts";
 
 export type Memory = Map<string, Float64Array | Float32Array | Int32Array | Uint32Array | Uint16Array | Uint8Array>;
 interface Thread extends Scripted {
+  block: number;
   /** Its number in the launch, from 1, and that of the last thread of the block before. */
-  readonly owner: number;
-  readonly before: number;
+  owner: number;
+  before: number;
   /** Copies that have not landed, in groups; the last one is still open. */
-  readonly flights: (() => void)[][];
+  flights: (() => void)[][];
 }
 
 /** @returns the faults found, at most a hundred; an empty list is a clean run */
@@ -32,7 +33,6 @@ class Simulator {
   private readonly memory: Memory;
   private readonly values: Readonly<Record<string, number>>;
   private readonly faults: Fault[] = [];
-  private readonly slots = new Map<string, number>();
   private readonly shadows = new Map<string, Shadow>();
   private readonly shared: ReadonlyMap<string, Float64Array>;
   private readonly sharedShadows: ReadonlyMap<string, Shadow>;
@@ -42,7 +42,6 @@ class Simulator {
   /** Where each shared array begins, and the bytes of its elements. */
   private readonly places: ReadonlyMap<string, readonly [number, number]>;
   private readonly machine: Machine<Thread> = {
-    slot: (name) => this.slot(name),
     uniform: (name) => {
       const v = this.values[name];
       invariant(v !== undefined, `no value for ${name}`);
@@ -63,6 +62,7 @@ class Simulator {
     land: (t, leave) => this.land(t, leave),
     diverged: () => this.fault("divergent-barrier", "threads meet inside a condition"),
   };
+  private readonly scripts = new Scripts(this.machine);
 
   constructor(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch: Watch | undefined) {
     this.watch = watch;
@@ -85,7 +85,7 @@ class Simulator {
       this.shadows.set(b.name, new Shadow(size));
     }
     const body = lockstep<Thread>(kernel.body, {
-      alone: (list) => scripted(list, this.machine),
+      alone: (list) => this.scripts.statements(list),
       together: (s) => this.together(s),
       value: (e) => this.value(e),
       assign: (name) => {
@@ -97,32 +97,32 @@ class Simulator {
       diverged: () => this.fault("divergent-barrier", "threads meet where not all of them come"),
     });
     const blocks = evaluateSize(kernel.blocks, this.values);
+    const slots = this.scripts.settle();
+    // One block's threads are the next one's, with nothing of what they held.
+    const threads = Array.from(
+      { length: kernel.threads },
+      (_, index): Thread => ({ index, block: 0, owner: 0, before: 0, values: new Float64Array(slots), flights: [] }),
+    );
     for (let block = 0; block < blocks; block++) {
       for (const array of this.shared.values()) array.fill(0);
       for (const shadow of this.sharedShadows.values()) shadow.clear();
-      const before = block * kernel.threads;
-      const threads = Array.from(
-        { length: kernel.threads },
-        (_, index): Thread => ({
-          ...{ index, block, owner: before + index + 1, before },
-          ...{ values: new Float64Array(this.slots.size), flights: [[]] },
-        }),
-      );
+      for (const t of threads) {
+        t.block = block;
+        t.before = block * kernel.threads;
+        t.owner = t.before + t.index + 1;
+        t.values.fill(0);
+        t.flights = [[]];
+      }
       body(threads);
       this.epoch++;
     }
     return this.faults;
   }
   private value(e: Expr): (t: Thread) => number {
-    return scriptedValue(e, this.machine);
+    return this.scripts.value(e);
   }
   private slot(name: string): number {
-    let s = this.slots.get(name);
-    if (s === undefined) {
-      s = this.slots.size;
-      this.slots.set(name, s);
-    }
-    return s;
+    return this.scripts.slot(name);
   }
   /** Whether an access by the owner of `last` in `epoch` is ordered before one by t now. */
   private ordered(t: Thread, last: number, epoch: number): boolean {
@@ -190,7 +190,7 @@ class Simulator {
   }
   /** A matrix instruction, warp by warp: products and sums as a unit with no rounding inside would give them. */
   private multiply(s: Extract<Stmt, { kind: "mma" }>): (threads: readonly Thread[]) => void {
-    const operands = scriptedValues([...s.a, ...s.b, ...s.c], this.machine);
+    const operands = this.scripts.values([...s.a, ...s.b, ...s.c]);
     const outs = s.outs.map((name) => this.slot(name));
     return (threads) => {
       for (let first = 0; first < threads.length; first += warp) {

@@ -6,7 +6,7 @@ import { InternalError } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
-import { type ScalarFn, scalarFn } from "../scalar.ts";
+import { owning, type ScalarFn, scalarFn, scalarText } from "../scalar.ts";
 import type { Combine, Elem, Launch, Op, Ring, Value } from "./ir.ts";
 
 /** Element values by buffer, in element positions; narrow types hold what their bits mean. */
@@ -49,18 +49,34 @@ type Loop = (
 ) => void;
 /** By the number of operands. */
 const loops = [1, 2, 3].map(() => new Map<ScalarFn, Loop>());
-/** f for every element of a tile, as a function of its own text: V8 puts f in line where no other function is ever called. */
+/** f for every element of a tile. */
 function loopOf(f: ScalarFn, arity: number): Loop {
   const known = loops[arity - 1]!;
   let loop = known.get(f);
   if (loop === undefined) {
     const args = ["a[atA[p]]", "b[atB[p]]", "c[atC[p]]"].map((x, k) => (k < arity ? x : "0"));
-    loop = new Function("f", `return (out, a, atA, b, atB, c, atC) => { for (let p = 0; p < out.length; p++) out[p] = f(${args}); };`)(
-      f,
-    ) as Loop;
+    loop = owning(`(out, a, atA, b, atB, c, atC) => { for (let p = 0; p < out.length; p++) out[p] = f(${args}); }`, f) as Loop;
     known.set(f, loop);
   }
   return loop;
+}
+type Product = (
+  ...of: [acc: number, a: Float64Array, atA: number, stepA: number, b: Float64Array, atB: number, stepB: number, first: number, n: number]
+) => number;
+const products = new Map<Elem, Product>();
+/** A sum of n products from the `first` one on, in order, as a function of its own. */
+function productOf(elem: Elem): Product {
+  let made = products.get(elem);
+  if (made === undefined) {
+    const product = scalarText("mul", elem, "a[atA + k * stepA]", "b[atB + k * stepB]")!;
+    const step = `acc = ${scalarText("add", elem, "acc", product)};`;
+    made = new Function(
+      ...["acc", "a", "atA", "stepA", "b", "atB", "stepB", "first", "n"],
+      `for (let k = first; k < first + n; k++) ${step} return acc;`,
+    ) as Product;
+    products.set(elem, made);
+  }
+  return made;
 }
 /** Combines that are an operation on numbers. */
 const operationOf = { sum: "add", prod: "mul", max: "max", min: "min", all: "land", any: "lor" } as const;
@@ -309,17 +325,12 @@ class Interpreter {
       Int32Array,
     ];
     const [stepA, stepB] = [this.stride(over, this.axes(o.a)), this.stride(over, inColumns)];
-    const [times, plus] = [scalarFn("mul", this.elem(o.out), this.elem(o.out), 2), scalarFn("add", this.elem(o.out), this.elem(o.out), 2)];
+    const product = productOf(this.elem(o.out));
     return (b) => {
       const [left, right, acc] = [this.get(b, o.a), this.get(b, o.b), this.get(b, o.acc)];
       const out = new Float64Array(size);
-      for (let p = 0; p < size; p++) {
-        let sum = acc[fromAcc[p]!]!;
-        const first = shares ? shares[p]! * piece : 0;
-        for (let k = first; k < first + piece; k++)
-          sum = plus(sum, times(left[fromA[p]! + k * stepA]!, right[fromB[p]! + k * stepB]!, 0), 0);
-        out[p] = sum;
-      }
+      for (let p = 0; p < size; p++)
+        out[p] = product(acc[fromAcc[p]!]!, left, fromA[p]!, stepA, right, fromB[p]!, stepB, shares ? shares[p]! * piece : 0, piece);
       b.tiles[o.out] = out;
     };
   }

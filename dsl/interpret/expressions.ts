@@ -3,6 +3,7 @@ import { InternalError, invariant } from "../diagnostics.ts";
 import type { Expr } from "../tensor/ir.ts";
 import { formats, roundStochastic, stepAt } from "../tensor/narrow.ts";
 import type { Compute } from "../tensor/types.ts";
+import { compilePlain, compilePosition } from "./integers.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { compileReduce } from "./reduce.ts";
 import { compileOp } from "./scalar.ts";
@@ -10,6 +11,8 @@ import { type Evaluate, hole, state } from "./state.ts";
 import { compileSweep } from "./sweep.ts";
 
 export function compileExpression(machine: Interpreter, e: Expr): Evaluate {
+  const plain = e.kind === "op" || e.kind === "if" ? compilePlain(e, machine.leaves) : undefined;
+  if (plain) return plain;
   switch (e.kind) {
     case "const": {
       const v = Number(e.value);
@@ -20,8 +23,7 @@ export function compileExpression(machine: Interpreter, e: Expr): Evaluate {
       };
     }
     case "dim": {
-      const v = machine.program.dims.find((d) => d.name === e.name)?.value ?? machine.inputs.dims[e.name];
-      invariant(v !== undefined, `no value for dimension ${e.name}`);
+      const v = machine.leaves.dim(e.name);
       return () => {
         state.error = 0;
         return v;
@@ -147,14 +149,19 @@ export function compileExpression(machine: Interpreter, e: Expr): Evaluate {
 }
 function read(machine: Interpreter, e: Extract<Expr, { kind: "read" }>): Evaluate {
   const source = machine.source(e.tensor);
-  const subscripts = e.subscripts.map((s) => machine.compile(s));
   const { strides, shape } = source;
+  const outside = (k: number, i: number): never => {
+    throw new InternalError(`${e.tensor}: subscript ${k} is ${i}, extent ${shape[k]}`);
+  };
+  const position = compilePosition(e.subscripts, shape, strides, machine.leaves, outside);
+  if (position) return (f) => source.at(position(f));
+  const subscripts = e.subscripts.map((s) => machine.compile(s));
   return (f) => {
     let flat = 0;
     for (let k = 0; k < subscripts.length; k++) {
       const i = subscripts[k]!(f);
       if (state.undefined) return 0;
-      if (i < 0 || i >= shape[k]!) throw new InternalError(`${e.tensor}: subscript ${k} is ${i}, extent ${shape[k]}`);
+      if (i < 0 || i >= shape[k]!) outside(k, i);
       flat += i * strides[k]!;
     }
     return source.at(flat);

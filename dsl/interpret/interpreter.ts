@@ -9,6 +9,7 @@ import { formats, roundTo } from "../tensor/narrow.ts";
 import { type ElemType, storage } from "../tensor/types.ts";
 import { type Accuracy, ideal } from "./accuracy.ts";
 import { compileExpression } from "./expressions.ts";
+import type { Leaves } from "./integers.ts";
 import { Memo } from "./memo.ts";
 import { Published } from "./published.ts";
 import { namesOf, type Share, sharesOf } from "./shares.ts";
@@ -102,8 +103,7 @@ export class Interpreter {
 
   // ---- tensors
   private input(t: Values, elem: ElemType): Source {
-    const { values } = t;
-    const get = typeof values === "function" ? values : (flat: number): number => values[flat]!;
+    const get = readOnce(t);
     const float = storage[elem.name].class === "float";
     const flush =
       this.accuracy.flush > 0 && float
@@ -137,16 +137,27 @@ export class Interpreter {
     return this.finals.get(name);
   }
 
+  readonly leaves: Leaves = {
+    slot: (name) => this.slot(name),
+    dim: (name) => {
+      const v = this.program.dims.find((d) => d.name === name)?.value ?? this.inputs.dims[name];
+      invariant(v !== undefined, `no value for dimension ${name}`);
+      return v;
+    },
+  };
   // ---- frames: one slot for each index and var name of the whole program
   slot(name: string): number {
     let s = this.slots.get(name);
     if (s === undefined) {
-      s = this.frameSize;
-      // A second slot holds the error of a var.
-      this.frameSize += 2;
+      s = this.newSlot();
       this.slots.set(name, s);
     }
     return s;
+  }
+  /** A slot without a name, and one after it: the error of a var, the end of a loop. */
+  newSlot(): number {
+    this.frameSize += 2;
+    return this.frameSize - 2;
   }
   frame(): Float64Array {
     const f = new Float64Array(this.frameSize + 64);
@@ -295,6 +306,19 @@ export class Interpreter {
       return { values, errors };
     };
   }
+}
+/** The elements of a tensor; one that has to be asked for is asked for once. */
+function readOnce({ shape, values }: Values): (flat: number) => number {
+  if (typeof values !== "function") return (flat) => values[flat]!;
+  const size = sizeOf(shape);
+  if (size > 2 ** 22) return values;
+  const read = new Float64Array(size).fill(Number.NaN);
+  return (flat) => {
+    const v = read[flat]!;
+    if (!Number.isNaN(v)) return v;
+    read[flat] = values(flat);
+    return read[flat]!;
+  };
 }
 /** A value of a monoid, component by component, with error bounds. */
 export interface Tuple {

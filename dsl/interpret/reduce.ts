@@ -4,62 +4,21 @@ import type { Expr } from "../tensor/ir.ts";
 import { matrixFactors } from "../tensor/matrix.ts";
 import type { Interpreter, Tuple } from "./interpreter.ts";
 import { type Evaluate, hole, state } from "./state.ts";
+import { Walk } from "./walk.ts";
 
 type Reduce = Extract<Expr, { kind: "reduce" }>;
 
-/** Calls `body` at each point of the axes that lies inside; stops where it returns true. */
-export function iterate(
-  machine: Interpreter,
-  axes: Reduce["axes"],
-  where: Expr | undefined,
-): (f: Float64Array, body: () => boolean | undefined) => void {
-  const loops = axes.map((a) => ({
-    slot: machine.slot(a.name),
-    extent: machine.compile(a.extent),
-    from: a.range ? machine.compile(a.range.from) : undefined,
-    to: a.range ? machine.compile(a.range.to) : undefined,
-  }));
-  const test = where ? machine.compile(where) : undefined;
-  return (f, body) => {
-    const go = (k: number): boolean => {
-      const loop = loops[k];
-      if (loop === undefined) {
-        if (test && (!test(f) || state.undefined)) {
-          state.undefined = false;
-          return false;
-        }
-        return body() ?? false;
-      }
-      let from = loop.from ? loop.from(f) : 0;
-      let to = loop.extent(f);
-      if (loop.to) to = Math.min(to, loop.to(f));
-      if (state.undefined) {
-        // A range that is undefined holds nothing.
-        state.undefined = false;
-        return false;
-      }
-      if (from < 0) from = 0;
-      for (let i = from; i < to; i++) {
-        f[loop.slot] = i;
-        if (go(k + 1)) return true;
-      }
-      return false;
-    };
-    go(0);
-  };
-}
-
 export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
-  const each = iterate(machine, e.axes, e.where);
+  const walk = new Walk(machine, e.axes, e.where);
   const bodies = e.bodies.map((b) => machine.compile(b));
   const body = bodies[0]!;
   const u = e.type === "f32" ? machine.accuracy.unit : 0;
   const longest = machine.accuracy.depth ?? Number.POSITIVE_INFINITY;
   switch (e.op) {
     case "sum":
-      return sum(each, body, e, u, chainOf(machine, e, longest));
+      return sum(walk, body, e, u, chainOf(machine, e, longest));
     case "prod":
-      return prod(each, body, e, u, longest);
+      return prod(walk, body, e, u, longest);
     case "max":
     case "min": {
       const sign = e.op === "max" ? 1 : -1;
@@ -67,16 +26,15 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
         let best = 0;
         let error = 0;
         let count = 0;
-        each(f, () => {
+        for (let on = walk.first(f); on; on = walk.next(f)) {
           const x = body(f);
           if (state.undefined) {
             state.undefined = false;
-            return;
+            continue;
           }
           error = Math.max(error, state.error);
           if (count++ === 0 || Number.isNaN(best) || sign * x > sign * best) best = x;
-          return false;
-        });
+        }
         if (count === 0) return hole();
         state.error = error;
         return best;
@@ -97,11 +55,11 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
         const before = state.open;
         state.open = false;
         const seen: { at: number; low: number; top: number }[] = [];
-        each(f, () => {
+        for (let on = walk.first(f); on; on = walk.next(f)) {
           const x = sign * body(f);
           if (state.undefined) {
             state.undefined = false;
-            return;
+            continue;
           }
           const top = x + state.error;
           seen.push({ at: f[slot]!, low: x - state.error, top });
@@ -115,8 +73,7 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
             bestError = state.error;
             at = f[slot]!;
           }
-          return false;
-        });
+        }
         if (at < 0) return hole();
         const other = rivalAt === at ? second : rival;
         const close = (bestError > 0 || other > best) && other >= best - bestError && other > Number.NEGATIVE_INFINITY;
@@ -137,20 +94,20 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
         let result = 1 - stop;
         let doubt = false;
         let sure = false;
-        each(f, () => {
+        for (let on = walk.first(f); on; on = walk.next(f)) {
           state.open = false;
           const x = body(f);
           const open = state.open;
           if (state.undefined) {
             state.undefined = false;
             doubt ||= open;
-            return;
+            continue;
           }
           if (x === stop) result = stop;
           sure = x === stop && !open;
           doubt ||= open;
-          return sure;
-        });
+          if (sure) break;
+        }
         state.open = before || (doubt && !sure);
         state.error = 0;
         return result;
@@ -164,21 +121,20 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
       return (f) => {
         let acc: Tuple = { values: identity.map((x) => x(f)), errors: identity.map(() => 0) };
         let first = true;
-        each(f, () => {
+        for (let on = walk.first(f); on; on = walk.next(f)) {
           const values: number[] = [];
           const errors: number[] = [];
-          for (const b of bodies) {
-            values.push(b(f));
+          for (let k = 0; k < bodies.length && !state.undefined; k++) {
+            values.push(bodies[k]!(f));
             errors.push(state.error);
-            if (state.undefined) {
-              state.undefined = false;
-              return;
-            }
+          }
+          if (state.undefined) {
+            state.undefined = false;
+            continue;
           }
           acc = first ? { values, errors } : combine(acc, { values, errors });
           first = false;
-          return false;
-        });
+        }
         state.error = acc.errors[e.component]!;
         return acc.values[e.component]!;
       };
@@ -202,7 +158,7 @@ function chainOf(machine: Interpreter, e: Reduce, longest: number): (n: number) 
   return (n) => Math.min(Math.max(0, n - 1), longest);
 }
 /** gamma_h times the sum of magnitudes, h what `chain` says, or 0 where every partial sum is a float in any order. */
-function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number, chain: (n: number) => number): Evaluate {
+function sum(walk: Walk, body: Evaluate, e: Reduce, u: number, chain: (n: number) => number): Evaluate {
   const wrap = e.type === "i32" ? (x: number) => x | 0 : e.type === "u32" ? (x: number) => x >>> 0 : undefined;
   return (f) => {
     let total = 0;
@@ -210,11 +166,11 @@ function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: num
     let inherited = 0;
     let count = 0;
     let grid = true;
-    each(f, () => {
+    for (let on = walk.first(f); on; on = walk.next(f)) {
       const x = body(f);
       if (state.undefined) {
         state.undefined = false;
-        return;
+        continue;
       }
       count++;
       total += x;
@@ -222,8 +178,7 @@ function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: num
       magnitude += Math.abs(x) + state.error;
       inherited += state.error;
       if (grid && !Number.isInteger(x * 1024)) grid = false;
-      return false;
-    });
+    }
     if (u === 0) {
       state.error = e.type === "f64" || e.type === "f32" ? inherited + magnitude * 2 ** -50 : 0;
       return total;
@@ -238,18 +193,18 @@ function sum(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: num
     return total;
   };
 }
-function prod(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: number, longest: number): Evaluate {
+function prod(walk: Walk, body: Evaluate, e: Reduce, u: number, longest: number): Evaluate {
   return (f) => {
     let total = 1;
     let relative = 1;
     let range = 0;
     let count = 0;
     let zero = false;
-    each(f, () => {
+    for (let on = walk.first(f); on; on = walk.next(f)) {
       const x = body(f);
       if (state.undefined) {
         state.undefined = false;
-        return;
+        continue;
       }
       count++;
       total = e.type === "i32" ? Math.imul(total, x) : e.type === "u32" ? Math.imul(total, x) >>> 0 : total * x;
@@ -260,8 +215,7 @@ function prod(each: ReturnType<typeof iterate>, body: Evaluate, e: Reduce, u: nu
         relative *= 1 + state.error / Math.abs(x);
         range += Math.abs(Math.log2(Math.abs(x)));
       }
-      return false;
-    });
+    }
     const h = Math.min(Math.max(0, count - 1), longest);
     if (u === 0) state.error = Math.abs(total) * (relative - 1);
     else if (zero && range < 126) state.error = 0;

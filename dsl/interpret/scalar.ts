@@ -4,6 +4,7 @@ import type { Expr, Op } from "../tensor/ir.ts";
 import { philox } from "../tensor/philox.ts";
 import type { Compute } from "../tensor/types.ts";
 import type { Accuracy } from "./accuracy.ts";
+import { compileInteger } from "./integers.ts";
 import { type Evaluate, state } from "./state.ts";
 
 type OpExpr = Extract<Expr, { kind: "op" }>;
@@ -28,9 +29,6 @@ export function erf(x: number): number {
   for (let n = 60; n > 0; n--) f = n / 2 / (a + f);
   return Math.sign(x) * (1 - Math.exp(-a * a) / ((a + f) * Math.sqrt(Math.PI)));
 }
-
-const wrap = (type: Compute, v: number): number => (type === "i32" ? v | 0 : type === "u32" ? v >>> 0 : v);
-const floorDiv = (a: number, b: number): number => (b === 0 ? 0 : Math.floor(a / b));
 
 /** By how much b^x grows up to x + e; where b^x has vanished, e may be beyond measure. */
 const growth = (power: (x: number) => number, x: number, e: number, log: number): number =>
@@ -142,16 +140,26 @@ function compileFloat(
       const sign = e.op === "add" ? 1 : -1;
       const chain = accuracy.regroups && type === "f32" ? flatten(e) : undefined;
       if (chain && chain.terms.length > 2) return chainSum(chain.signs, chain.terms, accuracy);
-      return pair(fa, fb, (a, ea, right, eb) => {
-        const b = sign * right;
-        const inherited = ea + eb;
+      return (f) => {
+        const a = fa(f);
+        if (state.undefined) return 0;
+        const ea = state.error;
+        const b = sign * fb(f);
+        if (state.undefined) return 0;
+        const inherited = ea + state.error;
         const z = a + b;
         const exact = inherited === 0 && Math.fround(z) === z && z - a === b && z - b === a;
         return settle(z, inherited, exact ? 0 : u * (Math.abs(z) + inherited), accuracy, type);
-      });
+      };
     }
     case "mul":
-      return pair(fa, fb, (a, ea, b, eb) => {
+      return (f) => {
+        const a = fa(f);
+        if (state.undefined) return 0;
+        const ea = state.error;
+        const b = fb(f);
+        if (state.undefined) return 0;
+        const eb = state.error;
         const z = a * b;
         if (z === 0 && ea === 0 && eb === 0) {
           state.error = 0;
@@ -160,7 +168,7 @@ function compileFloat(
         const inherited = Math.abs(a) * eb + Math.abs(b) * ea + ea * eb;
         const exact = inherited === 0 && Math.fround(z) === z && Math.abs(z) > 2 ** -100;
         return settle(z, inherited, exact ? 0 : u * (Math.abs(z) + inherited), accuracy, type);
-      });
+      };
     case "div":
       return pair(fa, fb, (a, ea, b, eb) => {
         const z = a / b;
@@ -305,8 +313,16 @@ function compileExact(e: OpExpr, args: readonly Evaluate[]): Evaluate {
   const { type } = e;
   const [fa, fb, fc] = args as [Evaluate, Evaluate, Evaluate];
   const operands = e.args[0]!.type;
-  if (["lt", "le", "gt", "ge", "eq", "ne"].includes(e.op)) return comparison(e.op, operands, fa, fb);
+  const integer = compileInteger(e, args);
+  if (integer) return integer;
   switch (e.op) {
+    case "lt":
+    case "le":
+    case "gt":
+    case "ge":
+    case "eq":
+    case "ne":
+      return comparison(e.op, fa, fb);
     case "land":
     case "lor": {
       const stop = e.op === "lor" ? 1 : 0;
@@ -316,8 +332,6 @@ function compileExact(e: OpExpr, args: readonly Evaluate[]): Evaluate {
         return fb(f);
       };
     }
-    case "lnot":
-      return (f) => (fa(f) ? 0 : 1);
     case "isfinite":
       return (f) => {
         const x = fa(f);
@@ -327,19 +341,16 @@ function compileExact(e: OpExpr, args: readonly Evaluate[]): Evaluate {
     case "to_i32":
     case "to_u32":
     case "to_int": {
-      if (operands === "f32" || operands === "f64") {
-        const [lo, hi] = type === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
-        const to = (x: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi) + 0);
-        return (f) => {
-          const x = fa(f);
-          if (state.undefined) return 0;
-          const err = state.error;
-          if (err > 0 && to(x + err) !== to(x - err)) state.open = true;
-          state.error = 0;
-          return to(x);
-        };
-      }
-      return (f) => wrap(type, fa(f));
+      const [lo, hi] = type === "u32" ? [0, 2 ** 32 - 1] : [-(2 ** 31), 2 ** 31 - 1];
+      const to = (x: number): number => (Number.isNaN(x) ? 0 : Math.min(Math.max(Math.trunc(x), lo), hi) + 0);
+      return (f) => {
+        const x = fa(f);
+        if (state.undefined) return 0;
+        const err = state.error;
+        if (err > 0 && to(x + err) !== to(x - err)) state.open = true;
+        state.error = 0;
+        return to(x);
+      };
     }
     case "random": {
       const word = randomWord(args);
@@ -355,47 +366,12 @@ function compileExact(e: OpExpr, args: readonly Evaluate[]): Evaluate {
         const x = fb(f);
         return state.undefined ? 0 : exactHash(id, x, fc ? fc(f) : 0);
       };
-    case "neg":
-      return (f) => wrap(type, -fa(f));
-    case "not":
-      return (f) => wrap(type === "int" ? "i32" : type, ~fa(f));
-    case "abs":
-      return (f) => wrap(type, Math.abs(fa(f)));
-    case "sign":
-      return (f) => Math.sign(fa(f));
-    case "clamp":
-      return (f) => {
-        const x = fa(f);
-        if (state.undefined) return 0;
-        const lo = fb(f);
-        if (state.undefined) return 0;
-        return Math.min(Math.max(x, lo), fc(f));
-      };
+    default:
+      throw new Error(`no meaning for ${e.op} on ${operands}`);
   }
-  const binary: Partial<Record<Op, (a: number, b: number) => number>> = {
-    add: (a, b) => a + b,
-    sub: (a, b) => a - b,
-    mul: type === "int" ? (a, b) => a * b : (a, b) => Math.imul(a, b),
-    div: floorDiv,
-    mod: (a, b) => a - b * floorDiv(a, b),
-    min: Math.min,
-    max: Math.max,
-    and: (a, b) => a & b,
-    or: (a, b) => a | b,
-    xor: (a, b) => a ^ b,
-    shl: (a, b) => a << (b & 31),
-    shr: type === "u32" ? (a, b) => a >>> (b & 31) : (a, b) => a >> (b & 31),
-  };
-  const g = binary[e.op];
-  if (g === undefined) throw new Error(`no meaning for ${e.op} on ${type}`);
-  return (f) => {
-    const a = fa(f);
-    if (state.undefined) return 0;
-    return wrap(type, g(a, fb(f)));
-  };
 }
 
-function comparison(name: Op, operands: Compute, fa: Evaluate, fb: Evaluate): Evaluate {
+function comparison(name: Op, fa: Evaluate, fb: Evaluate): Evaluate {
   const test: Record<string, (a: number, b: number) => boolean> = {
     lt: (a, b) => a < b,
     le: (a, b) => a <= b,
@@ -405,10 +381,9 @@ function comparison(name: Op, operands: Compute, fa: Evaluate, fb: Evaluate): Ev
     ne: (a, b) => a !== b,
   };
   const holds = test[name]!;
-  const floats = operands === "f32" || operands === "f64";
   return pair(fa, fb, (a, ea, b, eb) => {
     const margin = ea + eb;
-    if (floats && margin > 0 && Math.abs(a - b) <= margin) state.open = true;
+    if (margin > 0 && Math.abs(a - b) <= margin) state.open = true;
     state.error = 0;
     return holds(a, b) ? 1 : 0;
   });

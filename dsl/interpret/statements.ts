@@ -4,9 +4,9 @@ import type { Axis, Fold, NewAxis, Write } from "../tensor/ir.ts";
 import { storage } from "../tensor/types.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { Memo } from "./memo.ts";
-import { iterate } from "./reduce.ts";
 import { type Source, sizeOf, stridesOf } from "./source.ts";
 import { hole, state } from "./state.ts";
+import { Walk } from "./walk.ts";
 
 interface Found {
   readonly index: number;
@@ -20,7 +20,7 @@ export function compileNewAxis(machine: Interpreter, s: NewAxis): void {
   const strides = stridesOf(outer);
   const slots = s.outer.map((a) => machine.slot(a.name));
   const slot = machine.slot(s.over[0]!.name);
-  const each = iterate(machine, s.over, s.where);
+  const walk = new Walk(machine, s.over, s.where);
   const body = s.body ? machine.compile(s.body) : undefined;
   const count = s.count ? machine.compile(s.count)(machine.frame()) : sizeOf(machine.extents(s.over));
   interface Row {
@@ -44,15 +44,14 @@ export function compileNewAxis(machine: Interpreter, s: NewAxis): void {
       rest %= strides[k]!;
     });
     const all: Found[] = [];
-    each(f, () => {
+    for (let on = walk.first(f); on; on = walk.next(f)) {
       const value = body ? body(f) : 1;
       if (state.undefined) {
         state.undefined = false;
-        return;
+        continue;
       }
       all.push({ index: f[slot]!, value, error: body ? state.error : 0 });
-      return false;
-    });
+    }
     const result: Row = { ...(s.kind === "topk" ? best(all, count) : { list: all }), open: state.open };
     state.open = before;
     rows.set(at, result);
@@ -132,25 +131,21 @@ function compileGroup(machine: Interpreter, s: NewAxis): void {
   const strides = stridesOf(extents);
   const slots = s.over.map((a) => machine.slot(a.name));
   const key = machine.compile(s.body);
+  const walk = new Walk(machine, s.over, s.where);
   const groups = machine.compile(s.count)(machine.frame());
   let made: { start: Float64Array; order: Float64Array } | undefined;
   const make = (): { start: Float64Array; order: Float64Array } => {
     if (made) return made;
     const f = machine.frame();
     const buckets: number[][] = Array.from({ length: groups }, () => []);
-    iterate(
-      machine,
-      s.over,
-      s.where,
-    )(f, () => {
+    for (let on = walk.first(f); on; on = walk.next(f)) {
       const k = key(f);
       if (state.undefined) {
         state.undefined = false;
-        return;
+        continue;
       }
       buckets[k]!.push(slots.reduce((sum, sl, i) => sum + f[sl]! * strides[i]!, 0));
-      return false;
-    });
+    }
     const start = new Float64Array(groups + 1);
     buckets.forEach((b, k) => {
       start[k + 1] = start[k]! + b.length;
@@ -210,6 +205,7 @@ export function compileWrite(machine: Interpreter, w: Write): void {
     memo = new Memo(sizeOf(shape));
     const subscripts = w.subscripts.map((s) => machine.compile(s));
     const sums = new Map<number, { value: number; error: number }>();
+    const walk = new Walk(machine, w.axes, w.where);
     const f = machine.frame();
     const inner = memo;
     const cell = new Float64Array(2);
@@ -218,23 +214,19 @@ export function compileWrite(machine: Interpreter, w: Write): void {
       return cell[0]!;
     }, elem);
     const u = w.value.type === "f32" ? machine.accuracy.unit : 0;
-    iterate(
-      machine,
-      w.axes,
-      w.where,
-    )(f, () => {
+    for (let on = walk.first(f); on; on = walk.next(f)) {
       state.open = false;
       const flat = subscripts.reduce((sum, s, k) => sum + s(f) * strides[k]!, 0);
       const v = value(f);
       if (state.undefined) {
         state.undefined = false;
-        return;
+        continue;
       }
       cell[0] = v;
       cell[1] = state.error;
       if (w.mode === "set") {
         inner.set(flat, narrow(f));
-        return;
+        continue;
       }
       const e = state.error;
       let s = sums.get(flat);
@@ -245,8 +237,7 @@ export function compileWrite(machine: Interpreter, w: Write): void {
       }
       s.value = w.value.type === "i32" ? (s.value + v) | 0 : w.value.type === "u32" ? (s.value + v) >>> 0 : s.value + v;
       s.error += e + u * (Math.abs(s.value) + s.error + e);
-      return;
-    });
+    }
     for (const [flat, s] of sums) {
       cell[0] = s.value;
       cell[1] = w.value.type === "f32" || w.value.type === "f64" ? s.error : 0;

@@ -4,12 +4,13 @@ import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
 import { afterAll, describe, expect, test } from "vitest";
+import { bundled } from "../support/bundled.ts";
 
-const root = path.resolve(import.meta.dirname, "../..");
+const command = await bundled();
 const dir = fs.mkdtempSync(path.join(os.tmpdir(), "weft-cli-"));
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));
 const weft = (...args: string[]) => {
-  const r = spawnSync(process.execPath, [path.join(root, "node_modules/tsx/dist/cli.mjs"), path.join(root, "cli/main.ts"), ...args], {
+  const r = spawnSync(process.execPath, [command, ...args], {
     encoding: "utf8",
     cwd: dir,
     env: { ...process.env, NO_COLOR: "1" },

@@ -139,6 +139,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     ],
   ],
   ["compiler/thread/ahead.ts", ["test/compiler/launch-bounds.test.ts", "test/compiler/packed-weights.test.ts"]],
+  ["compiler/scalar.ts", ["test/compiler/scalar.test.ts"]],
   ["compiler/thread/script.ts", ["test/compiler/verifiers.test.ts", "test/compiler/wide.test.ts"]],
   ["compiler/thread/simulate.ts", ["test/compiler/verifiers.test.ts", "test/compiler/staged.test.ts"]],
   ["compiler/thread/rescale.ts", ["test/compiler/stream-steps.test.ts"]],
@@ -202,6 +203,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/incremental.ts", ["test/compiler/incremental.test.ts"]],
   ["dsl/check/layout-fault.ts", ["test/dsl/wrong-programs.test.ts"]],
   ["dsl/check/evaluate.ts", ["test/dsl/wrong-programs.test.ts"]],
+  ["dsl/interpret/integers.ts", ["test/dsl/meaning.test.ts", "test/dsl/integers.test.ts"]],
+  ["dsl/interpret/walk.ts", ["test/dsl/meaning.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["runtime/webgpu/packed-dots.ts", ["test/compiler/packed-dots.test.ts"]],
   [

@@ -9,7 +9,8 @@ import { evaluateSize, type SizeExpr, type TensorParam, unroll } from "../../run
 import type { PreparedCall } from "../../runtime/call.ts";
 import { placeOf } from "../../runtime/layout.ts";
 import type { Oracle } from "../agree.ts";
-import { type Cells, cells, exactCells, type Reading, runBounds } from "./plan.ts";
+import { type Cells, cells, exactCells } from "./cells.ts";
+import { type Reading, runBounds } from "./plan.ts";
 
 export interface PlanBounds {
   /** The element as this plan computes it, without rounding, and how far an admissible evaluation of the plan may be from that. */

@@ -6,7 +6,8 @@
 import { loadMatrices, multiply, operandReader, warp } from "../../compiler/thread/fragments.ts";
 import type { MmaForm } from "../../compiler/thread/ir.ts";
 import { inWord } from "../../dsl/tensor/matrix.ts";
-import type { Cells, Reading } from "./plan.ts";
+import type { Cells } from "./cells.ts";
+import type { Reading } from "./plan.ts";
 
 export interface Term {
   readonly value: number;

@@ -9,7 +9,6 @@
 import { scalarFn } from "../../compiler/scalar.ts";
 import { bytesOf, type Expr, type Stmt, type ThreadKernel, unfolded } from "../../compiler/thread/ir.ts";
 import { lockstep } from "../../compiler/thread/lockstep.ts";
-import type { Memory } from "../../compiler/thread/simulate.ts";
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Accuracy } from "../../dsl/interpret/accuracy.ts";
 import { compileOp } from "../../dsl/interpret/scalar.ts";
@@ -18,24 +17,12 @@ import type { Op } from "../../dsl/tensor/ir.ts";
 import { formats } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
+import { type BoundMemory, type Cells, cells } from "./cells.ts";
+import { Certain } from "./certain.ts";
 import { type Registers, runFragment, runMultiply } from "./matrix.ts";
 import { narrowRule } from "./narrow.ts";
 import { decisions, exponentials, fromBits, halves, infinitely, moves, sums } from "./operations.ts";
 import { spreadRule } from "./spread.ts";
-
-/** A unit of memory: value, bound on the error (of what its fields decode to, where it holds bits), longest chain of additions behind it. */
-export interface Cells {
-  readonly values: Float64Array;
-  readonly errors: Float64Array;
-  readonly chains: Int32Array;
-}
-export type BoundMemory = ReadonlyMap<string, Cells>;
-export const cells = (n: number): Cells => ({ values: new Float64Array(n), errors: new Float64Array(n), chains: new Int32Array(n) });
-/** Cells that hold what memory holds, exactly. */
-export const exactCells = (data: NonNullable<ReturnType<Memory["get"]>>): Cells => ({
-  ...cells(data.length),
-  values: Float64Array.from(data),
-});
 
 export type Reading = "worst" | "spread";
 /** Runs a launch; `memory` holds what it computes. An element whose value hangs on a decision within its bounds gets an infinite error. */
@@ -73,11 +60,13 @@ class BoundRun {
   /** Three numbers a name: value, error, chain. */
   private readonly slots = new Map<string, number>();
   private shared = new Map<string, Cells>();
+  private readonly certain: Certain;
 
   constructor(kernel: ThreadKernel, memory: BoundMemory, values: Readonly<Record<string, number>>, accuracy: Accuracy, reading: Reading) {
     this.kernel = kernel;
     this.memory = memory;
     this.values = values;
+    this.certain = new Certain((name) => this.slot(name), values);
     this.accuracy = accuracy;
     this.reading = reading;
   }
@@ -105,6 +94,7 @@ class BoundRun {
       },
       assign: (name) => {
         const slot = this.slot(name);
+        this.certain.add(name);
         return (f, v) => {
           f[slot] = v;
           f[slot + 1] = f[slot + 2] = 0;
@@ -115,13 +105,13 @@ class BoundRun {
       },
     });
     const blocks = evaluateSize(kernel.blocks, this.values);
+    const frames = Array.from({ length: kernel.threads }, () => new Float64Array(this.slots.size * 3));
     for (let b = 0; b < blocks; b++) {
       this.shared = new Map(kernel.shared.map((a) => [a.name, cells(a.count)]));
-      const frames = Array.from({ length: kernel.threads }, (_, t) => {
-        const f = new Float64Array(this.slots.size * 3);
+      frames.forEach((f, t) => {
+        f.fill(0);
         f[thread] = t;
         f[block] = b;
-        return f;
       });
       body(frames);
     }
@@ -140,6 +130,7 @@ class BoundRun {
       case "let":
       case "var": {
         const value = this.expr(s.value);
+        if (s.kind === "let" && this.certain.has(s.value)) this.certain.add(s.name);
         const slot = this.slot(s.name);
         return (f) => {
           f[slot] = value(f);
@@ -161,6 +152,7 @@ class BoundRun {
       case "for": {
         const [from, to] = [this.decided(s.from), this.decided(s.to)];
         const slot = this.slot(s.name);
+        this.certain.add(s.name);
         const body = s.body.map((x) => this.statement(x));
         return (f) => {
           for (let i = from(f); i < to(f); i += s.step) {
@@ -228,14 +220,13 @@ class BoundRun {
         return this.copy(s);
       case "commit":
       case "land":
+      case "comment":
         return () => undefined;
       case "barrier":
       case "mma":
       case "fragment":
       case "shuffle":
         throw new InternalError("threads meet inside a condition");
-      case "comment":
-        return () => undefined;
       default:
         return s satisfies never;
     }
@@ -299,6 +290,13 @@ class BoundRun {
   }
 
   private expr(e: Expr): Evaluate {
+    if (e.kind === "op" && this.certain.has(e)) {
+      const value = this.certain.compile(e);
+      return (f) => {
+        state.error = chain = 0;
+        return value(f);
+      };
+    }
     switch (e.kind) {
       case "const":
       case "uniform": {
@@ -351,20 +349,24 @@ class BoundRun {
     }
   }
   private op(e: Extract<Expr, { kind: "op" }>): Evaluate {
-    const own = e.args.map((a) => this.expr(a));
-    const args = own.map(
-      (a): Evaluate =>
-        (f) => {
+    const own = e.args.map((a) => ({ certain: this.certain.has(a), value: this.expr(a) }));
+    const args = own.map(({ certain, value: a }): Evaluate => {
+      if (certain)
+        return (f) => {
           sunk = false;
-          const v = a(f);
-          if (sunk) operands.sunk = true;
-          if (chain > operands.chain) operands.chain = chain;
-          if (state.error > operands.error) operands.error = state.error;
-          if (state.error === 0 && Math.abs(v) === Number.POSITIVE_INFINITY) operands.infinite = true;
-          else if (state.error > 0 && state.error >= Math.abs(v)) operands.signless = true;
-          return v;
-        },
-    );
+          return a(f);
+        };
+      return (f) => {
+        sunk = false;
+        const v = a(f);
+        if (sunk) operands.sunk = true;
+        if (chain > operands.chain) operands.chain = chain;
+        if (state.error > operands.error) operands.error = state.error;
+        if (state.error === 0 && Math.abs(v) === Number.POSITIVE_INFINITY) operands.infinite = true;
+        else if (state.error > 0 && state.error >= Math.abs(v)) operands.signless = true;
+        return v;
+      };
+    });
     const rule = this.rule(e, args);
     const longer = e.op === "add" || e.op === "sub" || e.op === "mul" ? 1 : 0;
     const floats = e.elem === "f32" || e.elem === "f64";

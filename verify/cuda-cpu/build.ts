@@ -18,7 +18,7 @@ const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../v
  * So for signed integers that leave their bits, of which C++ says nothing. Nothing is contracted, as nvcc has it with -fmad=false.
  */
 const watched = "-fsanitize=thread,alignment,bounds,signed-integer-overflow";
-const kernelFlags = ["-O0", "-c", "-fPIC", "-std=gnu++17", "-w", "-ffp-contract=off", watched];
+const kernelFlags = ["-O0", "-fPIC", "-std=gnu++17", "-w", "-ffp-contract=off", watched];
 
 /** What g++ is called, for messages; undefined where there is none. */
 export async function compilerVersion(): Promise<string | undefined> {
@@ -35,16 +35,26 @@ export const entryName = (k: number, entry: string): string => `w${k}_${entry}`;
 
 const parts = ["emulator", "memory", "warp", "matrix"];
 const emulatorFlags = ["-O2", "-c", "-fPIC", "-std=gnu++17"];
-let emulator: Promise<string[]> | undefined;
-/** The emulator compiled, kept for other processes by what it is made of. */
-async function emulatorObjects(version: string): Promise<string[]> {
-  const hash = createHash("sha256").update(`${version} ${emulatorFlags}`);
-  for (const file of [...parts.map((p) => `${p}.cpp`), "machine.h", "place.h"]) hash.update(fs.readFileSync(path.join(here, file)));
+/** The emulator compiled: its objects, and a folder with the header as a kernel wants it. */
+interface Emulator {
+  readonly objects: readonly string[];
+  readonly header: string;
+}
+let emulator: Promise<Emulator> | undefined;
+/** Kept for other processes by what it is made of. */
+async function compiledEmulator(version: string): Promise<Emulator> {
+  const hash = createHash("sha256").update(`${version} ${emulatorFlags} ${kernelFlags}`);
+  for (const file of [...parts.map((p) => `${p}.cpp`), "machine.h", "place.h", "emulator.h"])
+    hash.update(fs.readFileSync(path.join(here, file)));
   const kept = path.join(cacheFolder() ?? workFolder(), `emulator-${hash.digest("hex").slice(0, 16)}`);
   if (!fs.existsSync(kept)) {
     const made = fs.mkdtempSync(`${kept}-`);
     try {
-      await Promise.all(parts.map((p) => run("g++", [...emulatorFlags, path.join(here, `${p}.cpp`), "-o", path.join(made, `${p}.o`)])));
+      await Promise.all([
+        ...parts.map((p) => run("g++", [...emulatorFlags, path.join(here, `${p}.cpp`), "-o", path.join(made, `${p}.o`)])),
+        // Read from the text, the header takes longer than a small kernel.
+        run("g++", [...kernelFlags, "-x", "c++-header", path.join(here, "emulator.h"), "-o", path.join(made, "emulator.h.gch")]),
+      ]);
       fs.renameSync(made, kept);
     } catch (e) {
       fs.rmSync(made, { recursive: true, force: true });
@@ -52,7 +62,7 @@ async function emulatorObjects(version: string): Promise<string[]> {
       if (!fs.existsSync(kept)) throw e;
     }
   }
-  return parts.map((p) => path.join(kept, `${p}.o`));
+  return { objects: parts.map((p) => path.join(kept, `${p}.o`)), header: kept };
 }
 /** `node_modules/.cache/weft` of the project that this package is part of or installed in; undefined where nothing can be written there. */
 function cacheFolder(): string | undefined {
@@ -89,8 +99,8 @@ export async function buildLibrary(artifacts: readonly Artifact[]): Promise<stri
   const version = await compilerVersion();
   if (version === undefined) throw new WeftError("R201", "running CUDA text on the CPU needs g++");
   const dir = workFolder();
-  emulator ??= emulatorObjects(version);
-  const objects = await emulator;
+  emulator ??= compiledEmulator(version);
+  const { objects, header } = await emulator;
   const kernels = artifacts.map((a, k) => {
     const entries = [...new Set(entriesOf(a.steps))];
     // Kernels of one name come from several artifacts: each has names and a namespace of its own.
@@ -110,7 +120,7 @@ export async function buildLibrary(artifacts: readonly Artifact[]): Promise<stri
   if (fs.existsSync(`${base}.so`)) return `${base}.so`;
   fs.writeFileSync(`${base}.cpp`, text);
   try {
-    await run("g++", [...kernelFlags, `-I${here}`, `${base}.cpp`, "-o", `${base}.o`], { maxBuffer: 2 ** 24 });
+    await run("g++", [...kernelFlags, "-c", `-I${header}`, `-I${here}`, `${base}.cpp`, "-o", `${base}.o`], { maxBuffer: 2 ** 24 });
     await run("g++", ["-shared", `${base}.o`, ...objects, "-o", `${base}.so`]);
   } catch (e) {
     const said = String((e as { stderr?: string }).stderr ?? e);

@@ -3,6 +3,12 @@
 import { fault, type Mutant } from "../mutant.ts";
 
 export const around: readonly Mutant[] = [
+  fault(
+    "an integer that was read is certain",
+    "verify/bounds/certain.ts",
+    "return this.names.has(e.name);",
+    'return e.elem === "i32" || this.names.has(e.name);',
+  ),
   fault("a branch in doubt that is not taken is certain", "verify/bounds/plan.ts", "if (!holds && !doubt) return;", "if (!holds) return;"),
   fault("a branch in doubt that is taken is certain", "verify/bounds/plan.ts", "astray ||= doubt;", "astray ||= false;"),
   fault(
@@ -27,9 +33,16 @@ export const around: readonly Mutant[] = [
   fault(
     "ceiling division rounds down",
     "runtime/abi.ts",
-    "return b === 0 ? 0 : Math.ceil(a / b);",
-    "return b === 0 ? 0 : Math.floor(a / b);",
+    "ceildiv: (a, b) => (b === 0 ? 0 : Math.ceil(a / b)),",
+    "ceildiv: (a, b) => (b === 0 ? 0 : Math.floor(a / b)),",
   ),
+  fault(
+    "a layout's place is that of the element before",
+    "runtime/layout.ts",
+    "at[k] = rest % shape[k]!;",
+    "at[k] = (rest - 1) % shape[k]!;",
+  ),
+  fault("a page is taken for the first", "runtime/layout.ts", "at[shape.length] = page;", "at[shape.length] = 0;"),
   fault("every step of a repeat is the first", "runtime/abi.ts", "{ ...counters, [s.name]: k }", "{ ...counters, [s.name]: 0 }"),
   fault(
     "packed fields are written highest first",

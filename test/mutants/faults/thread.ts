@@ -415,6 +415,10 @@ export const thread: readonly Mutant[] = [
     "const int block = blockIdx.x;",
   ),
   fault("a kernel with shared memory has an entry for many calls", "compiler/emit/many.ts", " || kernel.shared.length > 0", ""),
+  fault("a remainder below 0", "compiler/scalar.ts", "`(${a} & ${divisor - 1})`", "`(${a} % ${divisor})`"),
+  fault("a shift of u32 has a sign", "compiler/scalar.ts", 'elem === "u32" ? ">>>" : ">>"', '">>"'),
+  fault("one of two conditions is enough", "compiler/scalar.ts", "!== 0) & (${b}", "!== 0) | (${b}"),
+  fault("a thread has what it held in the block before", "compiler/thread/simulate.ts", "        t.flights = [[]];\n", ""),
   fault("the simulator reads 16 bytes where a guard says no", "compiler/thread/script.ts", "if (!s.guard) return read;", "return read;"),
   fault("the simulator lands all copies at once", "compiler/thread/simulate.ts", "t.flights.length - 1 > leave", "t.flights.length > 1"),
   fault(
