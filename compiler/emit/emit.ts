@@ -2,7 +2,17 @@
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text, Unit } from "../targets/target.ts";
-import { type Contraction, children, contractionOf, type Expr, productOf, type Stmt, type ThreadKernel, turnOf } from "../thread/ir.ts";
+import {
+  accumulates,
+  type Contraction,
+  children,
+  contractionOf,
+  type Expr,
+  productOf,
+  type Stmt,
+  type ThreadKernel,
+  turnOf,
+} from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
 
 export interface EmittedBody {
@@ -155,7 +165,7 @@ class Emitter {
       }
       case "mma": {
         s.outs.forEach((name, k) => {
-          this.line(depth, t.declare(name, s.elem, this.expr(s.c[k]!).text, true));
+          if (!accumulates(s, k)) this.line(depth, t.declare(name, s.elem, this.expr(s.c[k]!).text, true));
         });
         const args = [...s.outs, ...[...s.a, ...s.b].map((e) => this.expr(e).text)];
         return this.line(depth, `weft_mma_${s.form}(${args.join(", ")});`);

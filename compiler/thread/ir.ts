@@ -69,7 +69,8 @@ export type Stmt =
     }
   /**
    * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in words of u32, two floats
-   * or four bytes, the first in the low bits: 4 words of a, 2 of b; whole integers as they are, 8 and 4. Declares its four results.
+   * or four bytes, the first in the low bits: 4 words of a, 2 of b; whole integers as they are, 8 and 4. Declares its four results, but for
+   * one that has the name of its c: that is the result of another, which nothing else reads, and is overwritten.
    */
   | {
       readonly kind: "mma";
@@ -240,4 +241,9 @@ export function unfolded(s: Extract<Stmt, { kind: "loads" | "stores" | "scale" |
       ? []
       : [{ kind: "let", name, value: { kind: "load", buffer: s.buffer, at: at(k), elem: s.elem, ...(s.guard ? { guard: s.guard } : {}) } }],
   );
+}
+/** Whether the k-th result of a matrix instruction overwrites what it is added to. */
+export function accumulates(s: Extract<Stmt, { kind: "mma" }>, k: number): boolean {
+  const c = s.c[k]!;
+  return c.kind === "name" && c.name === s.outs[k];
 }

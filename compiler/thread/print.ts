@@ -1,6 +1,6 @@
 /** Thread IR as text, close to what will be emitted. */
 import { sizeText } from "../../runtime/abi.ts";
-import type { Expr, Stmt, ThreadKernel } from "./ir.ts";
+import { accumulates, type Expr, type Stmt, type ThreadKernel } from "./ir.ts";
 
 export function printKernel(k: ThreadKernel): string {
   const buffers = k.buffers.map((b) => `  ${b.access} ${b.name}: ${b.unit}[${sizeText(b.units)}]${b.atomic ? " atomic" : ""}`);
@@ -51,7 +51,8 @@ function printBlock(list: readonly Stmt[], indent: string): string[] {
         return [`${indent}let ${s.outs.join(", ")}: u32 = fragment ${s.array}[${printExpr(s.at)}]${s.transposed ? " transposed" : ""}`];
       case "mma": {
         const [a, b, c] = [s.a, s.b, s.c].map((list) => list.map(printExpr).join(", "));
-        return [`${indent}let ${s.outs.join(", ")}: ${s.elem} = mma ${s.form} (${a}) (${b}) + (${c})`];
+        const declares = s.outs.some((_, k) => !accumulates(s, k)) ? "let " : "";
+        return [`${indent}${declares}${s.outs.join(", ")}: ${s.elem} = mma ${s.form} (${a}) (${b}) + (${c})`];
       }
       case "barrier":
         return [`${indent}barrier`];

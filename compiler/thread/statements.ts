@@ -23,13 +23,18 @@ class Writer {
   /** The deepest loop that uses it. */
   private readonly depths: Int32Array;
   private readonly sizes: Int32Array;
+  /** Variables that loops see by nodes of their own. */
+  private readonly seenInside = new Set<NodeId>();
 
   constructor(nodes: Nodes, reserved: ReadonlySet<string>, taken: readonly string[]) {
     this.nodes = nodes;
     const count = nodes.list.length;
     [this.uses, this.depths, this.sizes] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
     this.used = new Set([...reserved, ...taken, "thread", "block"]);
-    for (const n of nodes.list) if (n.kind === "uniform") this.used.add(n.name!);
+    for (const n of nodes.list) {
+      if (n.kind === "uniform") this.used.add(n.name!);
+      if (n.of !== undefined) this.seenInside.add(n.of);
+    }
     this.countBlock(nodes.effects, 0);
   }
   // ---- uses
@@ -233,7 +238,8 @@ class Writer {
           break;
         case "mma": {
           const [a, b, c] = [e.a, e.b, e.c].map((list) => list.map((id) => this.expr(id)));
-          out.push({ kind: "mma", form: e.form, outs: e.outs.map((o) => this.nameOf(o)), elem: c![0]!.elem, a: a!, b: b!, c: c! });
+          const outs = e.outs.map((o, k) => this.accumulator(o, e.c[k]!));
+          out.push({ kind: "mma", form: e.form, outs, elem: c![0]!.elem, a: a!, b: b!, c: c! });
           break;
         }
         case "share":
@@ -268,6 +274,15 @@ class Writer {
       }
     }
     return out;
+  }
+  /** Results of matrix instructions. */
+  private readonly accumulators = new Set<NodeId>();
+  /** The name of such a result: that of what it is added to, where this is another of them and nothing else reads it. */
+  private accumulator(out: NodeId, before: NodeId): string {
+    const own = this.uses[before] === 1 && this.depths[before] === this.nodes.at(before).depth && !this.seenInside.has(before);
+    if (own && this.accumulators.has(before)) this.names[out] = this.nameOf(before);
+    this.accumulators.add(out);
+    return this.nameOf(out);
   }
   /** A statement under a condition; neighbours under the same one share an `if`. */
   private guarded(out: Stmt[], guard: NodeId | undefined, s: Stmt): void {

@@ -1,6 +1,7 @@
 /**
  * What the thread level guarantees to emitters:
- * 1. a name is declared once, before it is used, and used only in its block; only a `var` is assigned;
+ * 1. a name is declared once, before it is used, and used only in its block; only a `var` is assigned, and a matrix instruction overwrites
+ *    what another gave;
  * 2. where threads meet (barriers, matrix instructions) stands outside conditions; the loops around have the same bounds for all threads,
  *    which the simulator watches;
  * 3. stores go to buffers that the kernel writes, shared accesses to declared arrays;
@@ -8,7 +9,7 @@
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
-import { children, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
+import { accumulates, children, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 
 export function verifyKernel(k: ThreadKernel, target: Target): void {
   const where = `thread kernel ${k.name}`;
@@ -30,6 +31,8 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
     if (e.kind === "shared" && !arrays.has(e.array)) throw new InternalError(`${where}: no shared array ${e.array}`);
     for (const c of children(e)) expr(c);
   };
+  /** What matrix instructions gave: another may overwrite it. */
+  const accumulators = new Set<string>();
   /** Conditions around the statement at hand. */
   let conditions = 0;
   const block = (list: readonly Stmt[], depth: number, index?: string): void => {
@@ -119,7 +122,11 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           break;
         case "mma":
           for (const e of [...s.a, ...s.b, ...s.c]) expr(e);
-          s.outs.forEach(declare);
+          s.outs.forEach((name, k) => {
+            if (!accumulates(s, k)) declare(name);
+            else if (!accumulators.has(name)) throw new InternalError(`${where}: ${name} is no result of a matrix instruction`);
+            accumulators.add(name);
+          });
           invariant(conditions === 0, `${where}: a matrix instruction in control flow that may diverge`);
           invariant(k.threads % 32 === 0, `${where}: a matrix instruction in a block that is not whole warps`);
           break;

@@ -23,8 +23,19 @@ const infix: Partial<Record<Op, readonly [string, number]>> = {
   mod: ["%", 7],
 };
 const prefix: Partial<Record<Op, string>> = { neg: "-", not: "~", lnot: "!" };
+const floatTexts = { f32: new Map<number, string>(), f64: new Map<number, string>() };
 /** The shortest decimal that reads back as the same number of that type, with a point in it. */
 export function floatText(value: number, type: "f32" | "f64"): string {
+  const known = floatTexts[type];
+  let text = known.get(value);
+  if (text === undefined) {
+    if (known.size > 1000) known.clear();
+    text = newFloatText(value, type);
+    known.set(value, text);
+  }
+  return text;
+}
+function newFloatText(value: number, type: "f32" | "f64"): string {
   let text = String(value);
   if (type === "f32")
     for (let digits = 1; digits <= 9; digits++) {

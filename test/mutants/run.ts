@@ -158,6 +158,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   [
     "compiler/thread/",
     [
+      "test/compiler/accumulators.test.ts",
       "test/compiler/ranges.test.ts",
       "test/compiler/packed-dots.test.ts",
       "test/compiler/subgroups.test.ts",
