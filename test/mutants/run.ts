@@ -204,8 +204,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/incremental.ts", ["test/compiler/incremental.test.ts"]],
   ["dsl/check/layout-fault.ts", ["test/dsl/wrong-programs.test.ts"]],
   ["dsl/check/evaluate.ts", ["test/dsl/wrong-programs.test.ts"]],
-  ["dsl/interpret/integers.ts", ["test/dsl/meaning.test.ts", "test/dsl/integers.test.ts"]],
-  ["dsl/interpret/walk.ts", ["test/dsl/meaning.test.ts"]],
+  ["dsl/interpret/integers.ts", ["test/dsl/integers.test.ts", "test/dsl/walk.test.ts"]],
+  ["dsl/interpret/walk.ts", ["test/dsl/walk.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
   ["runtime/webgpu/packed-dots.ts", ["test/compiler/packed-dots.test.ts"]],
   [
