@@ -1,9 +1,11 @@
 /** A plan's bound says that it does not know exactly where a decision on floats is in doubt: what then is written, and what then is left. */
 import { expect, test } from "vitest";
 import { compile } from "../../../compiler/index.ts";
+import type { Expr } from "../../../compiler/thread/ir.ts";
 import { check, profiles } from "../../../dsl/index.ts";
 import { prepare, tensor } from "../../../runtime/index.ts";
 import { planBounds } from "../../../verify/bounds/call.ts";
+import { Certain } from "../../../verify/bounds/certain.ts";
 
 /** A little over 1, by less than a sum of these in f32 may err by. */
 const nearOne = Float32Array.of(0.1, 0.2, 0.3, 0.4);
@@ -81,3 +83,28 @@ for (const target of ["cuda", "wgsl"] as const) {
     expect(planned(text, undefined, target)[0]![1]).toBe(bound);
   });
 }
+test("what is reckoned from index, sizes and counters alone is certain, and nothing else", () => {
+  const slots = new Map<string, number>();
+  const slot = (name: string): number => slots.get(name) ?? slots.set(name, 3 * slots.size).get(name)!;
+  const certain = new Certain(slot, { N: 10 });
+  const name = (n: string): Expr => ({ kind: "name", name: n, elem: "i32" });
+  const sum = (...args: Expr[]): Expr => ({ kind: "op", op: "add", args, elem: "i32" });
+  const two: Expr = { kind: "const", value: 2, elem: "i32" };
+  const thread: Expr = { kind: "thread", elem: "i32" };
+  const size: Expr = { kind: "uniform", name: "N", elem: "i32" };
+  certain.add("k");
+  const place = sum(sum(thread, size), sum(name("k"), two));
+  expect(certain.has(place)).toBe(true);
+  const frame = new Float64Array(9);
+  const value = certain.compile(place);
+  frame[slot(" thread")] = 5;
+  frame[slot("k")] = 7;
+  expect(value(frame)).toBe(24);
+  for (const read of [
+    name("p"),
+    { kind: "load", buffer: "a", at: two, elem: "i32" },
+    { kind: "shared", array: "s", at: two, elem: "i32" },
+  ] as const)
+    expect(certain.has(sum(name("k"), read))).toBe(false);
+  expect(certain.has({ kind: "op", op: "to_f32", args: [two], elem: "f32" })).toBe(false);
+});
