@@ -14,8 +14,10 @@ export type Tables = ReadonlyMap<string, HostTensor>;
  */
 export function placeOf(p: TensorParam, values: Values, tables: Tables): (flat: number) => number {
   const { layout } = p;
+  if (layout === undefined) return (flat) => flat;
   const shape = p.shape.map((e) => evaluateSize(e, values));
-  if (layout === undefined || shape.includes(0)) return (flat) => flat;
+  // Without elements, sizes that only their places need may be unknown.
+  if (shape.includes(0)) return (flat) => flat;
   const { table } = layout;
   const names = table ? [...layout.indices, table.param] : layout.indices;
   const at = names.map(() => 0);

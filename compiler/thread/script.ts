@@ -14,6 +14,7 @@ export interface Scripted {
 type Access<T, Args extends readonly unknown[], Result = void> = (t: T, ...args: Args) => Result;
 /** What a script cannot say by itself; every access is made for its place of the program, once. */
 export interface Machine<T extends Scripted> {
+  readonly slot: (name: string) => number;
   readonly uniform: (name: string) => number;
   /** As text where nobody watches and a language has a sign for it. */
   readonly operation: (e: Extract<Expr, { kind: "op" }>, args: readonly string[]) => ScalarFn | string;
@@ -32,105 +33,32 @@ export interface Machine<T extends Scripted> {
 }
 /** Longer functions are left to the interpreter of the engine, some of them for good. */
 const longest = 1500;
-/** A name in a text, until it is known whether that is a variable of the function or a slot of the thread: its declaration, and elsewhere. */
-const [declared, mentioned] = ["@", "#"];
-const marked = /([@#])([^@#]+)\1/g;
 
-/** A function of a thread: its text, and by name what that calls, other pieces among it. */
-interface Piece {
-  readonly text: string;
-  readonly calls: readonly (readonly [name: string, what: unknown])[];
+/** What `list` does to a thread. */
+export function scripted<T extends Scripted>(list: readonly Stmt[], machine: Machine<T>): (t: T) => void {
+  return new Script(machine).all(list);
 }
-/**
- * The scripts of one kernel. A name that a single function mentions is a variable of it; others have slots, which threads carry from one
- * function to the next.
- */
-export class Scripts<T extends Scripted> {
-  private readonly machine: Machine<T>;
-  private readonly slots = new Map<string, number>();
-  /** The only piece that mentions a name, or that there are several. */
-  private readonly places = new Map<string, Piece | "several">();
-  private readonly waiting: (() => void)[] = [];
-  private readonly built = new Map<Piece, (t: T) => unknown>();
-
-  constructor(machine: Machine<T>) {
-    this.machine = machine;
-  }
-  /** What `list` does to a thread. */
-  statements(list: readonly Stmt[]): (t: T) => void {
-    return this.later<void>((script) => script.block(list));
-  }
-  /** The value of an expression for a thread. */
-  value(e: Expr): (t: T) => number {
-    return this.later<number>((script) => `return ${script.expr(e)};`);
-  }
-  /** Of several expressions. */
-  values(list: readonly Expr[]): (t: T) => number[] {
-    return this.later<number[]>((script) => `return [${list.map((e) => script.expr(e)).join(", ")}];`);
-  }
-  /** The slot of a name that others than scripts read or write. */
-  slot(name: string): number {
-    let s = this.slots.get(name);
-    if (s === undefined) {
-      s = this.slots.size;
-      this.slots.set(name, s);
-    }
-    return s;
-  }
-  /** Makes the functions, once all scripts are there. @returns the number of slots that a thread has */
-  settle(): number {
-    for (const build of this.waiting) build();
-    return this.slots.size;
-  }
-  private later<Result>(text: (script: Script<T>) => string): (t: T) => Result {
-    const script = new Script(this.machine, (p) => this.note(p));
-    const piece = script.piece(text(script));
-    let run: ((t: T) => unknown) | undefined;
-    this.waiting.push(() => {
-      run = this.build(piece);
-    });
-    return (t) => run!(t) as Result;
-  }
-  private note(piece: Piece): void {
-    for (const [, , name] of piece.text.matchAll(marked)) {
-      const before = this.places.get(name!);
-      this.places.set(name!, before === undefined || before === piece ? piece : "several");
-    }
-  }
-  private build(piece: Piece): (t: T) => unknown {
-    let made = this.built.get(piece);
-    if (made === undefined) {
-      const variables = new Map<string, string>();
-      const text = piece.text.replace(marked, (_, mark: string, name: string) => {
-        if (this.slots.has(name) || this.places.get(name) === "several") return `v[${this.slot(name)}]`;
-        let variable = variables.get(name);
-        if (variable === undefined) {
-          variable = `n${variables.size}`;
-          variables.set(name, variable);
-        }
-        return mark === declared ? `let ${variable}` : variable;
-      });
-      const called = piece.calls.map(([, what]) => (isPiece(what) ? this.build(what) : what));
-      made = new Function(...piece.calls.map(([name]) => name), `return (t) => {\nconst v = t.values;\n${text}\n};`)(...called);
-      this.built.set(piece, made!);
-    }
-    return made!;
-  }
+/** The value of an expression for a thread. */
+export function scriptedValue<T extends Scripted>(e: Expr, machine: Machine<T>): (t: T) => number {
+  const script = new Script(machine);
+  return script.made<number>(`return ${script.expr(e)};`);
 }
-const isPiece = (what: unknown): what is Piece => typeof what === "object";
+/** Of several expressions. */
+export function scriptedValues<T extends Scripted>(list: readonly Expr[], machine: Machine<T>): (t: T) => number[] {
+  const script = new Script(machine);
+  return script.made<number[]>(`return [${list.map((e) => script.expr(e)).join(", ")}];`);
+}
 
 class Script<T extends Scripted> {
   private readonly machine: Machine<T>;
-  private readonly made: (piece: Piece) => void;
-  /** What the text calls, by its names in it. */
+  /** Functions that the text calls, by their names in it. */
   private readonly held = new Map<unknown, string>();
   private readonly terms: Terms;
 
-  constructor(machine: Machine<T>, made: (piece: Piece) => void) {
+  constructor(machine: Machine<T>) {
     this.machine = machine;
-    this.made = made;
     this.terms = {
-      name: (name) => `${mentioned}${name}${mentioned}`,
+      slot: machine.slot,
       uniform: machine.uniform,
       thread: "t.index",
       block: "t.block",
@@ -141,11 +69,13 @@ class Script<T extends Scripted> {
       read: (e) => this.call(machine.read(e), e.at),
     };
   }
-  piece(text: string): Piece {
+  all(list: readonly Stmt[]): (t: T) => void {
+    return this.made<void>(this.block(list));
+  }
+  made<Result>(text: string): (t: T) => Result {
     const called = new Set(text.match(/\bf\d+\b/g));
-    const piece = { text, calls: [...this.held].filter(([, name]) => called.has(name)).map(([what, name]) => [name, what] as const) };
-    this.made(piece);
-    return piece;
+    const own = [...this.held].filter(([, name]) => called.has(name));
+    return new Function(...own.map(([, name]) => name), `return (t) => {\nconst v = t.values;\n${text}\n};`)(...own.map(([f]) => f));
   }
   private hold(what: unknown): string {
     let name = this.held.get(what);
@@ -155,11 +85,11 @@ class Script<T extends Scripted> {
     }
     return name;
   }
-  block(list: readonly Stmt[]): string {
+  private block(list: readonly Stmt[]): string {
     let text = "";
     for (const s of list) {
       text += `${this.statement(s)}\n`;
-      if (text.length > longest) text = `${this.hold(this.piece(text))}(t);\n`;
+      if (text.length > longest) text = `${this.hold(this.made<void>(text))}(t);\n`;
     }
     return text;
   }
@@ -171,11 +101,10 @@ class Script<T extends Scripted> {
     switch (s.kind) {
       case "let":
       case "var":
-        return `${declared}${s.name}${declared} = ${this.expr(s.value)};`;
       case "assign":
-        return `${this.terms.name(s.name)} = ${this.expr(s.value)};`;
+        return `v[${machine.slot(s.name)}] = ${this.expr(s.value)};`;
       case "for": {
-        const body = `${declared}${s.name}${declared} = i;\n${this.block(s.body)}`;
+        const body = `v[${machine.slot(s.name)}] = i;\n${this.block(s.body)}`;
         return `for (let i = ${this.expr(s.from)}; i < ${this.expr(s.to)}; i += ${s.step}) {\n${body}}`;
       }
       case "if":
@@ -193,7 +122,7 @@ class Script<T extends Scripted> {
       case "loads": {
         const read = `${this.call(machine.readWide(s), s.at)};`;
         if (!s.guard) return read;
-        const zeros = s.outs.map((o) => (o === undefined ? "" : `${this.terms.name(o)} = 0;`)).join(" ");
+        const zeros = s.outs.map((o) => (o === undefined ? "" : `v[${machine.slot(o)}] = 0;`)).join(" ");
         return `if (${this.expr(s.guard)}) {\n${read}\n} else { ${zeros} }`;
       }
       case "scale":
@@ -221,7 +150,8 @@ class Script<T extends Scripted> {
 }
 /** How the text of an expression says what is not of its own. */
 export interface Terms {
-  readonly name: (name: string) => string;
+  /** Of a name, in `v`. */
+  readonly slot: (name: string) => number;
   readonly uniform: (name: string) => number;
   readonly thread: string;
   readonly block: string;
@@ -233,7 +163,7 @@ export function expressionText(e: Expr, terms: Terms): string {
     case "const":
       return numeral(Number(e.value));
     case "name":
-      return terms.name(e.name);
+      return `v[${terms.slot(e.name)}]`;
     case "uniform":
       return numeral(terms.uniform(e.name));
     case "thread":

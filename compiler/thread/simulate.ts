@@ -9,7 +9,7 @@ import { type ScalarFn, scalarFn, scalarText } from "../scalar.ts";
 import { loadMatrices, multiplyNumbers, warp } from "./fragments.ts";
 import { bytesOf, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 import { lockstep } from "./lockstep.ts";
-import { type Machine, type Scripted, Scripts } from "./script.ts";
+import { type Machine, type Scripted, scripted, scriptedValue, scriptedValues } from "./script.ts";
 import { Shadow } from "./shadow.ts";
 import { type Fault, matrixOperations, operationsOf, type Watch } from "./watch.ts";
 
@@ -33,6 +33,7 @@ class Simulator {
   private readonly memory: Memory;
   private readonly values: Readonly<Record<string, number>>;
   private readonly faults: Fault[] = [];
+  private readonly slots = new Map<string, number>();
   private readonly shadows = new Map<string, Shadow>();
   private readonly shared: ReadonlyMap<string, Float64Array>;
   private readonly sharedShadows: ReadonlyMap<string, Shadow>;
@@ -42,6 +43,7 @@ class Simulator {
   /** Where each shared array begins, and the bytes of its elements. */
   private readonly places: ReadonlyMap<string, readonly [number, number]>;
   private readonly machine: Machine<Thread> = {
+    slot: (name) => this.slot(name),
     uniform: (name) => {
       const v = this.values[name];
       invariant(v !== undefined, `no value for ${name}`);
@@ -62,7 +64,6 @@ class Simulator {
     land: (t, leave) => this.land(t, leave),
     diverged: () => this.fault("divergent-barrier", "threads meet inside a condition"),
   };
-  private readonly scripts = new Scripts(this.machine);
 
   constructor(kernel: ThreadKernel, memory: Memory, values: Readonly<Record<string, number>>, watch: Watch | undefined) {
     this.watch = watch;
@@ -85,7 +86,7 @@ class Simulator {
       this.shadows.set(b.name, new Shadow(size));
     }
     const body = lockstep<Thread>(kernel.body, {
-      alone: (list) => this.scripts.statements(list),
+      alone: (list) => scripted(list, this.machine),
       together: (s) => this.together(s),
       value: (e) => this.value(e),
       assign: (name) => {
@@ -97,11 +98,10 @@ class Simulator {
       diverged: () => this.fault("divergent-barrier", "threads meet where not all of them come"),
     });
     const blocks = evaluateSize(kernel.blocks, this.values);
-    const slots = this.scripts.settle();
     // One block's threads are the next one's, with nothing of what they held.
     const threads = Array.from(
       { length: kernel.threads },
-      (_, index): Thread => ({ index, block: 0, owner: 0, before: 0, values: new Float64Array(slots), flights: [] }),
+      (_, index): Thread => ({ index, block: 0, owner: 0, before: 0, values: new Float64Array(this.slots.size), flights: [] }),
     );
     for (let block = 0; block < blocks; block++) {
       for (const array of this.shared.values()) array.fill(0);
@@ -119,10 +119,15 @@ class Simulator {
     return this.faults;
   }
   private value(e: Expr): (t: Thread) => number {
-    return this.scripts.value(e);
+    return scriptedValue(e, this.machine);
   }
   private slot(name: string): number {
-    return this.scripts.slot(name);
+    let s = this.slots.get(name);
+    if (s === undefined) {
+      s = this.slots.size;
+      this.slots.set(name, s);
+    }
+    return s;
   }
   /** Whether an access by the owner of `last` in `epoch` is ordered before one by t now. */
   private ordered(t: Thread, last: number, epoch: number): boolean {
@@ -190,7 +195,7 @@ class Simulator {
   }
   /** A matrix instruction, warp by warp: products and sums as a unit with no rounding inside would give them. */
   private multiply(s: Extract<Stmt, { kind: "mma" }>): (threads: readonly Thread[]) => void {
-    const operands = this.scripts.values([...s.a, ...s.b, ...s.c]);
+    const operands = scriptedValues([...s.a, ...s.b, ...s.c], this.machine);
     const outs = s.outs.map((name) => this.slot(name));
     return (threads) => {
       for (let first = 0; first < threads.length; first += warp) {

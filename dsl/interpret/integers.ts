@@ -1,6 +1,6 @@
 /** Integers and bools: what each operation means, as JavaScript, and expressions of indices, dimensions and constants as one function. */
 import type { Expr, Op } from "../tensor/ir.ts";
-import type { Compute } from "../tensor/types.ts";
+import { type Compute, isFloat } from "../tensor/types.ts";
 import { type Evaluate, state } from "./state.ts";
 
 type OpExpr = Extract<Expr, { kind: "op" }>;
@@ -8,6 +8,7 @@ type Text = (a: string, b: string, c: string) => string;
 
 /** Floor division; by 0 it gives 0. */
 const floorDiv = (a: number, b: number): number => (b === 0 ? 0 : Math.floor(a / b));
+const rest = (a: number, b: number): number => a - b * floorDiv(a, b);
 const compared =
   (sign: string): Text =>
   (a, b) =>
@@ -24,7 +25,10 @@ const inRange: Partial<Record<Op, Text>> = {
   sign: (a) => `Math.sign(${a})`,
   clamp: (a, b, c) => `Math.min(Math.max(${a}, ${b}), ${c})`,
 };
-const wrapped: Partial<Record<Op, Text>> = {
+/** Those that may leave it, or have a text for each type. */
+const wrapped: Partial<Record<Op, (a: string, b: string, type: Compute) => string>> = {
+  mul: (a, b, type) => (type === "int" ? `${a} * ${b}` : `Math.imul(${a}, ${b})`),
+  shr: (a, b, type) => `${a} ${type === "u32" ? ">>>" : ">>"} (${b} & 31)`,
   add: (a, b) => `${a} + ${b}`,
   sub: (a, b) => `${a} - ${b}`,
   div: (a, b) => `floorDiv(${a}, ${b})`,
@@ -46,19 +50,12 @@ const wrapped: Partial<Record<Op, Text>> = {
 function textOf(op: Op, type: Compute, a: string, b: string, c: string): string | undefined {
   const plain = inRange[op]?.(a, b, c);
   if (plain !== undefined) return plain;
-  const text =
-    op === "mul"
-      ? type === "int"
-        ? `${a} * ${b}`
-        : `Math.imul(${a}, ${b})`
-      : op === "shr"
-        ? `${a} ${type === "u32" ? ">>>" : ">>"} (${b} & 31)`
-        : wrapped[op]?.(a, b, c);
+  const text = wrapped[op]?.(a, b, type);
+  if (text === undefined) return undefined;
   // An `int` stays what it is, but for `not`, which has the bits of an i32.
-  if (text === undefined || (type === "int" && op !== "not")) return text === undefined ? undefined : `(${text})`;
-  return type === "u32" ? `((${text}) >>> 0)` : type === "bool" ? `(${text})` : `((${text}) | 0)`;
+  if (type === "bool" || (type === "int" && op !== "not")) return `(${text})`;
+  return type === "u32" ? `((${text}) >>> 0)` : `((${text}) | 0)`;
 }
-const isFloat = (type: Compute): boolean => type === "f32" || type === "f64";
 
 type Factory = (c: readonly number[], e: readonly Evaluate[], s: typeof state, ...own: readonly unknown[]) => (f: Float64Array) => number;
 /** Functions are made once for each text, so that all interpreters run the same machine code. */
@@ -73,7 +70,7 @@ function factoryOf(text: string): Factory {
   return made;
 }
 function build(text: string, c: readonly number[], e: readonly Evaluate[], outside?: (k: number, i: number) => never): Evaluate {
-  return factoryOf(text)(c, e, state, floorDiv, (a: number, b: number) => a - b * floorDiv(a, b), outside);
+  return factoryOf(text)(c, e, state, floorDiv, rest, outside);
 }
 
 /** An operation on values of any kind; undefined where an operand or the result is a float, or it is none of these operations. */

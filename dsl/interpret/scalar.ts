@@ -140,26 +140,16 @@ function compileFloat(
       const sign = e.op === "add" ? 1 : -1;
       const chain = accuracy.regroups && type === "f32" ? flatten(e) : undefined;
       if (chain && chain.terms.length > 2) return chainSum(chain.signs, chain.terms, accuracy);
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = sign * fb(f);
-        if (state.undefined) return 0;
-        const inherited = ea + state.error;
+      return pair(fa, fb, (a, ea, right, eb) => {
+        const b = sign * right;
+        const inherited = ea + eb;
         const z = a + b;
         const exact = inherited === 0 && Math.fround(z) === z && z - a === b && z - b === a;
         return settle(z, inherited, exact ? 0 : u * (Math.abs(z) + inherited), accuracy, type);
-      };
+      });
     }
     case "mul":
-      return (f) => {
-        const a = fa(f);
-        if (state.undefined) return 0;
-        const ea = state.error;
-        const b = fb(f);
-        if (state.undefined) return 0;
-        const eb = state.error;
+      return pair(fa, fb, (a, ea, b, eb) => {
         const z = a * b;
         if (z === 0 && ea === 0 && eb === 0) {
           state.error = 0;
@@ -168,7 +158,7 @@ function compileFloat(
         const inherited = Math.abs(a) * eb + Math.abs(b) * ea + ea * eb;
         const exact = inherited === 0 && Math.fround(z) === z && Math.abs(z) > 2 ** -100;
         return settle(z, inherited, exact ? 0 : u * (Math.abs(z) + inherited), accuracy, type);
-      };
+      });
     case "div":
       return pair(fa, fb, (a, ea, b, eb) => {
         const z = a / b;

@@ -27,7 +27,7 @@ export class Certain {
   compile(e: Expr): (f: Float64Array) => number {
     const held: unknown[] = [];
     const text = expressionText(e, {
-      name: (name) => `v[${this.slot(name)}]`,
+      slot: this.slot,
       uniform: (name) => {
         const v = this.values[name];
         invariant(v !== undefined, "a uniform has a value");

@@ -85,7 +85,7 @@ export const language: readonly Mutant[] = [
     "guard: and(...conjuncts(place.guard).filter((c) => !mentions(c)))",
     "guard: place.guard ?? and()",
   ),
-  fault("a - b adds", "dsl/interpret/scalar.ts", "const b = sign * fb(f);", "const b = fb(f);"),
+  fault("a - b adds", "dsl/interpret/scalar.ts", "const b = sign * right;", "const b = right;"),
   fault("u32 is i32 in the reference", "dsl/interpret/integers.ts", "((${text}) >>> 0)", "((${text}) | 0)"),
   fault("an or is an and in the reference", "dsl/interpret/integers.ts", "or: (a, b) => `${a} | ${b}`", "or: (a, b) => `${a} & ${b}`"),
   fault("a > b holds where they are equal", "dsl/interpret/integers.ts", 'gt: compared(">"),', 'gt: compared(">="),'),

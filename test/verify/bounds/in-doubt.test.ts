@@ -77,7 +77,6 @@ for (const target of ["cuda", "wgsl"] as const) {
     ["1.5", 0],
     ["1.0", open],
   ] as const)(`${target}: an element at the whole part of a sum times %s`, (times, bound) => {
-    // The whole part is held: two places are reckoned from it.
     const at = (place: string): string => `(if ${place} >= 0 && ${place} < K then a[${place}] else 0.0)`;
     const text = `kernel f[K](a: f32[K]) -> (y: f32[]) {\n  let p = i32((sum(k) a[k]) * ${times})\n  y = max(${at("p + 1")}, ${at("p + 2")})\n}`;
     expect(planned(text, undefined, target)[0]![1]).toBe(bound);
