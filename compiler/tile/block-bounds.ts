@@ -13,22 +13,23 @@ export interface BlockBounds {
   /** Any row of the block may have elements in [from, to). */
   readonly from: Value;
   readonly to: Value;
-  /** In [from, to) of these every row of the block has every element that `rest` does not drop. Absent where nothing would be saved. */
-  readonly full?: { readonly from: Value; readonly to: Value; readonly rest: readonly Expr[] };
+  /** In [from, to) of these every row of the block that has any element has every one. Absent where none may be told so. */
+  readonly full?: { readonly from: Value; readonly to: Value };
 }
 
-/** Whether any element of `axis` meets the conditions, of each row on its own; undefined where that is to be found element by element. */
-export function reaches(l: Lowering, axis: Axis, conditions: readonly Expr[], env: Env): Value | undefined {
+/** Which elements of `axis` count for a row by itself: those in [from, to). */
+export interface RowBounds {
+  readonly from: Value;
+  readonly to: Value;
+}
+/** @param conditions on the elements of `axis`; undefined where some say more than from where to where a row goes */
+export function rowBounds(l: Lowering, axis: Axis, conditions: readonly Expr[], env: Env): RowBounds | undefined {
   const b = l.builder;
   const bounds = conditions.map((c) => boundsOf(c, axis.name, new Set()));
-  const rowsOnly = conditions.filter((_, k) => bounds[k]!.lower.length + bounds[k]!.upper.length === 0);
-  if (rowsOnly.some((c) => freeIndices(c).has(axis.name))) return undefined;
-  const holds = rowsOnly.reduce<Value | undefined>((all, c) => l.both(all, l.condition(c, env)), undefined);
-  // A row that is ruled out may have no bounds to read.
-  const own = holds === undefined ? env : l.under(env, holds);
-  const from = bounds.flatMap((x) => x.lower).reduce((v, x) => b.map("max", [v, l.value(x, own)], "i32"), l.int(0));
-  const to = bounds.flatMap((x) => x.upper).reduce((v, x) => b.map("min", [v, l.value(x, own)], "i32"), l.value(axis.extent, env));
-  return l.both(b.map("lt", [from, to], "bool"), holds);
+  if (bounds.some((x) => x.lower.length + x.upper.length === 0)) return undefined;
+  const from = bounds.flatMap((x) => x.lower).reduce((v, x) => b.map("max", [v, l.value(x, env)], "i32"), l.int(0));
+  const to = bounds.flatMap((x) => x.upper).reduce((v, x) => b.map("min", [v, l.value(x, env)], "i32"), l.value(axis.extent, env));
+  return { from, to };
 }
 
 /** @param conditions which elements of `axis` count for a row of the launch's index `rows` */
@@ -60,8 +61,8 @@ export function blockBounds(l: Lowering, axis: Axis, rows: string, conditions: r
   };
   const lower: (readonly [Value, Value])[] = [];
   const upper: (readonly [Value, Value])[] = [];
-  const rest: Expr[] = [];
-  for (const c of conditions) {
+  let open = false;
+  for (const c of conditions.filter((c) => freeIndices(c).has(axis.name))) {
     const found = boundsOf(c, axis.name, new Set());
     const [low, high] = [found.lower.map(ends), found.upper.map(ends)];
     const known = (list: readonly (readonly [Value, Value] | undefined)[]): (readonly [Value, Value])[] =>
@@ -69,7 +70,7 @@ export function blockBounds(l: Lowering, axis: Axis, rows: string, conditions: r
     lower.push(...known(low));
     upper.push(...known(high));
     // A condition is no more than its bounds, where it has any and all of them are known.
-    if (low.length + high.length === 0 || [...low, ...high].includes(undefined)) rest.push(c);
+    if (low.length + high.length === 0 || [...low, ...high].includes(undefined)) open = true;
   }
   const size = l.value(axis.extent, env);
   const flat = (list: readonly (readonly [Value, Value])[], pick: "min" | "max"): Value[] =>
@@ -78,8 +79,8 @@ export function blockBounds(l: Lowering, axis: Axis, rows: string, conditions: r
   const to = least([size, ...flat(upper, "max")]);
   const none = first === begin && next === end ? undefined : b.map("ge", [first, next], "bool");
   const stop = none === undefined ? to : b.map("select", [none, l.int(0), to], "i32");
-  if (rest.some((c) => freeIndices(c).has(axis.name))) return { from, to: stop };
+  if (open) return { from, to: stop };
   const allBegun = most([l.int(0), ...flat(lower, "max")]);
   const noneEnded = least([size, ...flat(upper, "min"), ...(stop === to ? [] : [stop])]);
-  return { from, to: stop, full: { from: allBegun, to: noneEnded, rest } };
+  return { from, to: stop, full: { from: allBegun, to: noneEnded } };
 }

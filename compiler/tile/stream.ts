@@ -3,11 +3,11 @@
  * elements of one join the state is in stream-fields.ts.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, compare, conjuncts, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, compare, conjuncts, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
-import { blockBounds, reaches } from "./block-bounds.ts";
+import { blockBounds, type RowBounds, rowBounds } from "./block-bounds.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import { rawPoint } from "./indices.ts";
@@ -37,25 +37,38 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   const env: Env = { ...outer, guard: undefined };
   const init = identityOf(l, e, e.bodies[0]!.type);
   const conditions = conditionsOf(l, e);
+  const ofElements = (c: Expr): boolean => freeIndices(c).has(axis.name);
+  const onElements = conditions.filter(ofElements);
+  const onRows = and(...conditions.filter((c) => !ofElements(c)));
+  const holds = isTrue(onRows) ? undefined : l.condition(onRows, env);
+  // A row that is ruled out may have nothing to read.
+  const ofRows = holds === undefined ? env : l.under(env, holds);
   const extent = l.value(axis.extent, env);
   const bounds = blockBounds(l, axis, rows, conditions, env);
   const stages = stagesOf(l, e, env);
   const after = (turn: Value): Value => b.map("add", [turn, l.int(tile)], "i32");
-  const { first, parts, tileOf } = turnsOf(l, bounds, conditions, tile, l.shape.divides(axis.extent, tile));
+  const divided = l.shape.divides(axis.extent, tile);
+  const { first, parts, tileOf } = turnsOf(l, bounds, tile, !divided || onElements.length > 0);
   if (stages.length > 0) {
     for (const s of stages) s.stage.issue(first, tileOf(first));
     b.commit();
   }
   // Whether there is an element at all, bounds alone may tell: then the loops do not ask.
   const any = held.findIndex((h, k) => h.kind === "plain" && h.op === "any" && isTrue(e.bodies[k]!));
-  const told = any >= 0 && reaches(l, axis, conditions, env) !== undefined;
+  const told = any >= 0 ? rowBounds(l, axis, onElements, ofRows) : undefined;
   const moving = [...held.keys()].filter((k) => !(told && k === any));
   const filled = (moved: readonly Value[]): Value[] => moving.reduce((all, k, n) => all.with(k, moved[n]!), [...init]);
   const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
   // Products last: what a sum asks of the weights, it asks before they are held as operands.
   const last = (k: number): boolean => held[k]!.kind === "centred" && columnProduct(l, e.bodies[k]!, undefined, streamed) !== undefined;
   const order = [...moving].sort((a, b) => Number(last(a)) - Number(last(b)));
-  const walk = (state: readonly Value[], { from, to, asked, inside, at: tileAt }: Part): Value[] => {
+  const walk = (state: readonly Value[], { from, to, whole, at: tileAt }: Part): Value[] => {
+    const counts = and(...(whole ? [] : onElements));
+    // What reads nothing may be asked of indices past their extents as well: the answers for rows that are none are dropped with them.
+    const reads = some(counts, (x) => x.kind === "read" || x.kind === "segment");
+    const inside = whole || divided;
+    const within = inside || (!reads && endsInside(l, axis, and(...conditions), env.axes));
+    const ends = whole ? undefined : endsFor(l, axis, onElements, within, ofRows);
     const step = (turn: Value, moved: readonly Value[]): Value[] => {
       const acc = filled(moved);
       const at = tileAt(turn);
@@ -76,13 +89,14 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       const raw = along(streamed);
       l.others.set(axis.name, real(along(otherAxis(index))));
       const here: Env = { ...env, values: new Map(env.values).set(axis.name, real(raw)), axes: [...env.axes, axis], inLoop: true };
-      const counts = and(...asked);
-      // What reads nothing may be asked of indices past their extents as well: the answers for rows that are none are dropped with them.
-      const reads = some(counts, (x) => x.kind === "read" || x.kind === "segment");
-      const asks: Env = reads ? here : { ...here, values: new Map(env.values).set(axis.name, raw).set(rows, rawPoint(l, rows)) };
-      const within = inside || (!reads && endsInside(l, axis, counts, env.axes));
-      const exists = within ? undefined : b.map("lt", [raw, extent], "bool");
-      const mask = isTrue(counts) ? exists : l.both(exists, l.condition(counts, asks));
+      const asks: Env = reads
+        ? { ...here, guard: ofRows.guard }
+        : { ...here, values: new Map(env.values).set(axis.name, raw).set(rows, rawPoint(l, rows)) };
+      const each = (): Value | undefined => {
+        const exists = within ? undefined : b.map("lt", [raw, extent], "bool");
+        return isTrue(counts) ? exists : l.both(exists, l.condition(counts, asks));
+      };
+      const mask = ends === undefined ? each() : between(l, raw, ends);
       const kept = (v: Value, otherwise: Value): Value => (mask === undefined ? v : b.map("select", [mask, v, otherwise], b.elem(v)));
       const elements: Elements = { e, at: here, over: streamed, kept, identity: init };
       const next = [...acc];
@@ -95,10 +109,23 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
     const before = moving.map((k) => state[k]!);
     return filled(b.loop(index, from, to, tile, before, (n) => carried(moving[n]!), step));
   };
-  const out = parts.reduce<readonly Value[]>(walk, init);
+  let out = parts.reduce<readonly Value[]>(walk, init);
   for (const s of stages) l.staged.delete(s.key);
   if (stages.length > 0) b.land(0);
-  return told ? out.with(any, reaches(l, axis, conditions, env)!) : [...out];
+  if (told) out = out.with(any, b.map("lt", [told.from, told.to], "bool"));
+  // What a row that is ruled out has computed is dropped here, once.
+  return out.map((v, k) => (holds === undefined ? v : b.map("select", [holds, v, init[k]!], b.elem(v))));
+}
+/** The ends of each row, where it takes fewer comparisons to lie between them than to meet the conditions. */
+function endsFor(l: Lowering, axis: Axis, conditions: readonly Expr[], within: boolean, env: Env): RowBounds | undefined {
+  const count = conditions.length + (within ? 0 : 1);
+  const ends = count < 2 ? undefined : rowBounds(l, axis, conditions, env);
+  return ends !== undefined && count > (l.builder.constantOf(ends.from) === 0 ? 1 : 2) ? ends : undefined;
+}
+function between(l: Lowering, index: Value, { from, to }: RowBounds): Value {
+  const b = l.builder;
+  const begun = b.constantOf(from) === 0 ? undefined : b.map("ge", [index, from], "bool");
+  return l.both(begun, b.map("lt", [index, to], "bool"))!;
 }
 /** Whether what is asked of a point says that it lies below the extent, as where the last row has all points and others have fewer. */
 function endsInside(l: Lowering, axis: Axis, asked: Expr, axes: readonly Axis[]): boolean {

@@ -3,7 +3,6 @@
  * that some row has in part lie on both sides of them, and are one loop all the same: from where the whole ones end to the end of the walk, and
  * round to its start.
  */
-import type { Expr } from "../../dsl/tensor/ir.ts";
 import type { BlockBounds } from "./block-bounds.ts";
 import type { Lowering } from "./expression.ts";
 import type { Value } from "./ir.ts";
@@ -12,9 +11,8 @@ import type { Value } from "./ir.ts";
 export interface Part {
   readonly from: Value;
   readonly to: Value;
-  /** What may drop an element; and what is past the extent may, unless tiles are `inside` it. */
-  readonly asked: readonly Expr[];
-  readonly inside: boolean;
+  /** Every row has every element of its tiles. */
+  readonly whole: boolean;
   /** Where the tile of one of its turns begins. */
   readonly at: (turn: Value) => Value;
 }
@@ -26,18 +24,17 @@ export interface Turns {
   readonly tileOf: (turn: Value) => Value;
 }
 
-/** @param divided whether tiles divide the extent of the index */
-export function turnsOf(l: Lowering, bounds: BlockBounds, conditions: readonly Expr[], tile: number, divided: boolean): Turns {
+/** @param bounded whether more than the extent of the index bounds it, if tiles do not divide that */
+export function turnsOf(l: Lowering, bounds: BlockBounds, tile: number, bounded: boolean): Turns {
   const b = l.builder;
   const pick = (op: "min" | "max" | "add" | "sub", x: Value, y: Value): Value => b.map(op, [x, y], "i32");
   const { full, to } = bounds;
   const start = l.alignedDown(bounds.from, tile);
   const itself = (turn: Value): Value => turn;
-  const inPart = (from: Value, to: Value, at: Part["at"]): Part => ({ from, to, asked: conditions, inside: divided, at });
-  if (full === undefined || (divided && full.rest.length === conditions.length))
-    return { first: start, parts: [inPart(start, to, itself)], tileOf: itself };
+  const inPart = (from: Value, to: Value, at: Part["at"]): Part => ({ from, to, whole: false, at });
+  if (full === undefined || !bounded) return { first: start, parts: [{ ...inPart(start, to, itself), whole: !bounded }], tileOf: itself };
   const [begun, ended] = [l.alignedUp(full.from, tile), l.alignedDown(full.to, tile)];
-  const whole = (from: Value): Part => ({ from, to: ended, asked: full.rest, inside: true, at: itself });
+  const whole = (from: Value): Part => ({ from, to: ended, whole: true, at: itself });
   if (begun === start) {
     const left = b.constantOf(start) === 0 ? ended : pick("max", start, ended);
     return { first: start, parts: [whole(start), inPart(left, to, itself)], tileOf: itself };

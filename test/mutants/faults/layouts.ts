@@ -121,7 +121,7 @@ export const layouts: readonly Mutant[] = [
   fault(
     "every condition on keys is taken to end with them",
     "compiler/tile/stream.ts",
-    "const within = inside || (!reads && endsInside(l, axis, counts, env.axes));",
+    "const within = inside || (!reads && endsInside(l, axis, and(...conditions), env.axes));",
     "const within = inside || !reads;",
   ),
   fault(
