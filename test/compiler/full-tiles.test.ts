@@ -58,6 +58,7 @@ describe("a key is compared with the ends of its row, or asked fewer conditions"
     ["a window and a prefix", attention("j <= i && j + W > i && j < n[i]", ", n: i32[M]", ", W"), [2, 1]],
     ["segments, of rows of which some have none", attention("j >= off[segment(off, i)] && j <= i && i % 3 != 0", segments, tables), [2, 1]],
     ["rows alone: once a row", attention("j <= i && i >= 3"), [1, 0]],
+    ["what is read for rows that count", attention("i + 1 < M && j < n[i + 1] && (i + j) % 3 != 0", ", n: i32[M]"), [2, 2]],
     ["what is no bound: element by element", attention("j <= i && j < n[i] && (i + j) % 3 != 0", ", n: i32[M]"), [3, 3]],
   ])("%s", async (_, text, count) => {
     expect(ofKeys(text)).toEqual(count);
