@@ -22,13 +22,26 @@ export interface RowBounds {
   readonly from: Value;
   readonly to: Value;
 }
-/** @param conditions on the elements of `axis`; undefined where some say more than from where to where a row goes */
+/** Conditions that rule a whole row in or out, and those on elements; or which read what is there for some elements alone. */
+export function byRow(
+  l: Lowering,
+  axis: Axis,
+  conditions: readonly Expr[],
+  env: Env,
+): { readonly rows: Expr; readonly elements: readonly Expr[] } {
+  const ofRow = (c: Expr): boolean => !freeIndices(c).has(axis.name) && l.readsAnywhere(l.expand(c), env.axes);
+  return { rows: and(...conditions.filter(ofRow)), elements: conditions.filter((c) => !ofRow(c)) };
+}
+/** @param conditions on the elements of `axis`; undefined where some say more than from where to where a row goes, or tell it some rows alone */
 export function rowBounds(l: Lowering, axis: Axis, conditions: readonly Expr[], env: Env): RowBounds | undefined {
   const b = l.builder;
   const bounds = conditions.map((c) => boundsOf(c, axis.name, new Set()));
   if (bounds.some((x) => x.lower.length + x.upper.length === 0)) return undefined;
-  const from = bounds.flatMap((x) => x.lower).reduce((v, x) => b.map("max", [v, l.value(x, env)], "i32"), l.int(0));
-  const to = bounds.flatMap((x) => x.upper).reduce((v, x) => b.map("min", [v, l.value(x, env)], "i32"), l.value(axis.extent, env));
+  const [lower, upper] = [bounds.flatMap((x) => x.lower), bounds.flatMap((x) => x.upper)];
+  if (![...lower, ...upper].every((x) => l.readsAnywhere(l.expand(x), env.axes))) return undefined;
+  const at: Env = { ...env, anywhere: true };
+  const from = lower.reduce((v, x) => b.map("max", [v, l.value(x, at)], "i32"), l.int(0));
+  const to = upper.reduce((v, x) => b.map("min", [v, l.value(x, at)], "i32"), l.value(axis.extent, env));
   return { from, to };
 }
 
@@ -62,7 +75,7 @@ export function blockBounds(l: Lowering, axis: Axis, rows: string, conditions: r
   const lower: (readonly [Value, Value])[] = [];
   const upper: (readonly [Value, Value])[] = [];
   let open = false;
-  for (const c of conditions.filter((c) => freeIndices(c).has(axis.name))) {
+  for (const c of byRow(l, axis, conditions, env).elements) {
     const found = boundsOf(c, axis.name, new Set());
     const [low, high] = [found.lower.map(ends), found.upper.map(ends)];
     const known = (list: readonly (readonly [Value, Value] | undefined)[]): (readonly [Value, Value])[] =>

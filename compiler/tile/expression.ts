@@ -266,12 +266,12 @@ export class Lowering {
     }
     return known;
   }
-  /** Whether every read in it stays inside its tensor for all values of the axes, conditions aside. */
-  readsInRange(e: Expr, axes: readonly Axis[]): boolean {
-    return !some(
-      e,
-      (x) => x.kind === "read" && !x.subscripts.every((s, k) => this.inRange(s, this.plan.stored.get(x.tensor)!.axes[k]!.extent, axes)),
-    );
+  /** Whether every read in it stays inside its tensor for all values of the axes, conditions aside but for those `given`. */
+  readsInRange(e: Expr, axes: readonly Axis[], given: readonly Expr[] = []): boolean {
+    const told = (s: Expr, extent: Expr): boolean =>
+      given.length > 0 && this.proves(compare("ge", s, num(0)), axes, given) && this.proves(compare("lt", s, extent), axes, given);
+    const inside = (s: Expr, extent: Expr): boolean => this.inRange(s, extent, axes) || told(s, extent);
+    return !some(e, (x) => x.kind === "read" && !x.subscripts.every((s, k) => inside(s, this.plan.stored.get(x.tensor)!.axes[k]!.extent)));
   }
   /** Whether it can be computed `anywhere`: what it reads is in range, or can be brought there. */
   readsAnywhere(e: Expr, axes: readonly Axis[]): boolean {

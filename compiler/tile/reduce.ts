@@ -1,10 +1,10 @@
 /** Reductions of tensor expressions as loops over tiles: what is carried, from where to where, and how a point joins what has been seen. */
 import { domainOf, member, rangeCondition } from "../../dsl/check/domain.ts";
 import { combined } from "../../dsl/check/monoids.ts";
-import { and, baseName, indexVar, isTrue, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, conjuncts, freeIndices, indexVar, isTrue, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { printExpr } from "../../dsl/tensor/print.ts";
-import { boundsOf } from "../plan/bounds.ts";
+import { type Bounds, boundsOf } from "../plan/bounds.ts";
 import { dotOf, lowerDot } from "./dot.ts";
 import { type Env, elemOf, type Fold, type Lowering, type Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
@@ -133,16 +133,15 @@ export function boundsAt(
 ): { readonly from: Value; readonly to: Value; readonly extent: Value; readonly starts: readonly Expr[] } {
   const b = l.builder;
   const axis = e.axes[k]!;
-  const rest = new Set(e.axes.slice(k + 1).map((a) => a.name));
-  const { lower, upper } = boundsOf(and(rangeCondition([axis], l.domains), member(e, l.domains)), axis.name, rest);
+  const { lower, upper, before } = boundsIn(l, e, k, at);
   // Where a bound is undefined there is nothing to walk: an upper one is 0 there, and a lower one anything.
   const bound = (x: Expr, otherwise?: Value): Value => {
     const defined = domainOf(x, l.domains);
-    if (isTrue(defined)) return l.value(x, at);
-    const holds = l.condition(defined, at);
-    if (!l.readsAnywhere(l.expand(x), at.axes)) return l.value(x, l.under(at, holds));
+    const expanded = l.expand(x);
+    if (isTrue(defined) && l.readsInRange(expanded, at.axes)) return l.value(x, at);
+    if (!l.readsAnywhere(expanded, at.axes)) return l.value(x, l.under(at, l.condition(and(before, defined), at)));
     const v = l.value(x, { ...at, anywhere: true });
-    return otherwise === undefined ? v : b.map("select", [holds, v, otherwise], "i32");
+    return otherwise === undefined || isTrue(defined) ? v : b.map("select", [l.condition(defined, at), v, otherwise], "i32");
   };
   const extent = bound(axis.extent, l.int(0));
   const begins = lower.map((x) => [x, bound(x)] as const).filter(([, v]) => wanted(v));
@@ -152,6 +151,30 @@ export function boundsAt(
     .filter(wanted)
     .reduce((x, y) => b.map("min", [x, y], "i32"), extent);
   return { from, to, extent, starts: begins.map(([x]) => x) };
+}
+/**
+ * The bounds of axis k that can be read before the loop, with the conditions that are met `before` any element is asked for. What follows a
+ * condition on elements may be there to read for some of them alone.
+ */
+function boundsIn(l: Lowering, e: Reduce, k: number, at: Env): Bounds & { readonly before: Expr } {
+  const [axis, own] = [e.axes[k]!, new Set(e.axes.map((a) => a.name))];
+  const inner = new Set(e.axes.slice(k + 1).map((a) => a.name));
+  const conditions = conjuncts(member(e, l.domains));
+  const ofElements = (c: Expr): boolean => [...freeIndices(c)].some((n) => own.has(n));
+  const first = conditions.findIndex(ofElements);
+  const before = and(...(first < 0 ? conditions : conditions.slice(0, first)));
+  const readable = (x: Expr): boolean =>
+    l.readsAnywhere(l.expand(x), at.axes) || l.readsInRange(l.expand(x), at.axes, [before, domainOf(x, l.domains)]);
+  const ranges = boundsOf(rangeCondition([axis], l.domains), axis.name, inner);
+  const found = conditions.map((c, n) => {
+    const { lower, upper } = boundsOf(c, axis.name, inner);
+    return n <= first ? { lower, upper } : { lower: lower.filter(readable), upper: upper.filter(readable) };
+  });
+  return {
+    lower: [...ranges.lower, ...found.flatMap((f) => f.lower)],
+    upper: [...ranges.upper, ...found.flatMap((f) => f.upper)],
+    before,
+  };
 }
 function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[] {
   const product = dotOf(l, e, env);

@@ -3,11 +3,11 @@
  * elements of one join the state is in stream-fields.ts.
  */
 import { member, rangeCondition } from "../../dsl/check/domain.ts";
-import { and, baseName, compare, conjuncts, freeIndices, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
+import { and, baseName, compare, conjuncts, indexVar, isTrue, num, some, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { otherAxis, streamAxis } from "../schedule/fragments.ts";
 import { productOf } from "../schedule/matrix.ts";
-import { blockBounds, type RowBounds, rowBounds } from "./block-bounds.ts";
+import { blockBounds, byRow, type RowBounds, rowBounds } from "./block-bounds.ts";
 import type { Env, Lowering, Reduce } from "./expression.ts";
 import { carriedBy, identityOf } from "./identity.ts";
 import { rawPoint } from "./indices.ts";
@@ -37,12 +37,8 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   const env: Env = { ...outer, guard: undefined };
   const init = identityOf(l, e, e.bodies[0]!.type);
   const conditions = conditionsOf(l, e);
-  const ofElements = (c: Expr): boolean => freeIndices(c).has(axis.name);
-  const onElements = conditions.filter(ofElements);
-  const onRows = and(...conditions.filter((c) => !ofElements(c)));
-  const holds = isTrue(onRows) ? undefined : l.condition(onRows, env);
-  // A row that is ruled out may have nothing to read.
-  const ofRows = holds === undefined ? env : l.under(env, holds);
+  const { rows: onRows, elements: onElements } = byRow(l, axis, conditions, env);
+  const holds = isTrue(onRows) ? undefined : l.condition(onRows, { ...env, anywhere: true });
   const extent = l.value(axis.extent, env);
   const bounds = blockBounds(l, axis, rows, conditions, env);
   const stages = stagesOf(l, e, env);
@@ -55,7 +51,7 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
   }
   // Whether there is an element at all, bounds alone may tell: then the loops do not ask.
   const any = held.findIndex((h, k) => h.kind === "plain" && h.op === "any" && isTrue(e.bodies[k]!));
-  const told = any >= 0 ? rowBounds(l, axis, onElements, ofRows) : undefined;
+  const told = any >= 0 ? rowBounds(l, axis, onElements, env) : undefined;
   const moving = [...held.keys()].filter((k) => !(told && k === any));
   const filled = (moved: readonly Value[]): Value[] => moving.reduce((all, k, n) => all.with(k, moved[n]!), [...init]);
   const carried = carriedBy(l, e, env, valuesIn(e, env), undefined);
@@ -68,7 +64,7 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
     const reads = some(counts, (x) => x.kind === "read" || x.kind === "segment");
     const inside = whole || divided;
     const within = inside || (!reads && endsInside(l, axis, and(...conditions), env.axes));
-    const ends = whole ? undefined : endsFor(l, axis, onElements, within, ofRows);
+    const ends = whole ? undefined : endsFor(l, axis, onElements, within, env);
     const step = (turn: Value, moved: readonly Value[]): Value[] => {
       const acc = filled(moved);
       const at = tileAt(turn);
@@ -89,8 +85,9 @@ export function lowerStream(l: Lowering, e: Reduce, outer: Env): Value[] {
       const raw = along(streamed);
       l.others.set(axis.name, real(along(otherAxis(index))));
       const here: Env = { ...env, values: new Map(env.values).set(axis.name, real(raw)), axes: [...env.axes, axis], inLoop: true };
+      // What elements are asked may not be there to read for rows that are ruled out.
       const asks: Env = reads
-        ? { ...here, guard: ofRows.guard }
+        ? { ...here, guard: holds }
         : { ...here, values: new Map(env.values).set(axis.name, raw).set(rows, rawPoint(l, rows)) };
       const each = (): Value | undefined => {
         const exists = within ? undefined : b.map("lt", [raw, extent], "bool");

@@ -59,6 +59,8 @@ describe("a key is compared with the ends of its row, or asked fewer conditions"
     ["segments, of rows of which some have none", attention("j >= off[segment(off, i)] && j <= i && i % 3 != 0", segments, tables), [2, 1]],
     ["rows alone: once a row", attention("j <= i && i >= 3"), [1, 0]],
     ["what is read for rows that count", attention("i + 1 < M && j < n[i + 1] && (i + j) % 3 != 0", ", n: i32[M]"), [2, 2]],
+    ["a row's condition, read where it has keys alone", attention("j < i && n[i - 1] > 3", ", n: i32[M]"), [3, 2]],
+    ["a row's end, read where it has keys alone", attention("j < i && j < n[i - 1]", ", n: i32[M]"), [3, 2]],
     ["what is no bound: element by element", attention("j <= i && j < n[i] && (i + j) % 3 != 0", ", n: i32[M]"), [3, 3]],
   ])("%s", async (_, text, count) => {
     expect(ofKeys(text)).toEqual(count);
@@ -111,6 +113,8 @@ const parts: readonly (readonly [string, string, string])[] = [
   ["j >= 3 * i", "", ""],
   ["j < n[i]", ", n: index<N + 1>[M]", ""],
   ["i >= 4", "", ""],
+  ["j < i && j < n[i - 1]", ", n: index<N + 1>[M]", ""],
+  ["j < i && n[i - 1] > 3", ", n: index<N + 1>[M]", ""],
   ["i < W", "", ", W"],
   ["(i + j) % 3 != 0", "", ""],
   ["j / 8 == i / 8", "", ""],

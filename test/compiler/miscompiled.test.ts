@@ -57,6 +57,17 @@ const programs: [name: string, text: string, data?: () => number][] = [
     "a condition on a tensor that the same kernel overwrites with a reduction",
     "kernel f[N, M](x: f32[N, M], inout a: f32[N], inout b: f32[N]) { a[i] := sum(j) x[i, j]\n b[i] where a[i] > 0.0 := 1.0 }\n",
   ],
+  ...[
+    "j < i && j < n[i - 1]",
+    "j < i && j >= n[i - 1]",
+    "j < i && j == n[i - 1]",
+    "i >= 1 && j < n[i - 1]",
+    "j < i && n[i - 1] > 3 && j < n[i - 1] + 2",
+    "i > 2 && j < i && j < n[i - 2]",
+  ].map((condition): [string, string] => [
+    `a bound that is there to read for some elements alone: ${condition}`,
+    `kernel f[M, N](x: f32[N], n: index<N + 1>[M]) -> (y: f32[M]) { y[i] = sum(j where ${condition}) x[j] }\n`,
+  ]),
   ["two tensors that swap", "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] := b[i]\n b[i] := a[i] }\n"],
   ["two tensors that swap, one backwards", "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] := b[N - 1 - i]\n b[i] := a[i] }\n"],
   [
