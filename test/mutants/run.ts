@@ -193,7 +193,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/tile/stage.ts", ["test/compiler/ordered.test.ts", "test/compiler/beside.test.ts", "test/compiler/split-products.test.ts"]],
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/counts.ts", ["test/compiler/norms.test.ts"]],
-  ["compiler/tile/reduce.ts", ["test/compiler/norms.test.ts"]],
+  ["compiler/tile/reduce.ts", ["test/compiler/norms.test.ts", "test/compiler/miscompiled.test.ts"]],
   ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/turns.ts", ["test/compiler/full-tiles.test.ts"]],

@@ -343,11 +343,29 @@ export const tile: readonly Mutant[] = [
     'b.map("le", [told.from, told.to], "bool")',
   ),
   fault("conditions on rows alone are lost", "compiler/tile/stream.ts", "holds === undefined ? v : b.map", "true ? v : b.map"),
-  fault("bounds of rows that are ruled out are read", "compiler/tile/stream.ts", "holds === undefined ? env : l.under(env, holds)", "env"),
+  fault(
+    "what a row asks is read where it has no elements",
+    "compiler/tile/block-bounds.ts",
+    "!freeIndices(c).has(axis.name) && l.readsAnywhere(l.expand(c), env.axes)",
+    "!freeIndices(c).has(axis.name)",
+  ),
+  fault(
+    "ends of a row are read where it has no elements",
+    "compiler/tile/block-bounds.ts",
+    "if (![...lower, ...upper].every((x) => l.readsAnywhere(l.expand(x), env.axes))) return undefined;",
+    "",
+  ),
+  fault("bounds are read whatever else is asked first", "compiler/tile/reduce.ts", "return n <= first ? {", "return true ? {"),
+  fault(
+    "bounds are read where what is asked first does not hold",
+    "compiler/tile/reduce.ts",
+    "l.condition(and(before, defined), at)",
+    "l.condition(defined, at)",
+  ),
   fault(
     "conditions that bounds do not tell are read for rows that are ruled out",
     "compiler/tile/stream.ts",
-    "{ ...here, guard: ofRows.guard }",
+    "{ ...here, guard: holds }",
     "here",
   ),
   fault(
