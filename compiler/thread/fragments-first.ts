@@ -2,7 +2,8 @@
  * The order of a step that goes on after its first product, as in a stream: the first fragments are read before copies for the next step are
  * issued. The copies have the rest of the step to land in, and reading fragments takes as long as issuing them.
  */
-import type { Effect, NodeId, Nodes } from "./nodes.ts";
+import type { Effect } from "./effects.ts";
+import type { NodeId, Nodes } from "./nodes.ts";
 
 export type Fragment = Extract<Effect, { kind: "fragment" }>;
 /** Matrix instructions whose fragments are read first. */

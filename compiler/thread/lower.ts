@@ -7,12 +7,13 @@ import { type Launch, type Op, outsOf, type Ring, threadsOf, type Value } from "
 import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
 import { lowerDot } from "./dot.ts";
+import type { Effect } from "./effects.ts";
 import { fragmentsAhead } from "./fragments-ahead.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
 import { blockOf } from "./grid.ts";
 import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
-import { type Effect, type NodeId, Nodes } from "./nodes.ts";
+import { type NodeId, Nodes } from "./nodes.ts";
 import { isPlace, withoutBlocks } from "./places.ts";
 import { Reducer, type Registers } from "./reduce.ts";
 import {
@@ -297,7 +298,9 @@ class ThreadLowering implements Registers {
       ) as NodeId[];
       return { at: this.get(op.at, r), guard: guards.length === 0 ? undefined : guards.reduce((a, b) => n.op("land", [a, b], "bool")) };
     });
-    const fetched = this.memory.fetch(op.buffer, elem, places, pinned || here);
+    // What is known in a loop may make a condition true; the load is safe there, and not before the loop.
+    const stand = pinned || here ? "here" : op.guard === undefined ? 0 : n.depth;
+    const fetched = this.memory.fetch(op.buffer, elem, places, stand);
     return new Map(instances.map((r, k) => [r, fetched[k]!]));
   }
   /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */

@@ -4,8 +4,8 @@
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
+import type { Effect } from "./effects.ts";
 import { multipleOf, offsetOf, simplified } from "./integers.ts";
-import type { MmaForm } from "./ir.ts";
 import { OpTable } from "./op-table.ts";
 import { anything, mayWrap, natural, type Range, rangeOf } from "./ranges.ts";
 
@@ -34,76 +34,13 @@ export interface Node {
   /** The variable that this stands for inside the loop that changes it. */
   readonly of: NodeId | undefined;
 }
-export type Effect =
-  | { readonly kind: "node"; readonly node: NodeId }
-  | { readonly kind: "store"; readonly buffer: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
-  | {
-      readonly kind: "loads";
-      readonly outs: readonly NodeId[];
-      readonly buffer: string;
-      readonly at: NodeId;
-      readonly elem: Elem;
-      readonly guard?: NodeId;
-    }
-  | { readonly kind: "stores"; readonly buffer: string; readonly at: NodeId; readonly values: readonly NodeId[]; readonly guard?: NodeId }
-  | {
-      readonly kind: "merge";
-      readonly buffer: string;
-      readonly at: NodeId;
-      readonly mask: NodeId;
-      readonly bits: NodeId;
-      readonly guard?: NodeId;
-    }
-  | {
-      readonly kind: "mma";
-      readonly form: MmaForm;
-      readonly outs: readonly NodeId[];
-      readonly a: readonly NodeId[];
-      readonly b: readonly NodeId[];
-      readonly c: readonly NodeId[];
-    }
-  | {
-      readonly kind: "copy";
-      readonly array: string;
-      readonly to: NodeId;
-      readonly buffer: string;
-      readonly from: NodeId;
-      readonly valid: NodeId;
-      readonly guard?: NodeId;
-    }
-  | { readonly kind: "scale"; readonly outs: readonly NodeId[]; readonly values: readonly NodeId[]; readonly by: readonly NodeId[] }
-  | { readonly kind: "shuffle"; readonly out: NodeId; readonly value: NodeId; readonly mask: number }
-  | { readonly kind: "commit" }
-  | { readonly kind: "land"; readonly leave: number }
-  | {
-      readonly kind: "fragment";
-      readonly outs: readonly NodeId[];
-      readonly array: string;
-      readonly at: NodeId;
-      readonly transposed: boolean;
-    }
-  | { readonly kind: "share"; readonly array: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
-  | { readonly kind: "shares"; readonly array: string; readonly at: NodeId; readonly values: readonly NodeId[]; readonly guard?: NodeId }
-  | { readonly kind: "takes"; readonly outs: readonly NodeId[]; readonly array: string; readonly at: NodeId; readonly elem: Elem }
-  | { readonly kind: "barrier" }
-  | { readonly kind: "comment"; readonly text: string; readonly line?: number }
-  | { readonly kind: "declare"; readonly variable: NodeId; readonly init: NodeId }
-  | {
-      readonly kind: "loop";
-      readonly index: NodeId;
-      readonly from: NodeId;
-      readonly to: NodeId;
-      readonly step: number;
-      readonly twice: boolean;
-      readonly assigns: readonly { readonly variable: NodeId; readonly value: NodeId }[];
-      readonly body: readonly Effect[];
-    };
-
 /** What holds of an integer for every call. */
 export interface Known {
   readonly range?: Range;
   readonly multiple?: number;
 }
+/** Where a load may stand: where it is made, or as far out as place and condition allow, but no further than at a depth of loops. */
+export type Stand = "here" | number;
 interface Scope {
   readonly effects: Effect[];
   /** Nodes by what they are, and operations by their operands. */
@@ -181,8 +118,8 @@ export class Nodes {
     return depth;
   }
   /** The node that is known by this key, or a new one. */
-  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string): NodeId {
-    const depth = n.pinned === true ? this.depth : this.depthOf(n.args);
+  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string, least = 0): NodeId {
+    const depth = n.pinned === true ? this.depth : Math.max(least, this.depthOf(n.args));
     const old = key === undefined ? undefined : this.scopes[depth]!.known.get(key);
     return old ?? this.add(nodeOf(n, depth), key);
   }
@@ -261,7 +198,8 @@ export class Nodes {
     return id;
   }
   /** @param range of indices and offsets, which count elements */
-  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean, hint: string, range?: Range): NodeId {
+  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, stand: Stand, hint: string, range?: Range): NodeId {
+    const pinned = stand === "here";
     const args = guard === undefined ? [at] : [at, guard];
     return this.node(
       {
@@ -276,12 +214,14 @@ export class Nodes {
         ...(range ? { range } : {}),
       },
       pinned ? undefined : `l ${buffer} ${args.join()}`,
+      pinned ? undefined : stand,
     );
   }
-  /** Units of a buffer from `at` on, in one access, as far out as place and condition allow; or here, where it is pinned. */
-  loads(buffer: string, elem: Elem, at: NodeId, count: number, guard: NodeId | undefined, pinned: boolean, hint: string): NodeId[] {
+  /** Units of a buffer from `at` on, in one access. */
+  loads(buffer: string, elem: Elem, at: NodeId, count: number, guard: NodeId | undefined, stand: Stand, hint: string): NodeId[] {
+    const pinned = stand === "here";
     const args = guard === undefined ? [at] : [at, guard];
-    const depth = pinned ? this.depth : this.depthOf(args);
+    const depth = stand === "here" ? this.depth : Math.max(stand, this.depthOf(args));
     const scope = this.scopes[depth]!;
     const key = `w ${buffer} ${args.join()}`;
     let first = pinned ? undefined : scope.known.get(key);
@@ -425,10 +365,10 @@ export class Nodes {
       return upper ? own.by - by <= (op === "le" ? 1 : 0) : by - own.by <= (op === "gt" ? -1 : 0);
     });
   }
-  /** What a minimum or maximum is taken of. */
+  /** A value, and what it is the minimum or maximum of. */
   private operandsOf(op: "min" | "max", id: NodeId): NodeId[] {
     const n = this.list[id]!;
-    return n.kind === "op" && n.op === op ? n.args.flatMap((a) => this.operandsOf(op, a)) : [id];
+    return [id, ...(n.kind === "op" && n.op === op ? n.args.flatMap((a) => this.operandsOf(op, a)) : [])];
   }
   /** Numbers of the operations that occurred. */
   private readonly codes: Record<Elem, Map<MapOp, number>> = {

@@ -1,7 +1,8 @@
 /** The node graph of a thread as statements: what is used once, where it is made, becomes part of its consumer; the rest gets a name. */
 import { invariant } from "../../dsl/diagnostics.ts";
+import type { Effect } from "./effects.ts";
 import { type Expr, type Stmt, turnOf } from "./ir.ts";
-import type { Effect, Node, NodeId, Nodes } from "./nodes.ts";
+import type { Node, NodeId, Nodes } from "./nodes.ts";
 
 /** Operations nested in one expression at most. */
 const largestExpression = 10;

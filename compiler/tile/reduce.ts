@@ -130,16 +130,18 @@ export function boundsAt(
   k: number,
   at: Env,
   wanted: (v: Value) => boolean = () => true,
-): { readonly from: Value; readonly to: Value; readonly extent: Value; readonly starts: readonly Expr[] } {
+  asked: Asked = askedOf(l, e),
+): { readonly from: Value; readonly to: Value; readonly extent: Value; readonly starts: readonly Expr[]; readonly bounds: Told } {
   const b = l.builder;
   const axis = e.axes[k]!;
-  const { lower, upper, before } = boundsIn(l, e, k, at);
+  const bounds = boundsIn(l, e, k, at, asked);
+  const { lower, upper } = bounds;
   // Where a bound is undefined there is nothing to walk: an upper one is 0 there, and a lower one anything.
   const bound = (x: Expr, otherwise?: Value): Value => {
     const defined = domainOf(x, l.domains);
     const expanded = l.expand(x);
     if (isTrue(defined) && l.readsInRange(expanded, at.axes)) return l.value(x, at);
-    if (!l.readsAnywhere(expanded, at.axes)) return l.value(x, l.under(at, l.condition(and(before, defined), at)));
+    if (!l.readsAnywhere(expanded, at.axes)) return l.value(x, l.under(at, l.condition(and(...asked.before, defined), at)));
     const v = l.value(x, { ...at, anywhere: true });
     return otherwise === undefined || isTrue(defined) ? v : b.map("select", [l.condition(defined, at), v, otherwise], "i32");
   };
@@ -150,31 +152,48 @@ export function boundsAt(
     .map((x) => bound(x, l.int(0)))
     .filter(wanted)
     .reduce((x, y) => b.map("min", [x, y], "i32"), extent);
-  return { from, to, extent, starts: begins.map(([x]) => x) };
+  return { from, to, extent, starts: begins.map(([x]) => x), bounds };
 }
-/**
- * The bounds of axis k that can be read before the loop, with the conditions that are met `before` any element is asked for. What follows a
- * condition on elements may be there to read for some of them alone.
- */
-function boundsIn(l: Lowering, e: Reduce, k: number, at: Env): Bounds & { readonly before: Expr } {
-  const [axis, own] = [e.axes[k]!, new Set(e.axes.map((a) => a.name))];
-  const inner = new Set(e.axes.slice(k + 1).map((a) => a.name));
-  const conditions = conjuncts(member(e, l.domains));
+/** What decides which elements of a reduction count. */
+interface Asked {
+  /** Conditions on none of its indices that are met before any element is asked for. */
+  readonly before: readonly Expr[];
+  readonly ofElements: readonly Expr[];
+  /** Those of them that can be read wherever the others can: what follows another may be there to read for some elements alone. */
+  readonly sure: ReadonlySet<Expr>;
+}
+function askedOf(l: Lowering, e: Reduce): Asked {
+  const own = new Set(e.axes.map((a) => a.name));
   const ofElements = (c: Expr): boolean => [...freeIndices(c)].some((n) => own.has(n));
-  const first = conditions.findIndex(ofElements);
-  const before = and(...(first < 0 ? conditions : conditions.slice(0, first)));
-  const readable = (x: Expr): boolean =>
-    l.readsAnywhere(l.expand(x), at.axes) || l.readsInRange(l.expand(x), at.axes, [before, domainOf(x, l.domains)]);
-  const ranges = boundsOf(rangeCondition([axis], l.domains), axis.name, inner);
-  const found = conditions.map((c, n) => {
-    const { lower, upper } = boundsOf(c, axis.name, inner);
-    return n <= first ? { lower, upper } : { lower: lower.filter(readable), upper: upper.filter(readable) };
-  });
+  const [ranges, members] = [conjuncts(rangeCondition(e.axes, l.domains)), conjuncts(member(e, l.domains))];
+  const at = members.findIndex(ofElements);
+  const first = at < 0 ? members.length : at;
+  const inRange = ranges.filter(ofElements);
   return {
-    lower: [...ranges.lower, ...found.flatMap((f) => f.lower)],
-    upper: [...ranges.upper, ...found.flatMap((f) => f.upper)],
-    before,
+    before: [...ranges.filter((c) => !ofElements(c)), ...members.slice(0, first)],
+    ofElements: [...inRange, ...members.slice(first)],
+    sure: new Set([...inRange, ...members.slice(first, first + 1)]),
   };
+}
+interface Told extends Bounds {
+  /** Conditions that say no more than these bounds. */
+  readonly told: readonly Expr[];
+}
+/** The bounds of axis k that can be read before its loop. */
+function boundsIn(l: Lowering, e: Reduce, k: number, at: Env, { before, ofElements, sure }: Asked): Told {
+  const inner = new Set(e.axes.slice(k + 1).map((a) => a.name));
+  const readable = (x: Expr): boolean =>
+    l.readsAnywhere(l.expand(x), at.axes) || l.readsInRange(l.expand(x), at.axes, [...before, domainOf(x, l.domains)]);
+  const lower: Expr[] = [];
+  const upper: Expr[] = [];
+  const told = ofElements.filter((c) => {
+    const own = boundsOf(c, e.axes[k]!.name, inner);
+    const kept = (x: Expr): boolean => sure.has(c) || readable(x);
+    lower.push(...own.lower.filter(kept));
+    upper.push(...own.upper.filter(kept));
+    return own.lower.length + own.upper.length > 0 && [...own.lower, ...own.upper].every(kept);
+  });
+  return { lower, upper, told };
 }
 function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[] {
   const product = dotOf(l, e, env);
@@ -190,35 +209,47 @@ function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[]
   }
   const bodyType = e.bodies[0]!.type;
   const init = identityOf(l, e, bodyType);
-  const condition = member(e, l.domains);
+  const asked = askedOf(l, e);
   const last = e.axes.at(-1)!;
   const spread = env.inLoop || e.axes.length > 1 || (e.monoid && !e.monoid.commutative) ? undefined : l.shape.spread(last.name);
   const unroll = e.monoid || l.shape.products.length > 0 ? undefined : l.shape.unroll(last.name);
   const carriedAxes = carriedBy(l, e, env, held, spread?.axis);
-  const go = (k: number, at: Env, acc: readonly Value[], inner: Value | undefined): Value[] => {
+  // Nothing is summed where no element can count, or none is wanted: the loop is empty there, and ends within the extent.
+  const before = asked.before.length === 0 ? undefined : l.condition(and(...asked.before), env);
+  const wanted = l.both(env.guard, before);
+  const go = (k: number, at: Env, acc: readonly Value[], open: readonly Expr[], inner: Counted): Value[] => {
     const axis = e.axes[k];
-    if (axis === undefined) return accumulate(l, e, condition, at, acc, inner, init, unroll?.axis);
-    const { from, to, extent } = boundsAt(l, e, k, at);
+    if (axis === undefined) return accumulate(l, e, and(...open), at, acc, inner, init, unroll?.axis);
+    const { from, to, extent, bounds } = boundsAt(l, e, k, at, undefined, asked);
     const lastAxis = k === e.axes.length - 1;
     const width = lastAxis ? (spread?.extent ?? 1) * (unroll?.extent ?? 1) : 1;
-    // Nothing is summed for an element that is not wanted: its loop is empty, and ends within the extent.
-    const end = k === 0 && env.guard !== undefined ? b.map("select", [env.guard, to, b.map("min", [to, from], "i32")], "i32") : to;
+    const end = k === 0 && wanted !== undefined ? b.map("select", [wanted, to, l.int(0)], "i32") : to;
     const start = width > 1 ? l.alignedDown(from, width) : from;
+    const ends = bounds.upper.length > 0 || (k === 0 && before !== undefined);
     return b.loop(baseName(axis.name), start, end, width, acc, carriedAxes, (index, carried) => {
       const plus = (x: Value, axisOf: string, step: number): Value => b.map("add", [x, l.times(b.coordinate(axisOf), l.int(step))], "i32");
       // A thread has neighbours where they are all inside the extent or none is; otherwise it has what neighbouring threads leave.
       const side = lastAxis && unroll && l.shape.divides(axis.extent, unroll.extent) ? unroll.extent : 1;
       let first = lastAxis && spread ? plus(index, spread.axis, side) : index;
       if (lastAxis && unroll && side === 1) first = plus(first, unroll.axis, spread?.extent ?? 1);
+      const beside = (v: Value): Value => (side > 1 ? plus(v, unroll!.axis, 1) : v);
       const exact = l.shape.divides(axis.extent, width) && width > 1;
       const clamped = width > 1 && !exact ? b.map("min", [first, b.map("sub", [extent, l.int(side)], "i32")], "i32") : first;
-      const inside = width > 1 && !exact ? b.map("lt", [first, extent], "bool") : undefined;
-      const real = side > 1 ? plus(clamped, unroll!.axis, 1) : clamped;
-      const next: Env = { values: new Map(at.values).set(axis.name, real), axes: [...at.axes, axis], guard: at.guard, inLoop: true };
-      return go(k + 1, next, carried, l.both(inner, inside));
+      const inside = width > 1 && !exact && !ends ? b.map("lt", [first, extent], "bool") : undefined;
+      // A thread that walks for one element alone has it between its ends anyway.
+      const begun = bounds.lower.length > 0 ? b.map("ge", [beside(first), from], "bool") : undefined;
+      const met = l.both(begun, ends ? b.map("lt", [beside(first), end], "bool") : undefined);
+      const next: Env = {
+        values: new Map(at.values).set(axis.name, beside(clamped)),
+        axes: [...at.axes, axis],
+        guard: l.both(at.guard, met),
+        inLoop: true,
+      };
+      const left = open.filter((c) => !bounds.told.includes(c));
+      return go(k + 1, next, carried, left, { inside: l.both(inner.inside, inside), met: l.both(inner.met, met) });
     });
   };
-  let result = go(0, env, init, undefined);
+  let result = go(0, env, init, asked.ofElements, {});
   if (spread) result = b.reduce(result, spread.axis, combineOf(l, e, env));
   return result;
 }
@@ -228,21 +259,28 @@ function asksForAPoint(l: Lowering, e: Reduce): boolean {
   const points = and(rangeCondition(e.axes, l.domains), member(e, l.domains));
   return e.op === "any" && e.axes.length === 1 && body?.kind === "const" && body.value === true && isTrue(points);
 }
+/** Whether a point is one of those that count. */
+interface Counted {
+  /** Below the extents of its indices. */
+  readonly inside?: Value | undefined;
+  /** Between the ends that conditions set, as the environment's guard says as well. */
+  readonly met?: Value | undefined;
+}
 /** One point: what it contributes where it is a member, the identity elsewhere. */
 export function accumulate(
   l: Lowering,
   e: Reduce,
-  condition: Expr,
+  where: Expr,
   at: Env,
   acc: readonly Value[],
-  inside: Value | undefined,
+  { inside, met }: Counted,
   init: readonly Value[],
   unrolled: string | undefined,
 ): Value[] {
   const b = l.builder;
-  const where = and(rangeCondition(e.axes, l.domains), condition);
-  const mask = isTrue(where) ? inside : l.both(inside, l.condition(where, at));
-  const env = mask === undefined || isTrue(where) ? at : l.under(at, mask);
+  const asked = isTrue(where) ? inside : l.both(inside, l.condition(where, at));
+  const env = asked === undefined || isTrue(where) ? at : l.under(at, asked);
+  const mask = l.both(met, asked);
   let values = e.bodies.map((x) => l.value(x, env));
   if (e.op === "argmax" || e.op === "argmin") {
     let v = values[0]!;

@@ -64,7 +64,8 @@ export function lowerStaged(l: Lowering, original: Reduce, outer: Env, held: rea
       const value = s.read(index);
       for (const place of s.operand.places) l.computed.set(place, value);
     }
-    const next = accumulate(l, e, member(original, l.domains), at, carried, inside, init, over);
+    const where = and(rangeCondition(e.axes, l.domains), member(original, l.domains));
+    const next = accumulate(l, e, where, at, carried, { inside }, init, over);
     for (const s of staged) for (const place of s.operand.places) l.computed.delete(place);
     return next;
   });

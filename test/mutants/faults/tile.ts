@@ -68,9 +68,23 @@ export const tile: readonly Mutant[] = [
   fault(
     "the tail of a reduced axis is one too long",
     "compiler/tile/reduce.ts",
-    'const inside = width > 1 && !exact ? b.map("lt", [first, extent], "bool") : undefined;',
-    'const inside = width > 1 && !exact ? b.map("le", [first, extent], "bool") : undefined;',
+    'const inside = width > 1 && !exact && !ends ? b.map("lt", [first, extent], "bool") : undefined;',
+    'const inside = width > 1 && !exact && !ends ? b.map("le", [first, extent], "bool") : undefined;',
   ),
+  fault(
+    "elements before a row's first count, where another row begins before",
+    "compiler/tile/reduce.ts",
+    'const begun = bounds.lower.length > 0 ? b.map("ge"',
+    'const begun = bounds.lower.length < 0 ? b.map("ge"',
+  ),
+  fault(
+    "elements past a row's end count, where another row goes on",
+    "compiler/tile/reduce.ts",
+    "const ends = bounds.upper.length > 0 ||",
+    "const ends =",
+  ),
+  fault("a row that is ruled out counts what other rows walk", "compiler/tile/reduce.ts", "|| (k === 0 && before !== undefined);", ";"),
+  fault("what a loop knows lets a load out of it", "compiler/thread/lower.ts", "op.guard === undefined ? 0 : n.depth", "0"),
   fault(
     "the mask of a reduction is lost",
     "compiler/tile/reduce.ts",
@@ -102,12 +116,7 @@ export const tile: readonly Mutant[] = [
     "stride = this.times(this.value(t.axes[k]!.extent, env), stride);",
     "stride = this.times(this.value(t.axes[0]!.extent, env), stride);",
   ),
-  fault(
-    "an unwanted loop runs past the extent",
-    "compiler/tile/reduce.ts",
-    'b.map("min", [to, from], "i32")], "i32") : to;',
-    'from], "i32") : to;',
-  ),
+  fault("a loop runs for elements that are not wanted", "compiler/tile/reduce.ts", 'b.map("select", [wanted, to, l.int(0)], "i32")', "to"),
   fault(
     "a segment search goes the wrong way",
     "compiler/tile/expression.ts",
