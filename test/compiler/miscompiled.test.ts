@@ -64,10 +64,20 @@ const programs: [name: string, text: string, data?: () => number][] = [
     "i >= 1 && j < n[i - 1]",
     "j < i && n[i - 1] > 3 && j < n[i - 1] + 2",
     "i > 2 && j < i && j < n[i - 2]",
+    "i % 3 != 0 && j <= i",
+    "i % 3 != 0 && j >= n[i]",
   ].map((condition): [string, string] => [
-    `a bound that is there to read for some elements alone: ${condition}`,
+    `a condition that bounds a sum, of rows of which some have nothing: ${condition}`,
     `kernel f[M, N](x: f32[N], n: index<N + 1>[M]) -> (y: f32[M]) { y[i] = sum(j where ${condition}) x[j] }\n`,
   ]),
+  [
+    "rows that are ruled out beside others in a thread",
+    "kernel f[M, N, K](x: f32[M, K], z: f32[K, N]) -> (y: f32[M, N]) { y[i, j] = sum(k where i % 3 != 0) x[i, k] * z[k, j] }\n",
+  ],
+  [
+    "rows with ends of their own beside others in a thread",
+    "kernel f[M, N, K](x: f32[M, K], z: f32[K, N]) -> (y: f32[M, N]) { y[i, j] = sum(k where k >= i && k < 2 * i) x[i, k] * z[k, j] }\n",
+  ],
   ["two tensors that swap", "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] := b[i]\n b[i] := a[i] }\n"],
   ["two tensors that swap, one backwards", "kernel f[N](inout a: f32[N], inout b: f32[N]) { a[i] := b[N - 1 - i]\n b[i] := a[i] }\n"],
   [

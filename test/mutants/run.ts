@@ -119,6 +119,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   [
     "compiler/thread/lower.ts",
     [
+      "test/compiler/miscompiled.test.ts",
       "test/compiler/stream-steps.test.ts",
       "test/compiler/launch-bounds.test.ts",
       "test/compiler/staged.test.ts",

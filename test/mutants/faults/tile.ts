@@ -364,11 +364,16 @@ export const tile: readonly Mutant[] = [
     "if (![...lower, ...upper].every((x) => l.readsAnywhere(l.expand(x), env.axes))) return undefined;",
     "",
   ),
-  fault("bounds are read whatever else is asked first", "compiler/tile/reduce.ts", "return n <= first ? {", "return true ? {"),
+  fault(
+    "bounds are read whatever else is asked first",
+    "compiler/tile/reduce.ts",
+    "const kept = (x: Expr): boolean => sure.has(c) || readable(x);",
+    "const kept = (): boolean => true;",
+  ),
   fault(
     "bounds are read where what is asked first does not hold",
     "compiler/tile/reduce.ts",
-    "l.condition(and(before, defined), at)",
+    "l.condition(and(...asked.before, defined), at)",
     "l.condition(defined, at)",
   ),
   fault(
