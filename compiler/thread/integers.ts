@@ -57,11 +57,21 @@ export function simplified(n: Nodes, op: MapOp, args: readonly NodeId[]): NodeId
     case "max": {
       if (a === b) return a;
       const [least, most] = n.at(a).range;
-      return y !== undefined && (op === "max" ? least >= y : most <= y) ? a : undefined;
+      if (y !== undefined) return (op === "max" ? least >= y : most <= y) ? a : undefined;
+      return ofChoices(n, op, a, b);
     }
     default:
       return undefined;
   }
+}
+/** The greater or lesser of two choices between the same two numbers: which it is hangs on either condition, or on both. */
+function ofChoices(n: Nodes, op: "min" | "max", a: NodeId, b: NodeId): NodeId | undefined {
+  const [p, q] = [n.at(a), n.at(b)];
+  if (p.op !== "select" || q.op !== "select" || p.args[1] !== q.args[1] || p.args[2] !== q.args[2]) return undefined;
+  const [yes, no] = [constantOf(n, p.args[1]!), constantOf(n, p.args[2]!)];
+  if (yes === undefined || no === undefined) return undefined;
+  const either = op === "max" ? yes >= no : yes <= no;
+  return n.op("select", [n.op(either ? "lor" : "land", [p.args[0]!, q.args[0]!], "bool"), p.args[1]!, p.args[2]!], "i32");
 }
 /** A number that divides what an operation on integers gives. */
 export function multipleOf(n: Nodes, op: MapOp, args: readonly NodeId[]): number {

@@ -127,3 +127,21 @@ test("what is computed twice is one node, and what differs in any operand is not
   const [x, y] = leaves as [NodeId, NodeId];
   for (const decided of [true, false]) expect(n.op("select", [n.constant(decided, "bool"), x, y], "u32")).toBe(decided ? x : y);
 });
+test("the greater or lesser of two choices between the same numbers is one choice", () => {
+  const n = new Nodes(32, () => ({ range: natural }));
+  const conditions = ["A", "B"].map((name) => n.op("lt", [n.special("thread"), n.uniform(name, "i32")], "bool"));
+  const choices = (yes: number, no: number): NodeId[] => conditions.map((c) => n.op("select", [c, n.int(yes), n.int(no)], "i32"));
+  const joined = (op: "min" | "max", yes: number, no: number) => {
+    const { op: outer, args } = n.at(n.op(op, choices(yes, no), "i32"));
+    return [outer, n.at(args[0]!).op];
+  };
+  expect(joined("max", 64, 0)).toEqual(["select", "lor"]);
+  expect(joined("max", 0, 64)).toEqual(["select", "land"]);
+  expect(joined("min", 64, 0)).toEqual(["select", "land"]);
+  expect(joined("min", 0, 64)).toEqual(["select", "lor"]);
+  const others = [
+    n.op("select", [conditions[0]!, n.int(64), n.int(0)], "i32"),
+    n.op("select", [conditions[1]!, n.int(32), n.int(0)], "i32"),
+  ];
+  expect(n.at(n.op("max", others, "i32")).op).toBe("max");
+});

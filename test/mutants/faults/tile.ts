@@ -116,6 +116,12 @@ export const tile: readonly Mutant[] = [
     "stride = this.times(this.value(t.axes[k]!.extent, env), stride);",
     "stride = this.times(this.value(t.axes[0]!.extent, env), stride);",
   ),
+  fault(
+    "a loop runs where all of a thread's elements are wanted",
+    "compiler/thread/integers.ts",
+    'n.op(either ? "lor" : "land"',
+    'n.op("land"',
+  ),
   fault("a loop runs for elements that are not wanted", "compiler/tile/reduce.ts", 'b.map("select", [wanted, to, l.int(0)], "i32")', "to"),
   fault(
     "a segment search goes the wrong way",
