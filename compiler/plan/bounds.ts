@@ -1,5 +1,5 @@
 /** Loop bounds from conditions: what `a <= j + b` says about j, by undoing additions from outside in. */
-import { add, conjuncts, freeIndices, num, sub } from "../../dsl/tensor/expr.ts";
+import { add, conjuncts, freeIndices, mapChildren, num, op as operation, sub } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { gcd } from "./size.ts";
 
@@ -21,15 +21,24 @@ export function boundsOf(condition: Expr, index: string, inner: ReadonlySet<stri
     if (a.type === "f32" || a.type === "f64" || a.type === "bool") continue;
     const found = solve(a, b, index) ?? flip(solve(b, a, index));
     if (found === undefined || !free(found.value)) continue;
+    const moved = found.value !== a && found.value !== b;
+    const value = moved ? within(found.value, -(2 ** 30), 2 ** 30) : found.value;
+    const next = (): Expr => add(moved ? value : within(value, -(2 ** 31), 2 ** 31 - 2), num(1));
     const op = found.flipped
       ? ({ lt: "gt", le: "ge", gt: "lt", ge: "le", eq: "eq" } as const)[c.op as "lt"]
       : (c.op as "lt" | "le" | "gt" | "ge" | "eq");
-    if (op === "lt") upper.push(found.value);
-    if (op === "le" || op === "eq") upper.push(add(found.value, num(1)));
-    if (op === "gt") lower.push(add(found.value, num(1)));
-    if (op === "ge" || op === "eq") lower.push(found.value);
+    if (op === "lt") upper.push(value);
+    if (op === "le" || op === "eq") upper.push(next());
+    if (op === "gt") lower.push(next());
+    if (op === "ge" || op === "eq") lower.push(value);
   }
   return { lower, upper };
+}
+/** An expression whose numbers from data, which may be any of 32 bits, are brought between two others: sums of them and of sizes stay in 32 bits then. */
+function within(e: Expr, least: number, most: number): Expr {
+  if (e.kind !== "op" || e.op !== "to_int") return mapChildren(e, (c) => within(c, least, most));
+  const below = operation("min", [e, num(most)], "int");
+  return least > -(2 ** 31) ? operation("max", [below, num(least)], "int") : below;
 }
 /** What conditions say of dimensions: `N % 8 == 0` makes N a multiple of 8. */
 export function multiplesIn(conditions: readonly Expr[]): Map<string, number> {

@@ -195,7 +195,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/variants.ts", ["test/runtime/variants.test.ts"]],
   ["compiler/plan/counts.ts", ["test/compiler/norms.test.ts"]],
   ["compiler/tile/reduce.ts", ["test/compiler/norms.test.ts", "test/compiler/miscompiled.test.ts"]],
-  ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts"]],
+  ["compiler/plan/bounds.ts", ["test/compiler/exponent.test.ts", "test/compiler/data-bounds.test.ts"]],
   ["compiler/tile/block-bounds.ts", ["test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/turns.ts", ["test/compiler/full-tiles.test.ts"]],
   ["compiler/tile/builder.ts", ["test/compiler/norms.test.ts", "test/compiler/full-tiles.test.ts", "test/compiler/groups.test.ts"]],

@@ -38,8 +38,8 @@ export const tile: readonly Mutant[] = [
   fault(
     "a loop ends one early for <=",
     "compiler/plan/bounds.ts",
-    'if (op === "le" || op === "eq") upper.push(add(found.value, num(1)));',
-    'if (op === "le" || op === "eq") upper.push(found.value);',
+    'if (op === "le" || op === "eq") upper.push(next());',
+    'if (op === "le" || op === "eq") upper.push(value);',
   ),
   fault(
     "a loop starts one late for >",
@@ -115,6 +115,18 @@ export const tile: readonly Mutant[] = [
     "compiler/tile/expression.ts",
     "stride = this.times(this.value(t.axes[k]!.extent, env), stride);",
     "stride = this.times(this.value(t.axes[0]!.extent, env), stride);",
+  ),
+  fault(
+    "what follows the largest integer is the least",
+    "compiler/plan/bounds.ts",
+    "moved ? value : within(value, -(2 ** 31), 2 ** 31 - 2)",
+    "value",
+  ),
+  fault(
+    "a bound of data and a size leaves 32 bits",
+    "compiler/plan/bounds.ts",
+    "moved ? within(found.value, -(2 ** 30), 2 ** 30) : found.value",
+    "found.value",
   ),
   fault(
     "a loop runs where all of a thread's elements are wanted",
