@@ -44,7 +44,7 @@ export const tile: readonly Mutant[] = [
   fault(
     "a loop starts one late for >",
     "compiler/plan/bounds.ts",
-    'if (op === "gt") lower.push(add(found.value, num(1)));',
+    'if (op === "gt") lower.push(next());',
     'if (op === "gt") lower.push(add(found.value, num(2)));',
   ),
   fault(
