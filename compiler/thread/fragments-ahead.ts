@@ -2,7 +2,6 @@
  * The order of a product whose steps are copied ahead: the first fragments of a step are read during the one before, between its last
  * fragments and the products of those, so that no step begins by waiting for shared memory.
  */
-
 import type { Effect } from "./effects.ts";
 import { type Fragment, firstFragments } from "./fragments-first.ts";
 import type { NodeId, Nodes } from "./nodes.ts";

@@ -22,7 +22,7 @@ export interface RowBounds {
   readonly from: Value;
   readonly to: Value;
 }
-/** Conditions that rule a whole row in or out, and those on elements; or which read what is there for some elements alone. */
+/** Conditions that rule a whole row in or out; and those on elements, or that read what is there for some elements alone. */
 export function byRow(
   l: Lowering,
   axis: Axis,
@@ -32,7 +32,7 @@ export function byRow(
   const ofRow = (c: Expr): boolean => !freeIndices(c).has(axis.name) && l.readsAnywhere(l.expand(c), env.axes);
   return { rows: and(...conditions.filter(ofRow)), elements: conditions.filter((c) => !ofRow(c)) };
 }
-/** @param conditions on the elements of `axis`; undefined where some say more than from where to where a row goes, or tell it some rows alone */
+/** @param conditions on the elements of `axis`; undefined where some are more than bounds, or bounds that not every row can read */
 export function rowBounds(l: Lowering, axis: Axis, conditions: readonly Expr[], env: Env): RowBounds | undefined {
   const b = l.builder;
   const bounds = conditions.map((c) => boundsOf(c, axis.name, new Set()));
