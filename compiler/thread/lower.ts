@@ -298,8 +298,8 @@ class ThreadLowering implements Registers {
       ) as NodeId[];
       return { at: this.get(op.at, r), guard: guards.length === 0 ? undefined : guards.reduce((a, b) => n.op("land", [a, b], "bool")) };
     });
-    // What is known in a loop may make a condition true; the load is safe there, and not before the loop.
-    const stand = pinned || here ? "here" : op.guard === undefined ? 0 : n.depth;
+    // What is known in a loop may make a condition true, or a place the same for all turns; the load is safe there, and not before the loop.
+    const stand = pinned || here ? "here" : n.depth;
     const fetched = this.memory.fetch(op.buffer, elem, places, stand);
     return new Map(instances.map((r, k) => [r, fetched[k]!]));
   }
