@@ -84,7 +84,12 @@ export const tile: readonly Mutant[] = [
     "const ends =",
   ),
   fault("a row that is ruled out counts what other rows walk", "compiler/tile/reduce.ts", "|| (k === 0 && before !== undefined);", ";"),
-  fault("what a loop knows lets a load out of it", "compiler/thread/lower.ts", "op.guard === undefined ? 0 : n.depth", "0"),
+  fault(
+    "what a loop knows lets a load out of it",
+    "compiler/thread/lower.ts",
+    'const stand = pinned || here ? "here" : n.depth;',
+    'const stand = pinned || here ? "here" : 0;',
+  ),
   fault(
     "the mask of a reduction is lost",
     "compiler/tile/reduce.ts",
