@@ -298,9 +298,7 @@ class ThreadLowering implements Registers {
       ) as NodeId[];
       return { at: this.get(op.at, r), guard: guards.length === 0 ? undefined : guards.reduce((a, b) => n.op("land", [a, b], "bool")) };
     });
-    // What is known in a loop may make a condition true, or a place the same for all turns; the load is safe there, and not before the loop.
-    const stand = pinned || here ? "here" : n.depth;
-    const fetched = this.memory.fetch(op.buffer, elem, places, stand);
+    const fetched = this.memory.fetch(op.buffer, elem, places, pinned || here);
     return new Map(instances.map((r, k) => [r, fetched[k]!]));
   }
   /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */

@@ -5,7 +5,7 @@ import { inSixteenBytes } from "../plan/wide.ts";
 import type { Target, Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
-import type { NodeId, Nodes, Stand } from "./nodes.ts";
+import type { NodeId, Nodes } from "./nodes.ts";
 import { wordOf } from "./pairs.ts";
 import { natural } from "./ranges.ts";
 
@@ -134,33 +134,33 @@ export class Memory {
     });
   }
   /** The units that hold what lies at these places, each read once and several beside each other in one access. */
-  fetch(buffer: string, type: Elem, places: readonly ReadPlace[], stand: Stand): Fetched[] {
+  fetch(buffer: string, type: Elem, places: readonly ReadPlace[], pinned: boolean): Fetched[] {
     const { elem } = this.buffers.find((b) => b.name === buffer)!;
     const n = this.nodes;
     const { bits } = storage[elem];
     if (!inFields(elem, this.target)) {
       const decoded = (unit: NodeId): NodeId => (bits < 32 ? this.decode(unit, elem) : unit);
-      return this.units(buffer, elem, bits < 32 ? "u32" : type, places, stand, buffer).map((unit) => ({ unit, value: decoded }));
+      return this.units(buffer, elem, bits < 32 ? "u32" : type, places, pinned, buffer).map((unit) => ({ unit, value: decoded }));
     }
     const fields = places.map((p) => ({ ...this.field(p.at, bits), guard: p.guard }));
     const words = fields.map((f) => ({ at: f.word, guard: f.guard }));
     const mask = n.constant(2 ** bits - 1, "u32");
-    return this.units(buffer, "u32", "u32", words, stand, `${buffer}_word`).map((unit, k) => ({
+    return this.units(buffer, "u32", "u32", words, pinned, `${buffer}_word`).map((unit, k) => ({
       unit,
       value: (whole) => this.decode(n.op("and", [n.op("shr", [whole, fields[k]!.shift], "u32"), mask], "u32"), elem),
     }));
   }
-  private units(buffer: string, elem: Storage, type: Elem, places: readonly ReadPlace[], stand: Stand, hint: string): NodeId[] {
+  private units(buffer: string, elem: Storage, type: Elem, places: readonly ReadPlace[], pinned: boolean, hint: string): NodeId[] {
     const n = this.nodes;
     const key = (p: ReadPlace): string => `${p.at} ${p.guard}`;
     const distinct = [...new Map(places.map((p) => [key(p), p])).values()];
     const made = new Map<string, NodeId>();
     for (const g of this.grouped(elem, distinct, (p) => p.guard).groups) {
-      const units = n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard, stand, hint);
+      const units = n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard, pinned, hint);
       g.forEach((p, k) => made.set(key(p), units[k]!));
     }
     const counts = elem === "index" || elem === "offsets" ? natural : undefined;
-    for (const p of distinct) if (!made.has(key(p))) made.set(key(p), n.load(buffer, type, p.at, p.guard, stand, hint, counts));
+    for (const p of distinct) if (!made.has(key(p))) made.set(key(p), n.load(buffer, type, p.at, p.guard, pinned, hint, counts));
     return places.map((p) => made.get(key(p))!);
   }
   /** Two elements of 16 bits in a word, and those of a word. */

@@ -39,8 +39,6 @@ export interface Known {
   readonly range?: Range;
   readonly multiple?: number;
 }
-/** Where a load may stand: where it is made, or as far out as place and condition allow, but no further than at a depth of loops. */
-export type Stand = "here" | number;
 interface Scope {
   readonly effects: Effect[];
   /** Nodes by what they are, and operations by their operands. */
@@ -117,9 +115,13 @@ export class Nodes {
     for (const a of args) depth = Math.max(depth, this.list[a]!.depth);
     return depth;
   }
-  /** The node that is known by this key, or a new one. */
-  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string, least = 0): NodeId {
-    const depth = n.pinned === true ? this.depth : Math.max(least, this.depthOf(n.args));
+  /**
+   * The node that is known by this key, or a new one. A load stays in its loop: what is known there may make its condition true, or its place the
+   * same for all turns, but it is the turns that make it safe.
+   */
+  private node(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, key?: string): NodeId {
+    const stays = n.pinned === true || n.kind === "load";
+    const depth = stays ? this.depth : this.depthOf(n.args);
     const old = key === undefined ? undefined : this.scopes[depth]!.known.get(key);
     return old ?? this.add(nodeOf(n, depth), key);
   }
@@ -198,8 +200,7 @@ export class Nodes {
     return id;
   }
   /** @param range of indices and offsets, which count elements */
-  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, stand: Stand, hint: string, range?: Range): NodeId {
-    const pinned = stand === "here";
+  load(buffer: string, elem: Elem, at: NodeId, guard: NodeId | undefined, pinned: boolean, hint: string, range?: Range): NodeId {
     const args = guard === undefined ? [at] : [at, guard];
     return this.node(
       {
@@ -214,14 +215,12 @@ export class Nodes {
         ...(range ? { range } : {}),
       },
       pinned ? undefined : `l ${buffer} ${args.join()}`,
-      pinned ? undefined : stand,
     );
   }
   /** Units of a buffer from `at` on, in one access. */
-  loads(buffer: string, elem: Elem, at: NodeId, count: number, guard: NodeId | undefined, stand: Stand, hint: string): NodeId[] {
-    const pinned = stand === "here";
+  loads(buffer: string, elem: Elem, at: NodeId, count: number, guard: NodeId | undefined, pinned: boolean, hint: string): NodeId[] {
     const args = guard === undefined ? [at] : [at, guard];
-    const depth = stand === "here" ? this.depth : Math.max(stand, this.depthOf(args));
+    const { depth } = this;
     const scope = this.scopes[depth]!;
     const key = `w ${buffer} ${args.join()}`;
     let first = pinned ? undefined : scope.known.get(key);
