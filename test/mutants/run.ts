@@ -156,6 +156,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     ["test/compiler/ordered.test.ts", "test/compiler/beside.test.ts", "test/compiler/matrix.test.ts", "test/compiler/staged.test.ts"],
   ],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/matrix.test.ts"]],
+  ["compiler/thread/nodes.ts", ["test/compiler/miscompiled.test.ts", "test/compiler/ranges.test.ts", "test/compiler/staged.test.ts"]],
   [
     "compiler/thread/",
     [
