@@ -127,7 +127,7 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
     lines: module.lines,
     weft,
   };
-  return { artifact, directives: [...new Set([...streamed, ...chosen.flatMap((d) => spoken(d, weft))])], tiles, kernels };
+  return { artifact, directives: [...new Set([...streamed, ...spoken(chosen, weft)])], tiles, kernels };
 }
 
 /** The target as a schedule sees it, by what it asks of a device. */
@@ -136,11 +136,13 @@ function targetFor({ target, schedule }: CompileOptions): Target {
   const chosen = features.includes(softwareFeature) ? softwareWgsl : targets[target];
   return withLanes(features.includes(halvesFeature) ? withHalves(chosen) : chosen, lanesOf(features));
 }
-/** The directives of a launch; what is about names that the text does not have is a comment. */
-function spoken(d: JobDirectives, weft: string): string[] {
+/** The directives of launches; what is about names that the text does not have is a comment. */
+function spoken(chosen: readonly JobDirectives[], weft: string): string[] {
   const names = new Set(weft.match(/\w+/g));
-  const known = [d.name, ...d.tile.keys(), ...d.unroll.keys()].every((n) => names.has(n));
-  return printDirectives(d).map((line) => (known || line.startsWith("//") ? line : `// ${line}`));
+  return chosen.flatMap((d) => {
+    const known = [d.name, ...d.tile.keys(), ...d.unroll.keys()].every((n) => names.has(n));
+    return printDirectives(d).map((line) => (known || line.startsWith("//") ? line : `// ${line}`));
+  });
 }
 /** What the code of a schedule relies on, of what it asks of the dimensions: that they are multiples. */
 const assumedBy = (s: Schedule | undefined): Expr[] => conjuncts(s?.where).filter((c) => multiplesIn([c]).size > 0);

@@ -176,20 +176,6 @@ export const productOf = (x: Expr, y: Expr): Expr => ({
   ...{ kind: "op", op: "mul", args: [x, y], elem: x.elem },
   ...(x.elem === "i32" ? { wraps: true } : {}),
 });
-/** The buffers that statements read or write. */
-export function buffersIn(body: readonly Stmt[], into = new Set<string>()): Set<string> {
-  const expr = (e: Expr): void => {
-    if (e.kind === "load") into.add(e.buffer);
-    for (const c of children(e)) expr(c);
-  };
-  for (const s of body) {
-    if (s.kind === "store" || s.kind === "merge" || s.kind === "copy" || s.kind === "loads" || s.kind === "stores") into.add(s.buffer);
-    for (const e of partsOf(s)) expr(e);
-    if (s.kind === "for") buffersIn(s.body, into);
-    if (s.kind === "if") buffersIn(s.then, into);
-  }
-  return into;
-}
 /** The expressions that stand directly in a statement. */
 export function partsOf(s: Stmt): readonly Expr[] {
   switch (s.kind) {

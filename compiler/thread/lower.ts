@@ -11,7 +11,7 @@ import type { Effect } from "./effects.ts";
 import { fragmentsAhead } from "./fragments-ahead.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
 import { blockOf } from "./grid.ts";
-import { buffersIn, type SharedArray, type ThreadKernel } from "./ir.ts";
+import type { SharedArray, ThreadKernel } from "./ir.ts";
 import { type Fetched, Memory, unitsOf } from "./memory.ts";
 import { type NodeId, Nodes } from "./nodes.ts";
 import { isPlace, withoutBlocks } from "./places.ts";
@@ -44,14 +44,12 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     }
   };
   look(l.nodes.effects);
-  const statements = statementsOf(
+  const written = statementsOf(
     l.nodes,
     target.reserved,
     [...launch.buffers, ...l.sharedArrays].map((x) => x.name),
   );
-  const { body, vectors } = target.wide.alone ? settleWide(statements) : { body: statements, vectors: new Map<string, number>() };
-  // A load whose value nobody needs is gone, and so is a buffer that only it read.
-  const used = buffersIn(body);
+  const { body, vectors } = target.wide.alone ? settleWide(written.body) : { body: written.body, vectors: new Map<string, number>() };
   return {
     name: launch.name,
     threads: threadsOf(launch),
@@ -59,7 +57,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     blocks: launch.grid.map((g) => g.blocks).reduce(times, 1),
     beside: l.waits ? Math.max(1, Math.floor(threadsAtOnce / threadsOf(launch))) : 1,
     buffers: launch.buffers
-      .filter((b) => used.has(b.name))
+      .filter((b) => written.buffers.has(b.name))
       .map((b) => ({ ...b, ...unitsOf(b, target), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
     shared: l.sharedArrays.map((a) => ({ ...a, vector: vectors.get(a.name) })),
     body,
@@ -424,7 +422,9 @@ class ThreadLowering implements Registers {
   private turn({ loads, places }: EarlyReads, index: Value, at: NodeId, also?: NodeId, here = false): Read[] {
     this.values.set(index, new Map([[0, at]]));
     for (const o of places) this.op(o);
-    return loads.flatMap((o) => [...this.fetch(o, here, also)].map(([register, f]) => ({ ...f, load: o.out, register })));
+    return loads.flatMap((o) =>
+      [...this.fetch(o, here, also)].map(([register, { unit, value }]) => ({ unit, value, load: o.out, register })),
+    );
   }
   array(name: string, elem: SharedArray["elem"], count: number): string {
     const old = this.shared.get(name);

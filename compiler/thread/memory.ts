@@ -152,16 +152,22 @@ export class Memory {
   }
   private units(buffer: string, elem: Storage, type: Elem, places: readonly ReadPlace[], pinned: boolean, hint: string): NodeId[] {
     const n = this.nodes;
-    const key = (p: ReadPlace): string => `${p.at} ${p.guard}`;
-    const distinct = [...new Map(places.map((p) => [key(p), p])).values()];
-    const made = new Map<string, NodeId>();
-    for (const g of this.grouped(elem, distinct, (p) => p.guard).groups) {
+    const distinct = new Map<string, ReadPlace>();
+    const firsts = places.map((p) => {
+      const key = `${p.at} ${p.guard}`;
+      const first = distinct.get(key) ?? p;
+      if (first === p) distinct.set(key, p);
+      return first;
+    });
+    const list = [...distinct.values()];
+    const made = new Map<ReadPlace, NodeId>();
+    for (const g of this.grouped(elem, list, (p) => p.guard).groups) {
       const units = n.loads(buffer, type, g[0]!.at, g.length, g[0]!.guard, pinned, hint);
-      g.forEach((p, k) => made.set(key(p), units[k]!));
+      g.forEach((p, k) => made.set(p, units[k]!));
     }
     const counts = elem === "index" || elem === "offsets" ? natural : undefined;
-    for (const p of distinct) if (!made.has(key(p))) made.set(key(p), n.load(buffer, type, p.at, p.guard, pinned, hint, counts));
-    return places.map((p) => made.get(key(p))!);
+    for (const p of list) if (!made.has(p)) made.set(p, n.load(buffer, type, p.at, p.guard, pinned, hint, counts));
+    return firsts.map((p) => made.get(p)!);
   }
   /** Two elements of 16 bits in a word, and those of a word. */
   pair(values: readonly [NodeId, NodeId], elem: Storage): NodeId {

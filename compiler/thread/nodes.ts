@@ -77,10 +77,10 @@ function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, depth: 
     of: n.of,
   };
 }
-const newScope = (): Scope => ({ effects: [], known: new Map(), operations: new OpTable() });
+const newScope = (operations: number): Scope => ({ effects: [], known: new Map(), operations: new OpTable(operations) });
 export class Nodes {
   readonly list: Node[] = [];
-  private readonly scopes: Scope[] = [newScope()];
+  private readonly scopes: Scope[] = [newScope(4096)];
   private readonly threads: number;
   private readonly uniforms: (name: string) => Known;
 
@@ -247,7 +247,7 @@ export class Nodes {
     return outs;
   }
   open(): void {
-    this.scopes.push(newScope());
+    this.scopes.push(newScope(1024));
   }
   close(): Effect[] {
     return this.scopes.pop()!.effects;
@@ -258,7 +258,7 @@ export class Nodes {
     return n.kind === "const" ? n.value : undefined;
   }
   /** What operations on integers are in other words. */
-  private readonly simple = new OpTable();
+  private readonly simple = new OpTable(1024);
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (args.length > 3) throw new InternalError(`an operation on ${args.length} values`);
     const code = this.codeOf(op, elem);
@@ -303,7 +303,24 @@ export class Nodes {
         wraps = data === true && mayWrap(op, this.rangeAt(a), this.rangeAt(b));
       }
     }
-    const made = this.add(nodeOf({ kind: "op", elem, args, op, multiple, range, data, wraps: wraps ? true : undefined, hint }, depth));
+    const made = this.add({
+      kind: "op",
+      elem,
+      args,
+      op,
+      // All fields in the order of `nodeOf`: most nodes are made here.
+      value: undefined,
+      name: undefined,
+      guarded: undefined,
+      pinned: undefined,
+      depth,
+      hint,
+      data,
+      wraps: wraps ? true : undefined,
+      multiple,
+      range,
+      of: undefined,
+    });
     operations.set(code, a, b, c, made);
     return made;
   }

@@ -1,10 +1,15 @@
 /** Nodes by what they compute: an operation and up to three operands, as numbers. */
 export class OpTable {
+  private places: number;
   /** Five numbers an entry: operation, operands and node, each but the node one more than it is, so that 0 is none. */
-  private places = 256;
-  private entries = new Int32Array(5 * this.places);
+  private entries: Int32Array;
   private count = 0;
 
+  /** @param places a power of 2, at least twice as many as most tables of its kind have entries */
+  constructor(places: number) {
+    this.places = places;
+    this.entries = new Int32Array(5 * places);
+  }
   get(op: number, a: number, b: number, c: number): number | undefined {
     const at = this.find(op, a, b, c);
     return this.entries[at] === 0 ? undefined : this.entries[at + 4];

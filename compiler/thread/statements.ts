@@ -7,12 +7,19 @@ import type { Node, NodeId, Nodes } from "./nodes.ts";
 /** Operations nested in one expression at most. */
 const largestExpression = 10;
 
-export function statementsOf(nodes: Nodes, reserved: ReadonlySet<string>, taken: readonly string[]): Stmt[] {
+/** What a thread does, and the buffers that it reads or writes: a load whose value nobody needs is gone. */
+export interface Written {
+  readonly body: readonly Stmt[];
+  readonly buffers: ReadonlySet<string>;
+}
+
+export function statementsOf(nodes: Nodes, reserved: ReadonlySet<string>, taken: readonly string[]): Written {
   const writer = new Writer(nodes, reserved, taken);
-  return writer.block(nodes.effects);
+  return { body: writer.block(nodes.effects), buffers: writer.buffers };
 }
 
 class Writer {
+  readonly buffers = new Set<string>();
   private readonly nodes: Nodes;
   private readonly used: Set<string>;
   /** The number that the next name of a stem is tried with. */
@@ -50,6 +57,7 @@ class Writer {
   }
   private countBlock(effects: readonly Effect[], depth: number): void {
     for (const e of effects) {
+      if (e.kind === "node") continue;
       switch (e.kind) {
         case "store":
         case "share":
@@ -174,6 +182,7 @@ class Writer {
       case "op":
         return { kind: "op", op: n.op!, args: n.args.map((a) => this.expr(a)), elem: n.elem, wraps: n.wraps };
       case "load":
+        this.buffers.add(n.name!);
         return {
           kind: "load",
           buffer: n.name!,
@@ -192,6 +201,8 @@ class Writer {
   block(effects: readonly Effect[]): Stmt[] {
     const out: Stmt[] = [];
     for (const e of effects) {
+      // Most are nodes.
+      if (e.kind !== "node" && e.kind !== "loads" && "buffer" in e) this.buffers.add(e.buffer);
       switch (e.kind) {
         case "node":
           if (this.isUsed(e.node) && this.named(e.node)) out.push({ kind: "let", name: this.nameOf(e.node), value: this.whole(e.node) });
@@ -203,11 +214,13 @@ class Writer {
         }
         case "loads": {
           const used = e.outs.map((o) => (this.isUsed(o) ? this.nameOf(o) : undefined));
-          if (used.some((o) => o !== undefined))
+          if (used.some((o) => o !== undefined)) {
+            this.buffers.add(e.buffer);
             out.push({
               ...{ kind: "loads", name: this.fresh("wide"), outs: used, buffer: e.buffer, at: this.expr(e.at), elem: e.elem },
               ...(e.guard === undefined ? {} : { guard: this.expr(e.guard) }),
             });
+          }
           break;
         }
         case "stores": {

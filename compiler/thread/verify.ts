@@ -25,8 +25,10 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
   const [known, variables] = [new Map<string, boolean>(), new Set<string>()];
   const expr = (e: Expr): void => {
     // There are thousands: what is said of one is made up where it is wrong.
-    if (e.kind === "name" && known.get(e.name) !== true)
-      throw new InternalError(`${where}: ${e.name} is used before it is declared or outside its block`);
+    if (e.kind === "name") {
+      if (known.get(e.name) !== true) throw new InternalError(`${where}: ${e.name} is used before it is declared or outside its block`);
+      return;
+    }
     if (e.kind === "load" && !buffers.has(e.buffer)) throw new InternalError(`${where}: no buffer ${e.buffer}`);
     if (e.kind === "shared" && !arrays.has(e.array)) throw new InternalError(`${where}: no shared array ${e.array}`);
     for (const c of children(e)) expr(c);

@@ -62,6 +62,17 @@ export function plus(a: Poly, b: Poly, scale = 1): Poly {
   }
   return out;
 }
+/** x a + y b */
+export function combined(a: Poly, x: number, b: Poly, y: number): Poly {
+  const out = new Map<string, number>();
+  for (const [m, c] of a) out.set(m, exact(x * c));
+  for (const [m, c] of b) {
+    const v = exact((out.get(m) ?? 0) + exact(y * c));
+    if (v === 0) out.delete(m);
+    else out.set(m, v);
+  }
+  return out;
+}
 export const minus = (a: Poly, b: Poly): Poly => plus(a, b, -1);
 export const negate = (a: Poly): Poly => plus(constant(0), a, -1);
 export function times(a: Poly, b: Poly): Poly {

@@ -2,7 +2,7 @@
  * Systems of linear rows over monomials, which stand for unknowns of their own: a few products of rows, Fourier-Motzkin elimination with integer
  * tightening, and a search through what is disjunctive. What runs into a limit is not refuted.
  */
-import { constant, constantOf, contentOf, idsOf, keyOf, negate, type Poly, plus, quotientOf, textOf, times } from "./poly.ts";
+import { combined, constantOf, contentOf, idsOf, keyOf, negate, type Poly, plus, quotientOf, textOf, times } from "./poly.ts";
 
 /** p >= 0, or p == 0. */
 export interface Row {
@@ -170,7 +170,7 @@ export class Elimination {
       rows = rest;
       for (const p of lower)
         for (const q of upper) {
-          const sum = plus(plus(constant(0), p, -q.get(best)!), q, p.get(best)!);
+          const sum = combined(p, -q.get(best)!, q, p.get(best)!);
           if (put(sum)) return true;
           if (rows.size > limit.rows || ++this.steps > limit.steps) return false;
         }

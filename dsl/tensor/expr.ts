@@ -24,8 +24,15 @@ export function and(...parts: readonly (Expr | undefined)[]): Expr {
   return list.length === 0 ? bool(true) : list.reduce((a, b) => op("land", [a, b], "bool"));
 }
 /** The conditions of which a condition is the conjunction. */
-export const conjuncts = (e: Expr | undefined): Expr[] =>
-  e === undefined || isTrue(e) ? [] : e.kind === "op" && e.op === "land" ? e.args.flatMap(conjuncts) : [e];
+export function conjuncts(e: Expr | undefined): Expr[] {
+  const list: Expr[] = [];
+  if (e !== undefined && !isTrue(e)) collectConjuncts(e, list);
+  return list;
+}
+function collectConjuncts(e: Expr, list: Expr[]): void {
+  if (e.kind === "op" && e.op === "land") for (const a of e.args) collectConjuncts(a, list);
+  else if (!isTrue(e)) list.push(e);
+}
 export function or(a: Expr, b: Expr): Expr {
   if (isTrue(a) || isTrue(b)) return bool(true);
   return isFalse(a) ? b : isFalse(b) ? a : op("lor", [a, b], "bool");
@@ -54,6 +61,7 @@ export function ceilDiv(a: Expr, b: number): Expr {
 }
 export const product = (parts: readonly Expr[]): Expr => parts.reduce(mul, num(1));
 
+const none: readonly Expr[] = [];
 /** The expressions directly inside, in evaluation order; axes' bounds included. */
 export function children(e: Expr): readonly Expr[] {
   switch (e.kind) {
@@ -62,7 +70,7 @@ export function children(e: Expr): readonly Expr[] {
     case "scalar":
     case "index":
     case "var":
-      return [];
+      return none;
     case "read":
       return e.subscripts;
     case "op":
@@ -101,8 +109,14 @@ export const mapAxis = (a: Axis, f: (e: Expr) => Expr): Axis => ({
 /** The same node over rewritten operands; the same object where nothing changed. */
 export function mapChildren(e: Expr, f: (e: Expr) => Expr): Expr {
   const before = children(e);
-  const after = before.map(f);
-  if (after.every((x, i) => x === before[i])) return e;
+  if (before.length === 0) return e;
+  let same = true;
+  const after = before.map((x) => {
+    const y = f(x);
+    same &&= y === x;
+    return y;
+  });
+  if (same) return e;
   let at = 0;
   const take = (): Expr => after[at++]!;
   switch (e.kind) {
@@ -140,12 +154,17 @@ export function visit(e: Expr, f: (e: Expr) => void): void {
   for (const c of children(e)) visit(c, f);
 }
 export function some(e: Expr, test: (e: Expr) => boolean): boolean {
-  return test(e) || children(e).some((c) => some(c, test));
+  if (test(e)) return true;
+  for (const c of children(e)) if (some(c, test)) return true;
+  return false;
 }
 
 let fresh = 0;
 /** The user's part of a name. */
-export const baseName = (name: string): string => name.split("$")[0]!;
+export function baseName(name: string): string {
+  const end = name.indexOf("$");
+  return end < 0 ? name : name.slice(0, end);
+}
 /** A name that no program has: the part before `$` is the user's. */
 export const freshName = (base: string): string => `${baseName(base)}$${++fresh}`;
 /** How many fresh names there are so far. */

@@ -25,7 +25,7 @@ function two(
   const second = product(first);
   after(n, second);
   second.forEach(store);
-  const [a, b] = products(statementsOf(n, new Set(), ["y"]));
+  const [a, b] = products(statementsOf(n, new Set(), ["y"]).body);
   return a!.outs.map((name, k) => name === b!.outs[k]);
 }
 test("where only the next reads them", () => {

@@ -15,6 +15,13 @@ export const language: readonly Mutant[] = [
     '(kind === "min") === d <= 0 ? a : b',
     '(kind === "min") === d <= 0 ? b : a',
   ),
+  fault("two rows are added with one factor", "dsl/check/poly.ts", "exact(y * c)", "exact(x * c)"),
+  fault(
+    "of two conditions the first is met",
+    "dsl/tensor/expr.ts",
+    "for (const a of e.args) collectConjuncts(a, list);",
+    "collectConjuncts(e.args[0]!, list);",
+  ),
   fault(
     "the quotient of two constants rounds up",
     "dsl/check/poly.ts",

@@ -1,3 +1,4 @@
+// biome-ignore-all lint/suspicious/noTemplateCurlyInString: these are pieces of source text
 /** Faults of conversions between layouts, and of accesses of 16 bytes. */
 import { fault, type Mutant } from "../mutant.ts";
 
@@ -238,5 +239,23 @@ export const layouts: readonly Mutant[] = [
     "compiler/thread/convert.ts",
     "return able ? found : undefined;",
     "return found;",
+  ),
+  fault(
+    "reads of one place are one, whatever their conditions",
+    "compiler/thread/memory.ts",
+    "const key = `${p.at} ${p.guard}`;",
+    "const key = `${p.at}`;",
+  ),
+  fault(
+    "units of a wide access the other way round",
+    "compiler/thread/memory.ts",
+    "made.set(p, units[k]!)",
+    "made.set(p, units[units.length - 1 - k]!)",
+  ),
+  fault(
+    "a buffer that is read in one wide access alone is no parameter",
+    "compiler/thread/statements.ts",
+    "            this.buffers.add(e.buffer);\n",
+    "",
   ),
 ];
