@@ -30,6 +30,10 @@ const programs: [name: string, text: string, data?: () => number][] = [
     "kernel f[N, K: static](x: f32[N]) -> (y: f32[N], u_next: f32[N]) {\n  fold s: K {\n    state u[i] = x[i]\n    next u[i] = 0.5 * u[i]\n  }\n  y[i] = u[i]\n  u_next[i] = x[i]\n}\ninstance f { K: 3 }\n",
   ],
   [
+    "one element under the conditions of several rows",
+    "kernel f[M, N](x: f32[N], n: index<N>[M]) -> (y: f32[M, N]) { y[i, j] = if j > n[i] then x[j - 1] else 7.0 }\nschedule f on cuda { tile i: 16, j: 64 }\nschedule f on wgsl { tile i: 16, j: 64 }\n",
+  ],
+  [
     "a value bound around a reduction, different for each element",
     "kernel f[N](x: f32[N], w: f32[N]) -> (y: f32[N]) { y[i] = let a = w[i] * 2.0 in sum(j) x[j] * a }\n",
   ],

@@ -114,7 +114,13 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/thread/settle.ts", ["test/compiler/staged.test.ts", "test/compiler/wide.test.ts"]],
   [
     "compiler/thread/memory.ts",
-    ["test/compiler/halves.test.ts", "test/compiler/wide.test.ts", "test/compiler/assumed.test.ts", "test/compiler/convert.test.ts"],
+    [
+      "test/compiler/halves.test.ts",
+      "test/compiler/wide.test.ts",
+      "test/compiler/assumed.test.ts",
+      "test/compiler/convert.test.ts",
+      "test/compiler/miscompiled.test.ts",
+    ],
   ],
   [
     "compiler/thread/lower.ts",
@@ -206,6 +212,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/incremental.ts", ["test/compiler/incremental.test.ts"]],
   ["dsl/check/layout-fault.ts", ["test/dsl/wrong-programs.test.ts"]],
   ["dsl/check/evaluate.ts", ["test/dsl/wrong-programs.test.ts"]],
+  ["dsl/check/", ["test/dsl"]],
+  ["dsl/tensor/expr.ts", ["test/dsl", "test/compiler/full-tiles.test.ts"]],
   ["dsl/interpret/integers.ts", ["test/dsl/integers.test.ts", "test/dsl/walk.test.ts"]],
   ["dsl/interpret/walk.ts", ["test/dsl/walk.test.ts"]],
   ["dsl/interpret/", ["test/dsl/error-rules.test.ts", "test/dsl/bounds.test.ts", "test/verify/bounds/bite.test.ts"]],
