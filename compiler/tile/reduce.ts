@@ -236,8 +236,8 @@ function fold(l: Lowering, e: Reduce, env: Env, held: readonly Value[]): Value[]
       const exact = l.shape.divides(axis.extent, width) && width > 1;
       const clamped = width > 1 && !exact ? b.map("min", [first, b.map("sub", [extent, l.int(side)], "i32")], "i32") : first;
       const inside = width > 1 && !exact && !ends ? b.map("lt", [first, extent], "bool") : undefined;
-      // A thread that walks for one element alone has it between its ends anyway.
-      const begun = bounds.lower.length > 0 ? b.map("ge", [beside(first), from], "bool") : undefined;
+      // A thread that walks for one element alone has it between its ends anyway. What stands for an element past the extent may lie before the first.
+      const begun = bounds.lower.length > 0 ? b.map("ge", [beside(clamped), from], "bool") : undefined;
       const met = l.both(begun, ends ? b.map("lt", [beside(first), end], "bool") : undefined);
       const next: Env = {
         values: new Map(at.values).set(axis.name, beside(clamped)),

@@ -57,6 +57,12 @@ export const walks: readonly Mutant[] = [
     "moved ? within(found.value, -(2 ** 30), 2 ** 30) : found.value",
     "found.value",
   ),
+  fault(
+    "what stands for an element past the extent is read before the first",
+    "compiler/tile/reduce.ts",
+    'b.map("ge", [beside(clamped), from], "bool")',
+    'b.map("ge", [beside(first), from], "bool")',
+  ),
   fault("a loop runs for elements that are not wanted", "compiler/tile/reduce.ts", 'b.map("select", [wanted, to, l.int(0)], "i32")', "to"),
   fault(
     "a factor that may be negative is taken out of a maximum",

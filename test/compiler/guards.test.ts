@@ -1,0 +1,24 @@
+/** Conditions that make others readable: nothing is read that they do not allow, on any level. */
+import { expect, test } from "vitest";
+import { check } from "../../dsl/index.ts";
+import { seeded } from "../../verify/generate.ts";
+import { randomGuard } from "../../verify/random/guards.ts";
+import { Tape } from "../../verify/random/tape.ts";
+import { scale, seed } from "../support/campaigns.ts";
+import { agreesOnLevels } from "../support/levels.ts";
+
+test("random conditions, some of which make others readable", async () => {
+  const cases = Math.max(20, Math.round(500 * scale));
+  const tally = { ran: 0, refused: 0, compared: 0 };
+  for (let k = 0; tally.ran < cases; k++) {
+    const text = randomGuard(new Tape([], seeded(seed * 7919 + k)));
+    if (check(text).diagnostics.some((d) => d.severity === "error")) {
+      tally.refused++;
+      continue;
+    }
+    tally.compared += await agreesOnLevels(text, 3, k, ["cuda", "wgsl"], [0, 1, 2, 3, 5, 9, 17, 33]);
+    tally.ran++;
+  }
+  console.log(`random guards: seed ${seed}, ${JSON.stringify(tally)}`);
+  expect(tally.compared).toBeGreaterThan(20 * cases);
+}, 1_200_000);
