@@ -22,3 +22,16 @@ test("random conditions, some of which make others readable", async () => {
   console.log(`random guards: seed ${seed}, ${JSON.stringify(tally)}`);
   expect(tally.compared).toBeGreaterThan(20 * cases);
 }, 1_200_000);
+
+test.each([
+  [
+    "a walk that begins past the extent",
+    "kernel f[M, N](x: f32[N], t: index<M>[N]) -> (y: f32[M]) { y[i] = sum(j where j >= 1 && j < t[j - 1]) x[j] }\n",
+  ],
+  [
+    "a range that does",
+    "kernel f[M, N](x: f32[N], n: i32[M]) -> (y: f32[M]) { y[i] = (max(j in 1..N where n[i] > 3 || x[j - 1] > 0.0) x[j - 1]) else -1.0 }\n",
+  ],
+])("%s", async (_, text) => {
+  expect(await agreesOnLevels(text, 8, 1, ["cuda", "wgsl"], [1, 2, 3])).toBeGreaterThan(40);
+});
