@@ -7,6 +7,17 @@ interface Maker {
   readonly integers: readonly string[];
   readonly floats: readonly string[];
 }
+/** What is made of the conditions: statements, and directives to draw from. */
+interface Form {
+  readonly text: string;
+  /** Of `y`; a number a row unless it is given. */
+  readonly result?: string;
+  readonly params?: string;
+  readonly dims?: string;
+  readonly directives: readonly string[];
+  /** Those for CUDA, where they are others. */
+  readonly cuda?: readonly string[];
+}
 const makers: readonly Maker[] = [
   { condition: "i >= 1", integers: ["n[i - 1]"], floats: ["x[i - 1, j]"] },
   { condition: "i + 1 < M", integers: ["n[i + 1]"], floats: ["x[i + 1, j]"] },
@@ -43,7 +54,6 @@ export function randomGuard(tape: Tape): string {
   // A range says of its elements what a condition would.
   const range = tape.pick(["j: N", "j: N", "j in 1..N", "j in min(i, N)..N", "j in 0..N / 2", "j in N / 2..N"]);
   if (range === "j in 1..N") known.push(makers.find((m) => m.condition === "j >= 1")!);
-  const walked = range.replace(": N", "");
   const count = 1 + tape.draw(4);
   for (let k = 0; k < count; k++) {
     const shape = tape.draw(6);
@@ -58,36 +68,49 @@ export function randomGuard(tape: Tape): string {
   }
   const all = conditions.join(" && ");
   const body = tape.pick([() => float(), () => `${float()} * ${float()}`, () => `(f32(${integer()}) + ${float()})`])();
-  const [tiles, streams] = ["tile i: 8, j: 16", "stream j; tile i: 16, j: 16"];
-  const [result, text, directives]: readonly [string, string, readonly string[]] = tape.pick([
-    () => ["f32[M]", `y[i] = sum(${range} where ${all}) ${body}`, ["", tiles, "split y.j: 3", "tile i: 1, j: 64"]] as const,
-    () => ["f32[M]", `y[i] = (max(${range} where ${all}) ${body}) else -1.0`, ["", tiles, "tile i: 1, j: 64"]] as const,
-    () => ["f32[M]", `y[i] = sum(${range}, h: M where ${all} && h <= i) x[h, j] * ${body}`, ["", tiles, "tile i: 1, h: 64"]] as const,
-    () => ["f32[M]", `y[i] = sum(h: M, ${range} where h >= i && ${all}) x[h, j] * ${body}`, ["", tiles, "tile i: 1, j: 64"]] as const,
-    () => ["f32[M]", `y[i] = if any(${range} where ${all}) ${body} > 0.5 then 1.0 else 0.0`, ["", tiles, "tile i: 1, j: 64"]] as const,
-    () =>
-      [
-        "f32[M, N]",
-        `y[i, j] = if ${range === "j in 1..N" ? "j >= 1 && " : ""}${all} then x[i, j] + ${body} else 7.0`,
-        ["", tiles, "tile i: 16, j: 64"],
-      ] as const,
-    () =>
-      ["f32[M]", `let d[i, ${walked}] where ${all} = x[i, j] + ${body}\n  y[i] = sum(j) d[i, j] * z[j]`, ["", tiles, "fuse d"]] as const,
-    () =>
-      [
-        "f32[M]",
-        `let d[i, ${walked}] where ${all} = x[i, j] + ${body}\n  y[i] = logsumexp(j) d[i, j] else 0.0`,
-        ["stream j", streams, ""],
-      ] as const,
-    () =>
-      [
-        "f32[M]",
-        `let s[i, ${walked}] where ${all} = x[i, j] + ${body}\n  let p[i, j] = softmax(j) s[i, j]\n  y[i] = (sum(j) p[i, j] * z[j]) else -1.0`,
-        ["stream j", streams, ""],
-      ] as const,
-  ])();
-  const schedules = ["cuda", "wgsl"].map((target) => [target, tape.pick(directives)]).filter(([, d]) => d !== "");
-  const dims = `M, N${all.includes("W") ? ", W" : ""}`;
-  const params = "x: f32[M, N], z: f32[N], n: i32[M], t: index<M>[N]";
-  return `kernel f[${dims}](${params}) -> (y: ${result}) {\n  ${text}\n}\n${schedules.map(([t, d]) => `schedule f on ${t} { ${d} }\n`).join("")}`;
+  const guarded = `let s[i, ${range.replace(": N", "")}] where ${all}`;
+  const rows = ["", "tile i: 8, j: 16", "tile i: 1, j: 64"];
+  const streams = ["stream j", "stream j; tile i: 16, j: 16", ""];
+  const forms: readonly (() => Form)[] = [
+    () => ({ text: `y[i] = sum(${range} where ${all}) ${body}`, directives: [...rows, "split y.j: 3"] }),
+    () => ({ text: `y[i] = (max(${range} where ${all}) ${body}) else -1.0`, directives: rows }),
+    () => ({ text: `y[i] = sum(${range}, h: M where ${all} && h <= i) x[h, j] * ${body}`, directives: ["", "tile i: 1, h: 64"] }),
+    () => ({ text: `y[i] = sum(h: M, ${range} where h >= i && ${all}) x[h, j] * ${body}`, directives: rows }),
+    () => ({ text: `y[i] = if any(${range} where ${all}) ${body} > 0.5 then 1.0 else 0.0`, directives: rows }),
+    () => ({
+      text: `y[i, j] = if ${range === "j in 1..N" ? "j >= 1 && " : ""}${all} then x[i, j] + ${body} else 7.0`,
+      result: "f32[M, N]",
+      directives: ["", "tile i: 8, j: 16", "tile i: 16, j: 64"],
+    }),
+    () => ({ text: `${guarded} = x[i, j] + ${body}\n  y[i] = sum(j) s[i, j] * z[j]`, directives: [...rows, "fuse s"] }),
+    () => ({ text: `${guarded} = x[i, j] + ${body}\n  y[i] = logsumexp(j) s[i, j] else 0.0`, directives: streams }),
+    () => ({
+      text: `${guarded} = x[i, j] + ${body}\n  let p[i, j] = softmax(j) s[i, j]\n  y[i] = (sum(j) p[i, j] * z[j]) else -1.0`,
+      directives: streams,
+    }),
+    () => ({
+      text: `y[i, c] = sum(${range} where ${all}) ${tape.pick(["a[i, j]", "relax<f16>(x[i, j])"])} * b[j, c]`,
+      result: "f32[M, C]",
+      params: ", a: f16[M, N], b: f16[N, C]",
+      dims: ", C",
+      directives: ["", "tile i: 16, c: 16"],
+      cuda: ["tile i: 16, c: 16, j: 16; warps 1", "tile i: 32, c: 16, j: 32; warps 2"],
+    }),
+    () => ({
+      text: `${guarded} = sum(d) q[i, d] * k[j, d]\n  let p[i, j] = softmax(j) s[i, j]\n  y[i, d] = (sum(j) relax<f16>(p[i, j]) * v[j, d]) else -1.0`,
+      result: "f32[M, 16]",
+      params: ", q: f16[M, 16], k: f16[N, 16], v: f16[N, 16]",
+      directives: ["", "stream j"],
+      cuda: ["stream j; tile i: 16, j: 16; warps 1", "stream j; tile i: 32, j: 16; warps 2"],
+    }),
+  ];
+  const form = tape.pick(forms)();
+  const schedule = (target: string, list: readonly string[]): string => {
+    const directives = tape.pick(list);
+    return directives === "" ? "" : `schedule f on ${target} { ${directives} }\n`;
+  };
+  const dims = `M, N${form.dims ?? ""}${all.includes("W") ? ", W" : ""}`;
+  const params = `x: f32[M, N], z: f32[N], n: i32[M], t: index<M>[N]${form.params ?? ""}`;
+  const schedules = schedule("cuda", form.cuda ?? form.directives) + schedule("wgsl", form.directives);
+  return `kernel f[${dims}](${params}) -> (y: ${form.result ?? "f32[M]"}) {\n  ${form.text}\n}\n${schedules}`;
 }
