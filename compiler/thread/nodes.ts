@@ -77,10 +77,12 @@ function nodeOf(n: Partial<Node> & Pick<Node, "kind" | "elem" | "args">, depth: 
     of: n.of,
   };
 }
+/** Room for operations, so that tables of most launches and loops need not grow. */
+const [ofLaunch, ofLoop] = [4096, 1024];
 const newScope = (operations: number): Scope => ({ effects: [], known: new Map(), operations: new OpTable(operations) });
 export class Nodes {
   readonly list: Node[] = [];
-  private readonly scopes: Scope[] = [newScope(4096)];
+  private readonly scopes: Scope[] = [newScope(ofLaunch)];
   private readonly threads: number;
   private readonly uniforms: (name: string) => Known;
 
@@ -247,7 +249,7 @@ export class Nodes {
     return outs;
   }
   open(): void {
-    this.scopes.push(newScope(1024));
+    this.scopes.push(newScope(ofLoop));
   }
   close(): Effect[] {
     return this.scopes.pop()!.effects;
@@ -258,7 +260,7 @@ export class Nodes {
     return n.kind === "const" ? n.value : undefined;
   }
   /** What operations on integers are in other words. */
-  private readonly simple = new OpTable(1024);
+  private readonly simple = new OpTable(ofLoop);
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (args.length > 3) throw new InternalError(`an operation on ${args.length} values`);
     const code = this.codeOf(op, elem);

@@ -26,7 +26,7 @@ export function and(...parts: readonly (Expr | undefined)[]): Expr {
 /** The conditions of which a condition is the conjunction. */
 export function conjuncts(e: Expr | undefined): Expr[] {
   const list: Expr[] = [];
-  if (e !== undefined && !isTrue(e)) collectConjuncts(e, list);
+  if (e !== undefined) collectConjuncts(e, list);
   return list;
 }
 function collectConjuncts(e: Expr, list: Expr[]): void {
