@@ -305,12 +305,12 @@ export class Nodes {
         wraps = data === true && mayWrap(op, this.rangeAt(a), this.rangeAt(b));
       }
     }
+    // Most nodes are made here: all fields, in the order of `nodeOf`.
     const made = this.add({
       kind: "op",
       elem,
       args,
       op,
-      // All fields in the order of `nodeOf`: most nodes are made here.
       value: undefined,
       name: undefined,
       guarded: undefined,

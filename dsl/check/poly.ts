@@ -53,28 +53,20 @@ function productOf(m: string, n: string): string {
   return product;
 }
 
-export function plus(a: Poly, b: Poly, scale = 1): Poly {
-  const out = new Map(a);
-  for (const [m, c] of b) {
+/** `out` with `scale` times `p` added to it. */
+function add(out: Map<string, number>, p: Poly, scale: number): Map<string, number> {
+  for (const [m, c] of p) {
     const v = exact((out.get(m) ?? 0) + exact(scale * c));
     if (v === 0) out.delete(m);
     else out.set(m, v);
   }
   return out;
 }
+export const plus = (a: Poly, b: Poly, scale = 1): Poly => add(new Map(a), b, scale);
 /** x a + y b */
-export function combined(a: Poly, x: number, b: Poly, y: number): Poly {
-  const out = new Map<string, number>();
-  for (const [m, c] of a) out.set(m, exact(x * c));
-  for (const [m, c] of b) {
-    const v = exact((out.get(m) ?? 0) + exact(y * c));
-    if (v === 0) out.delete(m);
-    else out.set(m, v);
-  }
-  return out;
-}
+export const combined = (a: Poly, x: number, b: Poly, y: number): Poly => add(add(new Map(), a, x), b, y);
 export const minus = (a: Poly, b: Poly): Poly => plus(a, b, -1);
-export const negate = (a: Poly): Poly => plus(constant(0), a, -1);
+export const negate = (a: Poly): Poly => add(new Map(), a, -1);
 export function times(a: Poly, b: Poly): Poly {
   const out = new Map<string, number>();
   for (const [m, c] of a)

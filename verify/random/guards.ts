@@ -36,10 +36,7 @@ export function randomGuard(tape: Tape): string {
   const conditions: string[] = [];
   const known: Maker[] = [always];
   const integer = (): string => tape.pick(tape.pick(known).integers);
-  const float = (): string => {
-    const floats = known.flatMap((m) => m.floats);
-    return tape.pick(floats);
-  };
+  const float = (): string => tape.pick(known.flatMap((m) => m.floats));
   /** A condition that reads what those before it allow. */
   const reader = (): string =>
     tape.pick([

@@ -15,7 +15,7 @@ export const language: readonly Mutant[] = [
     '(kind === "min") === d <= 0 ? a : b',
     '(kind === "min") === d <= 0 ? b : a',
   ),
-  fault("two rows are added with one factor", "dsl/check/poly.ts", "exact(y * c)", "exact(x * c)"),
+  fault("two rows are added with one factor", "dsl/check/poly.ts", "add(add(new Map(), a, x), b, y)", "add(add(new Map(), a, x), b, x)"),
   fault(
     "of two conditions the first is met",
     "dsl/tensor/expr.ts",
