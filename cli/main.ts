@@ -31,7 +31,10 @@ program
   .option("-f, --force", "build unchanged sources too")
   .option("--runtime <module>", "where the bindings import the runtime from", "weft-lang/runtime")
   .addOption(json())
-  .action(async (paths: string[], o) => (await import("./commands/build.ts")).build(paths, o));
+  .action(async (paths: string[], o) => {
+    if (o.watch && !(await (await import("./room.ts")).hasRoom())) return;
+    await (await import("./commands/build.ts")).build(paths, o);
+  });
 program
   .command("run")
   .description("run a kernel on made-up data and hold a sample of its outputs against the reference, within the derived bound")
@@ -113,7 +116,7 @@ try {
   process.exitCode = await ending(e);
 }
 // Devices keep handles that would hold the process.
-if (process.argv[2] !== "build" || !process.argv.some((a) => a === "--watch" || a === "-w")) process.exit();
+process.exit();
 
 async function ending(e: unknown): Promise<number> {
   if (e instanceof CommanderError) return e.exitCode === 0 ? 0 : 1;

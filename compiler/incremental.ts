@@ -5,6 +5,12 @@ import type { Program } from "../dsl/tensor/ir.ts";
 import { type Compiled, type CompileOptions, compile } from "./compile.ts";
 import { Lines } from "./lines.ts";
 
+/**
+ * Options of Node for a process that compiles again and again. Nearly all that a compilation makes is garbage at its end. A young generation that holds it
+ * until then (Node's own is 16 MB a half) copies little and lets little grow old.
+ */
+export const heapOptions: readonly string[] = ["--max-semi-space-size=64"];
+
 /** Kept at most: a session of edits makes many that are never asked for again. */
 const most = 1000;
 

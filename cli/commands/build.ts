@@ -38,12 +38,18 @@ export async function build(paths: readonly string[], options: BuildOptions): Pr
   const targets = options.target.map(targetOf);
   const files = sourcesOf(paths);
   const compiler = new IncrementalCompiler();
+  // Watched before they are read: an edit during the first build is seen after it.
+  if (options.watch) watch(files, (file) => buildOnce([file], targets, options, compiler));
   const failed = buildOnce(files, targets, options, compiler);
   if (!options.watch) {
     if (failed) throw new UserError("nothing was written for the files with errors");
     return;
   }
   if (!options.json) console.error(`watching ${files.length} file${files.length === 1 ? "" : "s"}; stop with Ctrl-C`);
+  await new Promise(() => undefined);
+}
+/** Calls for a file after it, or what was tuned for it, has changed. */
+function watch(files: readonly string[], changed: (file: string) => void): void {
   for (const f of files) {
     let timer: NodeJS.Timeout | undefined;
     // Editors replace files: the folder is watched, not the file.
@@ -52,14 +58,13 @@ export async function build(paths: readonly string[], options: BuildOptions): Pr
       clearTimeout(timer);
       timer = setTimeout(() => {
         try {
-          buildOnce([f], targets, options, compiler);
+          changed(f);
         } catch (e) {
           console.error(`weft: ${(e as Error).message}`);
         }
       }, 50);
     });
   }
-  await new Promise(() => undefined);
 }
 
 /** @returns whether some file had errors; the outputs of the others are written */

@@ -1,9 +1,10 @@
 /** The command as a user meets it: exit codes, one clear message, no stack traces, nothing half written. */
-import { spawnSync } from "node:child_process";
+import { spawn, spawnSync } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
 import os from "node:os";
 import path from "node:path";
-import { afterAll, describe, expect, test } from "vitest";
+import { afterAll, describe, expect, test, vi } from "vitest";
 import { bundled } from "../support/bundled.ts";
 
 const command = await bundled();
@@ -61,6 +62,36 @@ describe("weft", () => {
     expect(weft("build", good, "-o", "made").out).toContain("built");
     expect(fs.readFileSync(path.join(dir, "made/good.cu"), "utf8")).toBe(before);
   });
+  test.each(["SIGTERM", "SIGKILL"] as const)(
+    "build --watch builds what is edited, keeps what does not check, and ends at %s",
+    async (signal) => {
+      const name = file("watched.weft", fs.readFileSync(path.join(dir, good), "utf8"));
+      const watcher = spawn(process.execPath, [command, "build", name, "-o", signal, "--watch"], {
+        cwd: dir,
+        env: { ...process.env, NO_COLOR: "1" },
+        stdio: ["ignore", "pipe", "pipe"],
+      });
+      let said = "";
+      for (const stream of [watcher.stdout, watcher.stderr]) stream.setEncoding("utf8").on("data", (text: string) => (said += text));
+      const hears = async (text: string): Promise<void> => {
+        await vi.waitUntil(() => said.includes(text), { timeout: 100_000 });
+        said = "";
+      };
+      const made = (): string => fs.readFileSync(path.join(dir, signal, "good.cu"), "utf8");
+      await hears("watching 1 file; stop with Ctrl-C");
+      const first = made();
+      file(name, "kernel good[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i - 1]\n}\n");
+      await hears("error W303");
+      expect(made()).toBe(first);
+      file(name, "kernel good[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = 3.0 * x[i]\n}\n");
+      await hears("watched.weft: built");
+      expect(made()).not.toBe(first);
+      // Nothing is left behind that holds its output open.
+      const closed = once(watcher, "close");
+      watcher.kill(signal);
+      await closed;
+    },
+  );
   test("two sources that would write the same file, and a kernel that is gone", () => {
     const twin = file("twin.weft", "kernel good[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = 3.0 * x[i]\n}\n");
     const r = weft("build", good, twin, "-o", "twins");
