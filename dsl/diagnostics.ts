@@ -57,6 +57,7 @@ export const codes = {
   W605: "a target or feature that is not known",
   W606: "a directive that cannot be honoured here",
   W701: "an element type that the target cannot hold",
+  W702: "more tensors, each written in another way, than the target binds to a launch",
 } as const;
 export type Code = keyof typeof codes;
 

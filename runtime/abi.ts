@@ -108,11 +108,16 @@ export type StepAbi =
   | { readonly kind: "launch"; readonly launch: LaunchAbi }
   | { readonly kind: "repeat"; readonly count: SizeExpr; readonly name: string; readonly steps: readonly StepAbi[] };
 
-/** A uniform value that every launch receives, in this order. */
-export interface UniformAbi {
+/** A uniform value that every launch receives, in this order; a place is where a member of an arena begins. */
+export type UniformAbi = { readonly name: string; readonly type: "i32" | "u32" | "f32" | "f64" } & (
+  | { readonly kind: "dim" | "scalar" | "step" }
+  | { readonly kind: "place"; readonly at: SizeExpr }
+);
+/** Tensors and temporaries that lie one after the other in one buffer: sizes and places in steps of 16 bytes. */
+export interface ArenaAbi {
   readonly name: string;
-  readonly kind: "dim" | "scalar" | "step";
-  readonly type: "i32" | "u32" | "f32" | "f64";
+  readonly size: SizeExpr;
+  readonly members: readonly { readonly name: string; readonly at: SizeExpr }[];
 }
 /**
  * An entry of its own source, which takes a table of calls (buffers and uniforms of each, in the order and with the alignment of a C struct),
@@ -144,6 +149,8 @@ export interface Artifact {
   /** Preconditions on data, as text. `least` and `distinct` of a parameter are checked on request; others are the caller's promise. */
   readonly dataRequires: readonly string[];
   readonly temps: readonly { readonly name: string; readonly elem: ElementType; readonly count: SizeExpr }[];
+  /** What shares a buffer, where a launch would bind more than every device can. */
+  readonly arenas?: readonly ArenaAbi[];
   readonly uniforms: readonly UniformAbi[];
   readonly steps: readonly StepAbi[];
   readonly source: string;

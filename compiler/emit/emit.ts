@@ -14,6 +14,7 @@ import {
   turnOf,
 } from "../thread/ir.ts";
 import type { Elem } from "../tile/ir.ts";
+import { type Arenas, heldIn } from "./arenas.ts";
 
 export interface EmittedBody {
   readonly lines: readonly string[];
@@ -21,8 +22,8 @@ export interface EmittedBody {
   readonly origins: readonly (readonly [number, number])[];
 }
 
-export function emitBody(kernel: ThreadKernel, target: Target): EmittedBody {
-  const e = new Emitter(kernel, target);
+export function emitBody(kernel: ThreadKernel, target: Target, arenas: Arenas): EmittedBody {
+  const e = new Emitter(kernel, target, arenas);
   e.block(kernel.body, 1);
   return { lines: e.lines, origins: e.origins };
 }
@@ -45,10 +46,12 @@ class Emitter {
   readonly origins: [number, number][] = [];
   private readonly kernel: ThreadKernel;
   private readonly target: Target;
+  private readonly arenas: Arenas;
 
-  constructor(kernel: ThreadKernel, target: Target) {
+  constructor(kernel: ThreadKernel, target: Target, arenas: Arenas) {
     this.kernel = kernel;
     this.target = target;
+    this.arenas = arenas;
   }
   private line(depth: number, text: string): void {
     this.lines.push("  ".repeat(depth) + text);
@@ -57,6 +60,26 @@ class Emitter {
     return this.kernel.buffers.find((b) => b.name === name)!;
   }
 
+  /** What holds a position of a buffer, where there, and in what units: words of an arena have no type of their own. */
+  private place(buffer: string, position: Expr): { readonly held: string; readonly at: Text; readonly unit: Unit } {
+    const at = this.expr(position);
+    const b = this.buffer(buffer);
+    const place = this.arenas.places.get(buffer);
+    if (place === undefined) return { held: buffer, at, unit: b.unit };
+    const t = this.target;
+    const from = place.uniform === undefined ? at : t.op("add", "i32", [atom(t.uniform(place.uniform)), at], "i32");
+    return { held: heldIn(place.arena, b), at: from, unit: b.unit === "u16" ? "u16" : "u32" };
+  }
+  /** What is written to a buffer, as it is held. */
+  private asHeld(buffer: string, held: Unit, value: Text): Text {
+    const { unit } = this.buffer(buffer);
+    return held === unit ? value : this.target.op("bitcast", "u32", [value], unit as Elem);
+  }
+  /** What was read of a buffer, as it was held. */
+  private asRead(buffer: string, held: Unit, value: Text): Text {
+    const { unit } = this.buffer(buffer);
+    return held === unit ? value : this.target.op("bitcast", unit as Elem, [value], "u32");
+  }
   private arrayUnit(name: string): Unit {
     return this.kernel.shared.find((a) => a.name === name)!.elem as Unit;
   }
@@ -83,25 +106,26 @@ class Emitter {
         return this.line(depth, "}");
       case "store": {
         const b = this.buffer(s.buffer);
-        return this.line(depth, t.store(s.buffer, b.unit, this.expr(s.at), this.expr(s.value), b.atomic));
+        const { held, at, unit } = this.place(s.buffer, s.at);
+        return this.line(depth, t.store(held, unit, at, this.asHeld(s.buffer, unit, this.expr(s.value)), b.atomic));
       }
       case "loads": {
         const guard = s.guard && this.expr(s.guard);
-        const { unit } = this.buffer(s.buffer);
+        const { held, at, unit } = this.place(s.buffer, s.at);
         // Two narrow ones lie in a word, the first in its low half.
         const halves = unit === "u16";
         const words = halves ? s.outs.length / 2 : s.outs.length;
-        for (const text of t.wide.load(s.name, unit, words, s.buffer, this.expr(s.at), guard)) this.line(depth, text);
+        for (const text of t.wide.load(s.name, unit, words, held, at, guard)) this.line(depth, text);
         s.outs.forEach((name, k) => {
           if (name === undefined) return;
-          const word = `${s.name}.${"xyzw"[halves ? k >> 1 : k]}`;
+          const word = this.asRead(s.buffer, unit, atom(`${s.name}.${"xyzw"[halves ? k >> 1 : k]}`)).text;
           this.line(depth, t.declare(name, s.elem, halves ? (k % 2 === 0 ? `${word} & 0xffffu` : `${word} >> 16`) : word, false));
         });
         return;
       }
       case "stores": {
-        const values = s.values.map((v) => this.expr(v));
-        const { unit } = this.buffer(s.buffer);
+        const { held, at, unit } = this.place(s.buffer, s.at);
+        const values = s.values.map((v) => this.asHeld(s.buffer, unit, this.expr(v)));
         const words =
           unit === "u16"
             ? Array.from({ length: values.length / 2 }, (_, k) => 2 * k).map((k) => {
@@ -111,7 +135,7 @@ class Emitter {
                 return t.op("or", "u32", [values[k]!, high], "u32").text;
               })
             : values.map((v) => v.text);
-        return this.line(depth, t.wide.store(unit, s.buffer, this.expr(s.at), words));
+        return this.line(depth, t.wide.store(unit, held, at, words));
       }
       case "shares":
         return this.line(
@@ -170,9 +194,11 @@ class Emitter {
         const args = [...s.outs, ...[...s.a, ...s.b].map((e) => this.expr(e).text)];
         return this.line(depth, `weft_mma_${s.form}(${args.join(", ")});`);
       }
-      case "merge":
-        for (const text of t.merge(s.buffer, this.expr(s.at), this.expr(s.mask), this.expr(s.bits))) this.line(depth, text);
+      case "merge": {
+        const { held, at } = this.place(s.buffer, s.at);
+        for (const text of t.merge(held, at, this.expr(s.mask), this.expr(s.bits))) this.line(depth, text);
         return;
+      }
       case "share": {
         const v = this.expr(s.value);
         const value =
@@ -213,15 +239,15 @@ class Emitter {
     const format = /^encode_(f16|bf16)$/.exec(low.op)?.[1] as "f16" | "bf16" | undefined;
     return format && this.target.pair?.(format, this.expr(low.args[0]!), this.expr(high.args[0]!));
   }
-  private guardedLoad(e: Extract<Expr, { kind: "load" }>, load: (at: Text) => Text): Text {
+  private guardedLoad(e: Extract<Expr, { kind: "load" }>, load: (held: string, at: Text, unit: Unit) => Text): Text {
     const t = this.target;
-    const at = this.expr(e.at);
-    if (e.guard === undefined) return load(at);
+    const { held, at, unit } = this.place(e.buffer, e.at);
+    if (e.guard === undefined) return load(held, at, unit);
     const zero = atom(t.literal(e.elem === "bool" ? false : 0, e.elem));
     const guard = this.expr(e.guard);
     // The position is made harmless as well: a language may evaluate both sides of a choice.
     const safe = t.op("select", "i32", [guard, at, atom("0")], "i32");
-    return t.op("select", e.elem, [guard, load(safe), zero], e.elem);
+    return t.op("select", e.elem, [guard, load(held, safe, unit), zero], e.elem);
   }
   private expr(e: Expr): Text {
     const t = this.target;
@@ -255,7 +281,7 @@ class Emitter {
           );
         const [from] = e.args;
         if (e.op === "decode_f16" && from?.kind === "load" && t.half && this.buffer(from.buffer).unit === "u16")
-          return this.guardedLoad({ ...from, elem: "f32" }, (at) => t.half!(from.buffer, at));
+          return this.guardedLoad({ ...from, elem: "f32" }, t.half);
         const one = t.fma && contractionOf(e);
         if (one) return this.contracted(one, e.elem);
         const args = e.args.map((a) => this.expr(a));
@@ -263,7 +289,7 @@ class Emitter {
       }
       case "load": {
         const b = this.buffer(e.buffer);
-        return this.guardedLoad(e, (at) => t.load(e.buffer, b.unit, at, b.atomic));
+        return this.guardedLoad(e, (held, at, unit) => this.asRead(e.buffer, unit, t.load(held, unit, at, b.atomic)));
       }
       case "shared": {
         const text = `${e.array}[${this.expr(e.at).text}]`;

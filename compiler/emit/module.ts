@@ -2,6 +2,7 @@
 import type { BufferBinding, LaunchAbi, ManyAbi, UniformAbi } from "../../runtime/abi.ts";
 import { spelledName, type Target } from "../targets/target.ts";
 import { placeShared, type ThreadKernel } from "../thread/ir.ts";
+import { type Arenas, boundTo } from "./arenas.ts";
 import { accessOf, cudaModule } from "./cuda-module.ts";
 import { emitBody, sizeText } from "./emit.ts";
 import { exactWgsl } from "./exact.ts";
@@ -21,11 +22,14 @@ export function emitModule(
   kernels: readonly ThreadKernel[],
   uniforms: readonly UniformAbi[],
   target: Target,
+  arenas: Arenas,
 ): EmittedModule {
-  const bodies = kernels.map((k) => emitBody(k, target));
+  const bodies = kernels.map((k) => emitBody(k, target, arenas));
   const texts = bodies.map((b) => b.lines.join("\n"));
   const { source, bindings } =
-    target.name === "wgsl" ? wgslModule(title, kernels, texts, uniforms, target) : cudaModule(title, kernels, texts, uniforms, target);
+    target.name === "wgsl"
+      ? wgslModule(title, kernels, texts, uniforms, target, arenas)
+      : cudaModule(title, kernels, texts, uniforms, target);
   const launches = kernels.map(
     (k, i): LaunchAbi => ({
       entry: k.name,
@@ -62,6 +66,7 @@ function wgslModule(
   texts: readonly string[],
   uniforms: readonly UniformAbi[],
   target: Target,
+  arenas: Arenas,
 ): { source: string; bindings: BufferBinding[][] } {
   // One variable for each buffer as each kernel sees it: read-only, written, or with fields merged into its words.
   const declared = new Map<string, { binding: number; text: string }>();
@@ -69,7 +74,7 @@ function wgslModule(
   const bodies: string[] = [];
   const bindings = kernels.map((k, i) => {
     let body = texts[i]!;
-    const list = k.buffers.map((b): BufferBinding => {
+    const list = boundTo(k, arenas).map(({ buffer: b, memory }): BufferBinding => {
       const mode = b.access === "read" ? "read" : b.atomic ? "atomic" : "write";
       const key = `${b.name} ${mode}${b.vector ? " wide" : ""}`;
       let d = declared.get(key);
@@ -87,7 +92,7 @@ function wgslModule(
       }
       const name = names.get(key)!;
       if (name !== b.name) body = body.replace(new RegExp(`\\b${b.name}\\[`, "g"), `${name}[`);
-      return { name: b.name, access: accessOf(b), binding: d.binding };
+      return { name: memory, access: accessOf(b), binding: d.binding };
     });
     bodies.push(body);
     return list;

@@ -124,7 +124,7 @@ export const cuda: Target = {
     staging: { rows: 128, columns: 128, depth: 8, threads: 256, always: true },
   },
   // 99 KB of shared memory: what a block may ask for on the least of the chips since sm_80 (CUDA C++ Programming Guide, Compute Capabilities).
-  limits: { threads: 1024, sharedBytes: 101376, buffers: 64 },
+  limits: { threads: 1024, sharedBytes: 101376, buffers: Number.POSITIVE_INFINITY },
   infinities: true,
   powersOfTwo: true,
   zeroedMemory: false,

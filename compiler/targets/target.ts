@@ -51,6 +51,7 @@ export interface WideAccess {
 export interface Target {
   readonly name: "cuda" | "wgsl";
   readonly profile: Profile;
+  /** Of a launch: its threads, the bytes of its shared memory, and the buffers that it binds. */
   readonly limits: { readonly threads: number; readonly sharedBytes: number; readonly buffers: number };
   /** True where arithmetic keeps infinities. */
   readonly infinities: boolean;

@@ -270,19 +270,17 @@ function chainSum(signs: readonly number[], terms: readonly Evaluate[], accuracy
     let sum = 0;
     let magnitude = 0;
     let inherited = 0;
+    // Whether all terms are multiples of 2^-10: so is any sum of them then, and none below 2^14 is rounded.
+    let grid = true;
     for (let i = 0; i < terms.length; i++) {
       const x = terms[i]!(f);
       if (state.undefined) return 0;
       sum += signs[i]! * x;
       magnitude += Math.abs(x) + state.error;
       inherited += state.error;
+      if (grid && !Number.isInteger(x * 1024)) grid = false;
     }
-    const exact =
-      inherited === 0 &&
-      Number.isInteger(sum * 1024) &&
-      magnitude * 1024 <= 2 ** 24 &&
-      terms.length > 0 &&
-      Number.isInteger(magnitude * 1024);
+    const exact = inherited === 0 && grid && magnitude * 1024 <= 2 ** 24;
     return settle(sum, inherited, exact ? 0 : gamma * magnitude, accuracy, "f32");
   };
 }

@@ -6,10 +6,10 @@ import { WebGpuDevice, wantedFeatures } from "./device.ts";
 export async function openWebGpu(): Promise<WebGpuDevice> {
   const adapter = await navigator.gpu?.requestAdapter();
   if (!adapter) throw new WeftError("R201", "this browser offers no WebGPU adapter");
-  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage } = adapter.limits;
+  const { maxStorageBufferBindingSize, maxBufferSize } = adapter.limits;
   const device = await adapter.requestDevice({
     requiredFeatures: wantedFeatures(adapter),
-    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage },
+    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize },
   });
   return new WebGpuDevice(adapter.info, device, { languageFeatures: navigator.gpu.wgslLanguageFeatures });
 }

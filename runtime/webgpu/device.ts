@@ -51,6 +51,12 @@ export function featuresOf(
   return out;
 }
 
+/** Where a tensor or a temporary lies: in a buffer, from a byte on; the name of an arena is that of its buffer. */
+interface Region {
+  readonly buffer: GPUBuffer;
+  readonly at: number;
+}
+type Memory = ReadonlyMap<string, Region>;
 /** Makes a buffer that lives as long as the run. */
 type Make = (bytes: number, usage: number) => GPUBuffer;
 
@@ -130,26 +136,30 @@ export class WebGpuDevice implements Device {
     }
   }
   /** Buffers of a call: its tensors, filled, and its temporaries. */
-  private memoryOf({ artifact, values, tensors }: PreparedCall, make: Make): ReadonlyMap<string, GPUBuffer> {
+  private memoryOf({ artifact, values, tensors }: PreparedCall, make: Make): Memory {
     const storage = GPUBufferUsage.STORAGE | GPUBufferUsage.COPY_SRC | GPUBufferUsage.COPY_DST;
-    const memory = new Map<string, GPUBuffer>();
+    const memory = new Map<string, Region>();
+    const own = (name: string, bytes: number): Region => {
+      this.fits(artifact.kernel, name, bytes);
+      return { buffer: make(bytes, storage), at: 0 };
+    };
+    for (const { name, size, members } of artifact.arenas ?? []) {
+      const region = own(members.map((m) => m.name).join(", "), 16 * evaluateSize(size, values));
+      memory.set(name, region);
+      for (const m of members) memory.set(m.name, { ...region, at: 16 * evaluateSize(m.at, values) });
+    }
     for (const [name, t] of tensors) {
-      this.fits(artifact.kernel, name, t.data.byteLength);
-      const b = make(t.data.byteLength, storage);
-      if (t.data.byteLength > 0) this.device.queue.writeBuffer(b, 0, wholeWords(bytesOf(t)));
-      memory.set(name, b);
+      const region = memory.get(name) ?? own(name, t.data.byteLength);
+      if (t.data.byteLength > 0) this.device.queue.writeBuffer(region.buffer, region.at, wholeWords(bytesOf(t)));
+      memory.set(name, region);
     }
-    for (const t of artifact.temps) {
-      const bytes = evaluateSize(t.count, values) * 4;
-      this.fits(artifact.kernel, t.name, bytes);
-      memory.set(t.name, make(bytes, storage));
-    }
+    for (const t of artifact.temps) if (!memory.has(t.name)) memory.set(t.name, own(t.name, evaluateSize(t.count, values) * 4));
     return memory;
   }
   /** The dispatches of a call that have blocks, in order. */
   private launchesOf(
     call: PreparedCall,
-    memory: ReadonlyMap<string, GPUBuffer>,
+    memory: Memory,
     make: Make,
   ): Promise<{ readonly pipeline: GPUComputePipeline; readonly entries: GPUBindGroupEntry[]; readonly blocks: number }>[] {
     const { artifact, values } = call;
@@ -157,7 +167,10 @@ export class WebGpuDevice implements Device {
       const blocks = evaluateSize(launch.grid, { ...values, ...steps });
       if (blocks <= 0) return [];
       const usesArgs = /\bargs\./.test(entryText(artifact.source, launch.entry));
-      const entries: GPUBindGroupEntry[] = launch.buffers.map((b) => ({ binding: b.binding, resource: { buffer: memory.get(b.name)! } }));
+      const entries: GPUBindGroupEntry[] = launch.buffers.map((b) => ({
+        binding: b.binding,
+        resource: { buffer: memory.get(b.name)!.buffer },
+      }));
       if (usesArgs) {
         const uniforms = make(artifact.uniforms.length * 4, GPUBufferUsage.UNIFORM | GPUBufferUsage.COPY_DST);
         this.device.queue.writeBuffer(uniforms, 0, uniformBytes(call, steps));
@@ -207,7 +220,7 @@ export class WebGpuDevice implements Device {
     }
     this.durations.record(key, performance.now() - started);
   }
-  private async readBack(call: PreparedCall, memory: ReadonlyMap<string, GPUBuffer>, make: Make): Promise<Record<string, HostTensor>> {
+  private async readBack(call: PreparedCall, memory: Memory, make: Make): Promise<Record<string, HostTensor>> {
     const outputs: Record<string, HostTensor> = {};
     const pending: { t: HostTensor; name: string; read: GPUBuffer }[] = [];
     const encoder = this.device.createCommandEncoder();
@@ -217,8 +230,8 @@ export class WebGpuDevice implements Device {
       outputs[p.name] = t;
       if (t.data.byteLength === 0) continue;
       const from = memory.get(p.name)!;
-      const read = make(from.size, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
-      encoder.copyBufferToBuffer(from, 0, read, 0, from.size);
+      const read = make(t.data.byteLength, GPUBufferUsage.MAP_READ | GPUBufferUsage.COPY_DST);
+      encoder.copyBufferToBuffer(from.buffer, from.at, read, 0, read.size);
       pending.push({ t, name: p.name, read });
     }
     this.device.queue.submit([encoder.finish()]);
@@ -250,7 +263,7 @@ function entryText(source: string, entry: string): string {
 function uniformBytes(call: PreparedCall, steps: Readonly<Record<string, number>>): ArrayBuffer {
   const view = new DataView(new ArrayBuffer(Math.max(4, call.artifact.uniforms.length * 4)));
   call.artifact.uniforms.forEach((u, k) => {
-    const v = u.kind === "step" ? (steps[u.name] ?? 0) : call.values[u.name]!;
+    const v = u.kind === "step" ? (steps[u.name] ?? 0) : u.kind === "place" ? evaluateSize(u.at, call.values) : call.values[u.name]!;
     if (u.type === "f32") view.setFloat32(4 * k, v, true);
     else if (u.type === "u32") view.setUint32(4 * k, v, true);
     else view.setInt32(4 * k, v, true);

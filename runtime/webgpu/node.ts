@@ -55,10 +55,10 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
       "R201",
       "no WebGPU adapter: no GPU driver was found, and no software one (npm install --save-dev @sparticuz/chromium, or Debian's mesa-vulkan-drivers 25 or later)",
     );
-  const { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize } = adapter.limits;
+  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize } = adapter.limits;
   const device = await adapter.requestDevice({
     requiredFeatures: wantedFeatures(adapter),
-    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxStorageBuffersPerShaderStage, maxComputeWorkgroupStorageSize },
+    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize },
   });
   const made = new WebGpuDevice(adapter.info, device, { sleepShare: 0.5, languageFeatures });
   if (software && !told) {

@@ -291,6 +291,16 @@ describe.each(["cuda", "wgsl"] as const)("reductions, %s", (profile) => {
     if (profile === "wgsl") expect(Math.abs(regrouped - e.value)).toBeLessThanOrEqual(e.bound);
     else expect(e.bound).toBeLessThan(1e-10);
   });
+  test("a chain whose terms are finer than their sum is rounded all the same", () => {
+    // Multiples of 2^-11; their sum, and that of their magnitudes, are multiples of 2^-10 below 2^14.
+    const [a, b, c] = [-203 / 2048, 13718, 2009 / 2048];
+    const text = "kernel f[N](a: f32[N], b: f32[N], c: f32[N]) -> (y: f32[N]) { y[i] = a[i] + b[i] + c[i] }\n";
+    const e = run(text, profile, { N: 1 }, { a: [a], b: [b], c: [c] }).elementAt("y", 0);
+    const rounded = Math.fround(Math.fround(a + b) + c);
+    expect(rounded).not.toBe(a + b + c);
+    expect(Math.abs(rounded - e.value)).toBeLessThanOrEqual(e.bound);
+    expect(run(text, profile, { N: 1 }, { a: [2 * a], b: [b], c: [2 * c] }).elementAt("y", 0).bound).toBe(0);
+  });
   test("rounding to f16: every code that the interval reaches, and none beyond", () => {
     const text = "kernel f[N](x: f32[N]) -> (y: f16[N]) { y[i] = exp(x[i]) }\n";
     const list = values(200);

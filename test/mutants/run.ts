@@ -62,9 +62,11 @@ const stages: readonly { readonly name: string; readonly command: readonly strin
 const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/emit/frames.ts", ["test/compiler/subgroups.test.ts", "test/runtime/many.test.ts"]],
   ["compiler/emit/many.ts", ["test/runtime/many.test.ts"]],
+  ["compiler/emit/arenas.ts", ["test/compiler/arenas.test.ts"]],
   [
     "compiler/emit/emit.ts",
     [
+      "test/compiler/arenas.test.ts",
       "test/compiler/stream-steps.test.ts",
       "test/compiler/convert.test.ts",
       "test/compiler/naga.test.ts",
@@ -72,7 +74,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
       "test/regressions",
     ],
   ],
-  ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts"]],
+  ["runtime/webgpu/device.ts", ["test/compiler/subgroups.test.ts", "test/compiler/arenas.test.ts"]],
   ["runtime/webgpu/durations.ts", ["test/runtime/durations.test.ts"]],
   [
     "compiler/emit/helpers.ts",

@@ -205,4 +205,10 @@ export const language: readonly Mutant[] = [
     'if (field === "span") return lines.at((v as Span).start);',
     'if (field === "span") return 0;',
   ),
+  fault(
+    "a chain is exact whose terms are finer than its sum",
+    "dsl/interpret/scalar.ts",
+    "if (grid && !Number.isInteger(x * 1024)) grid = false;",
+    "grid = Number.isInteger(sum * 1024);",
+  ),
 ];

@@ -258,4 +258,32 @@ export const layouts: readonly Mutant[] = [
     "            this.buffers.add(e.buffer);\n",
     "",
   ),
+  fault("what shares a binding overlaps", "compiler/emit/arenas.ts", '["ceildiv", b.units, width]', '["/", b.units, width]'),
+  fault("places in an arena count steps", "compiler/emit/arenas.ts", 'at: ["*", at, width] }', "at }"),
+  fault(
+    "an arena has what launches write in two ways",
+    "compiler/emit/arenas.ts",
+    "w === undefined || ways[k] === undefined || w === ways[k]",
+    "true || ways[k] === w",
+  ),
+  fault(
+    "an arena that is read and written is declared as one of its members",
+    "compiler/emit/arenas.ts",
+    'before === b.access ? b.access : "read_write"',
+    "before",
+  ),
+  fault(
+    "words of an arena are integers",
+    "compiler/emit/emit.ts",
+    'this.target.op("bitcast", unit as Elem, [value], "u32")',
+    'this.target.op("to_f32", unit as Elem, [value], "u32")',
+  ),
+  fault("each launch sees what it binds from the start", "compiler/emit/emit.ts", "place.uniform === undefined ? at :", "true ? at :"),
+  fault("outputs of an arena are read from its start", "runtime/webgpu/device.ts", "from.buffer, from.at, read", "from.buffer, 0, read"),
+  fault(
+    "all of an arena begins with it",
+    "runtime/webgpu/device.ts",
+    "at: 16 * evaluateSize(m.at, values)",
+    "at: 0 * evaluateSize(m.at, values)",
+  ),
 ];
