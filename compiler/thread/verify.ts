@@ -5,11 +5,11 @@
  * 2. where threads meet (barriers, matrix instructions) stands outside conditions; the loops around have the same bounds for all threads,
  *    which the simulator watches;
  * 3. stores go to buffers that the kernel writes, shared accesses to declared arrays;
- * 4. shared memory and threads are within the target's limits; buffers too, on the smallest device that the target admits.
+ * 4. shared memory and threads are within the target's limits.
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { Target } from "../targets/target.ts";
-import { accumulates, children, type Expr, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
+import { accumulates, children, type Expr, partsOf, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 
 export function verifyKernel(k: ThreadKernel, target: Target): void {
   const where = `thread kernel ${k.name}`;
@@ -69,8 +69,9 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
           conditions--;
           break;
         case "store":
+        case "stores":
         case "merge": {
-          for (const e of s.kind === "store" ? [s.at, s.value] : [s.at, s.mask, s.bits]) expr(e);
+          for (const e of partsOf(s)) expr(e);
           const b = buffers.get(s.buffer);
           invariant(b !== undefined && b.access !== "read", `${where}: ${s.buffer} is written and not declared so`);
           break;
@@ -96,10 +97,6 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
         case "loads":
           for (const e of s.guard ? [s.at, s.guard] : [s.at]) expr(e);
           for (const o of s.outs) if (o !== undefined) declare(o);
-          invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
-          break;
-        case "stores":
-          for (const e of [s.at, ...s.values]) expr(e);
           invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
           break;
         case "commit":

@@ -82,6 +82,23 @@ describe("a launch", () => {
   });
 });
 
+describe("a value", () => {
+  const body = (f: (ops: readonly Op[]) => readonly Op[]) => {
+    const l = launch("attention");
+    return () => verify("attention", { ...l, body: f(l.body) });
+  };
+  test("that is never made, or made after it is used", () =>
+    expect(body((ops) => ops.filter((o) => o.kind !== "block"))).toThrow(/is used before it is made or outside its loop/));
+  test("that is used outside its loop", () => {
+    const l = launch("attention");
+    const loop = l.body.find((o) => o.kind === "loop" && o.carried.length > 0) as Of<"loop">;
+    const after: Op = { kind: "map", op: "neg", out: l.tiles.length, args: [loop.carried[0]!.phi] };
+    const tiles = [...l.tiles, l.tiles[loop.carried[0]!.phi]!];
+    expect(() => verify("attention", { ...l, tiles, body: [...l.body, after] })).toThrow(/is used before it is made or outside its loop/);
+  });
+  test("that is made twice", () => expect(body((ops) => [ops.find((o) => o.kind === "block")!, ...ops])).toThrow(/is made twice/));
+});
+
 describe("a map", () => {
   test("over other axes than its operands have", () =>
     expect(
@@ -111,6 +128,12 @@ describe("memory", () => {
     expect(breaking("attention", "store", () => ({ buffer: "nothing" }))).toThrow(/store to nothing, which the launch does not write/);
     for (const kind of ["issue", "slot"] as const)
       expect(breaking("attention", kind, () => ({ ring: "nothing" }))).toThrow(/no ring nothing/);
+  });
+  test("that is only read, and one with a guard that is a number", () => {
+    const l = launch("attention");
+    const buffers = l.buffers.map((b) => ({ ...b, access: "read" as const }));
+    expect(() => verify("attention", { ...l, buffers })).toThrow(/store to out, which the launch does not write/);
+    expect(breaking("attention", "store", (o) => ({ guard: o.at }))).toThrow(/store out: position i32/);
   });
   test("at a place that is no integer", () => {
     expect(breaking("marlin", "load", (o, l, before) => like(l, before, o.at, "f32"))).toThrow(/load \w+: position f32/);

@@ -1,14 +1,10 @@
-/** Verifiers and the simulator catch what they are for: each planted fault is named. */
+/** The simulator of the thread level catches what it is for: each planted fault is named. */
 import { describe, expect, test } from "vitest";
 import { compile, targets } from "../../compiler/index.ts";
 import type { Expr, Stmt, ThreadKernel } from "../../compiler/thread/ir.ts";
 import { type Memory, simulate } from "../../compiler/thread/simulate.ts";
 import { verifyKernel } from "../../compiler/thread/verify.ts";
-import type { Launch, Op, TileProgram } from "../../compiler/tile/ir.ts";
-import { verifyTileProgram } from "../../compiler/tile/verify.ts";
 import { check } from "../../dsl/index.ts";
-import type { Program } from "../../dsl/tensor/ir.ts";
-import { verifyProgram } from "../../dsl/tensor/verify.ts";
 
 const text =
   "kernel f[M, N](x: f32[M, N]) -> (y: f32[M], z: f32[M, N]) {\n  let a[i] = sum(j) x[i, j]\n  y[i] = 2.0 * a[i]\n  z[i, j] = x[i, j] - a[i]\n}\nschedule f on cuda { tile a.i: 1, a.j: 64; warps 2 }\n";
@@ -16,53 +12,13 @@ const checked = check(text);
 const instance = checked.instances[0]!;
 const compiled = compile(instance, text, { target: "cuda", schedule: checked.schedules[0] });
 
-describe("the tensor verifier", () => {
-  const p = instance.program;
-  const broken = (f: (p: Program) => Program) => () => verifyProgram(f(p), "test");
-  test("accepts the program", () => expect(broken((x) => x)).not.toThrow());
-  test("a definition that is read before it exists", () =>
-    expect(broken((x) => ({ ...x, statements: x.statements.slice(1) }))).toThrow(/after test, f: a\[i\]: not defined yet/));
-  test("a definition twice", () =>
-    expect(broken((x) => ({ ...x, statements: [x.statements[0]!, ...x.statements] }))).toThrow(/a is defined twice/));
-  test("an index that nothing binds", () =>
-    expect(
-      broken((x) => ({ ...x, statements: x.statements.map((s, k) => (k === 1 && s.kind === "define" ? { ...s, axes: [] } : s)) })),
-    ).toThrow(/i is not bound/));
-  test("sugar that should be gone", () => {
-    const soft = check("kernel g[N](x: f32[N]) -> (y: f32[N]) { y[i] = softmax(i) x[i] }\n").instances[0]!.program;
-    expect(() => verifyProgram(soft, "test", true)).toThrow(/softmax is left/);
-  });
-});
-
-describe("the tile verifier", () => {
-  const change = (f: (l: Launch) => Launch): (() => void) => {
-    const p: TileProgram = {
-      ...compiled.tiles,
-      steps: compiled.tiles.steps.map((s) => (s.kind === "launch" ? { ...s, launch: f(s.launch) } : s)),
-    };
-    return () => verifyTileProgram(p, targets.cuda);
-  };
-  const ops = (f: (ops: readonly Op[]) => readonly Op[]) => change((l) => ({ ...l, body: f(l.body) }));
-  test("accepts the program", () => expect(change((l) => l)).not.toThrow());
-  test("a value that is never made", () => expect(ops((list) => list.filter((o) => o.kind !== "block"))).toThrow(/used before it is made/));
-  test("a value twice", () => expect(ops((list) => [list[0]!, ...list])).toThrow(/made twice/));
-  test("a store to a buffer that is only read", () =>
-    expect(change((l) => ({ ...l, buffers: l.buffers.map((b) => ({ ...b, access: "read" as const })) }))).toThrow(/does not write/));
-  test("axes that are not those of the operands", () =>
-    expect(change((l) => ({ ...l, tiles: l.tiles.map((t) => ({ ...t, axes: [] })) }))).toThrow(/axes/));
-  test("a guard that is no bool", () => {
-    const swap = (list: readonly Op[]): readonly Op[] => list.map((o) => (o.kind === "store" ? { ...o, guard: o.at } : o));
-    expect(ops(swap)).toThrow(/position|bool/);
-  });
-});
-
 const sum = compiled.kernels.find((k) => k.shared.length > 0)!;
 const run = (k: ThreadKernel, m = 3, n = 100): string[] => {
   const size: Record<string, number> = { x: m * n, a: m, y: m, z: m * n };
   const memory: Memory = new Map(k.buffers.map((b) => [b.name, new Float32Array(size[b.name]!)]));
   return simulate(k, memory, { M: m, N: n }).map((f) => f.kind);
 };
-describe("the thread verifier and the simulator", () => {
+describe("the simulator", () => {
   test("the kernel reduces over threads, and is clean", () => {
     expect(sum.body.some((s) => s.kind === "barrier")).toBe(true);
     expect(run(sum)).toEqual([]);
@@ -190,13 +146,5 @@ describe("the thread verifier and the simulator", () => {
               : s,
       );
     expect(run({ ...sum, body: loose(sum.body) }, 3, 70)).toContain("out-of-bounds");
-  });
-  test("a name that nothing declares, and too much shared memory", () => {
-    const bad: ThreadKernel = {
-      ...sum,
-      body: [{ kind: "let", name: "q", value: { kind: "name", name: "nothing", elem: "i32" } }, ...sum.body],
-    };
-    expect(() => verifyKernel(bad, targets.cuda)).toThrow(/nothing is used before it is declared/);
-    expect(() => verifyKernel({ ...sum, shared: [{ name: "big", elem: "f32", count: 100_000 }] }, targets.cuda)).toThrow(/shared memory/);
   });
 });
