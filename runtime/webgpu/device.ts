@@ -26,9 +26,11 @@ export const adapterName = (info: GPUAdapterInfo): string =>
 export const isSoftware = (info: Pick<GPUAdapterInfo, "isFallbackAdapter" | "architecture" | "device" | "description">): boolean =>
   info.isFallbackAdapter === true || /swiftshader|llvmpipe|basic render/i.test(`${info.architecture} ${info.device} ${info.description}`);
 
-/** Features that devices are asked for where an adapter has them. */
-export const wantedFeatures = (adapter: GPUAdapter): GPUFeatureName[] =>
-  (["subgroups", "shader-f16"] as const).filter((f) => adapter.features.has(f));
+/** What is asked of an adapter: features where it has them, buffers as large as it has them, and else the limits of core WebGPU. */
+export const wantedOf = ({ features, limits }: GPUAdapter): GPUDeviceDescriptor => ({
+  requiredFeatures: (["subgroups", "shader-f16"] as const).filter((f) => features.has(f)),
+  requiredLimits: { maxStorageBufferBindingSize: limits.maxStorageBufferBindingSize, maxBufferSize: limits.maxBufferSize },
+});
 /**
  * What schedules may ask of a device (docs/language.md, "Schedules"): `subgroups`, and `subgroups8` and so on for as many lanes as every
  * subgroup has at least, where a kernel can number its threads by them; `f16`; `software`.

@@ -6,7 +6,7 @@ import os from "node:os";
 import path from "node:path";
 import zlib from "node:zlib";
 import { WeftError } from "../errors.ts";
-import { WebGpuDevice, wantedFeatures } from "./device.ts";
+import { WebGpuDevice, wantedOf } from "./device.ts";
 
 /** What `create()` returns must stay referenced, or promises of its devices never settle. */
 const alive = new Set<unknown>();
@@ -55,11 +55,7 @@ export async function openWebGpu(options: OpenOptions = {}): Promise<WebGpuDevic
       "R201",
       "no WebGPU adapter: no GPU driver was found, and no software one (npm install --save-dev @sparticuz/chromium, or Debian's mesa-vulkan-drivers 25 or later)",
     );
-  const { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize } = adapter.limits;
-  const device = await adapter.requestDevice({
-    requiredFeatures: wantedFeatures(adapter),
-    requiredLimits: { maxStorageBufferBindingSize, maxBufferSize, maxComputeWorkgroupStorageSize },
-  });
+  const device = await adapter.requestDevice(wantedOf(adapter));
   const made = new WebGpuDevice(adapter.info, device, { sleepShare: 0.5, languageFeatures });
   if (software && !told) {
     told = true;
