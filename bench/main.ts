@@ -14,8 +14,8 @@ import { saveResults } from "./results.ts";
 import { staticRows } from "./static.ts";
 import { visitsRows } from "./visits.ts";
 
-/** Times the compiler as the package ships it, bundled, without the wrappers that a loader of TypeScript puts around functions. */
-async function timings(order: Order, execArgv: readonly string[]): Promise<Timing[]> {
+/** The compiler as the package ships it: bundled, without the wrappers that a loader of TypeScript puts around functions. */
+async function shipped(): Promise<string> {
   const root = path.resolve(import.meta.dirname, "..");
   const outfile = path.join(root, "node_modules", ".cache", "weft", "bench-compile.mjs");
   await build({
@@ -27,7 +27,11 @@ async function timings(order: Order, execArgv: readonly string[]): Promise<Timin
     packages: "external",
     logLevel: "error",
   });
-  const child = fork(outfile, { execArgv: [...execArgv] });
+  return outfile;
+}
+/** What a process of its own, with these options of Node, takes for it. */
+async function timings(module: string, order: Order, execArgv: readonly string[]): Promise<Timing[]> {
+  const child = fork(module, { execArgv: [...execArgv] });
   child.send(order);
   return await new Promise<Timing[]>((resolve, reject) => {
     child.once("message", (found) => resolve(found as Timing[]));
@@ -57,8 +61,9 @@ const command = (name: string, description: string): Command =>
 /** With the heap of `weft build --watch`, then with Node's own. */
 async function compileRows(runs: number): Promise<CompileRow[]> {
   const texts = Object.values(library).map((file) => fs.readFileSync(file, "utf8"));
-  const roomy = await timings({ texts, runs }, heapOptions);
-  const plain = await timings({ texts, runs }, []);
+  const module = await shipped();
+  const roomy = await timings(module, { texts, runs }, heapOptions);
+  const plain = await timings(module, { texts, runs }, []);
   const rounded = (t: number): number => Number(t.toFixed(2));
   return roomy.map(({ kernel, first, times, incremental }, k) => ({
     kernel,

@@ -32,8 +32,8 @@ program
   .option("--runtime <module>", "where the bindings import the runtime from", "weft-lang/runtime")
   .addOption(json())
   .action(async (paths: string[], o) => {
-    if (o.watch && !(await (await import("./room.ts")).hasRoom())) return;
-    await (await import("./commands/build.ts")).build(paths, o);
+    const run = async (): Promise<void> => (await import("./commands/build.ts")).build(paths, o);
+    await (o.watch ? (await import("./room.ts")).withRoom(run) : run());
   });
 program
   .command("run")

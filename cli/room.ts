@@ -8,13 +8,13 @@ const given = (option: string): boolean =>
 const signals = ["SIGINT", "SIGTERM", "SIGHUP"] as const;
 
 /**
- * @returns whether this process has the heap, or another that its user chose. Where it has not, the command has run in one that has by the time the
- *   answer comes, on the same terminal, and `process.exitCode` is that one's; it ends with this process, however this one ends.
+ * Runs it here where this process has the heap, or another that its user chose; else the whole command in a process that has, on the same terminal and
+ * with its exit code as ours. That one ends with this one, however this one ends.
  */
-export async function hasRoom(): Promise<boolean> {
+export async function withRoom(run: () => Promise<void>): Promise<void> {
   if (heapOptions.every(given)) {
     if (process.send) process.once("disconnect", () => process.exit());
-    return true;
+    return run();
   }
   const child = spawn(process.execPath, [...heapOptions, ...process.execArgv, ...process.argv.slice(1)], {
     stdio: ["inherit", "inherit", "inherit", "ipc"],
@@ -24,5 +24,4 @@ export async function hasRoom(): Promise<boolean> {
     child.once("error", reject);
     child.once("exit", (code, signal) => resolve(code ?? 128 + constants.signals[signal!]));
   });
-  return false;
 }

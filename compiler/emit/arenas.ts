@@ -35,7 +35,7 @@ export function arenasOf(kernels: readonly ThreadKernel[], most: number, names: 
   const crowded = kernels.filter((k) => k.buffers.length > most);
   if (crowded.length === 0) return noArenas;
   const buffers = [...new Map(crowded.flatMap((k) => k.buffers.map((b) => [b.name, b]))).values()];
-  const written = (b: ThreadBuffer): boolean => usesOf(b, kernels).some((u) => u?.access !== undefined && u.access !== "read");
+  const written = (b: ThreadBuffer): boolean => usesOf(b, kernels).some((u) => u !== undefined && u.access !== "read");
   const reads = [buffers.filter((b) => !written(b))];
   const fits = (made: Arenas): boolean => crowded.every((k) => boundTo(k, made).length <= most);
   for (const groups of [reads, [...reads, ...alike(buffers.filter(written), kernels)]]) {
