@@ -32,6 +32,11 @@ export interface Accuracy {
   readonly depth?: number;
 }
 
+/** Whether it is a multiple of 2^-10. Sums of such numbers are exact in f32, in any order, where their magnitudes together stay within 2^14. */
+export const onGrid = (x: number): boolean => Number.isInteger(x * 1024);
+/** Whether sums of numbers on the grid are exact. */
+export const sumsExactly = (magnitude: number): boolean => magnitude * 1024 <= 2 ** 24;
+
 const relative =
   (k: number): ErrorRule =>
   (_x, _e, z) =>

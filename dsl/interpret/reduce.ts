@@ -2,6 +2,7 @@
 import { invariant } from "../diagnostics.ts";
 import type { Expr } from "../tensor/ir.ts";
 import { matrixFactors } from "../tensor/matrix.ts";
+import { onGrid, sumsExactly } from "./accuracy.ts";
 import type { Interpreter, Tuple } from "./interpreter.ts";
 import { type Evaluate, hole, state } from "./state.ts";
 import { Walk } from "./walk.ts";
@@ -177,13 +178,13 @@ function sum(walk: Walk, body: Evaluate, e: Reduce, u: number, chain: (n: number
       if (wrap) total = wrap(total);
       magnitude += Math.abs(x) + state.error;
       inherited += state.error;
-      if (grid && !Number.isInteger(x * 1024)) grid = false;
+      if (grid && !onGrid(x)) grid = false;
     }
     if (u === 0) {
       state.error = e.type === "f64" || e.type === "f32" ? inherited + magnitude * 2 ** -50 : 0;
       return total;
     }
-    const exact = inherited === 0 && grid && magnitude * 1024 <= 2 ** 24;
+    const exact = inherited === 0 && grid && sumsExactly(magnitude);
     const h = chain(count);
     state.error = exact
       ? 0

@@ -3,7 +3,7 @@ import { exactExp, exactHash, exactInverse } from "../tensor/exact.ts";
 import type { Expr, Op } from "../tensor/ir.ts";
 import { philox } from "../tensor/philox.ts";
 import type { Compute } from "../tensor/types.ts";
-import type { Accuracy } from "./accuracy.ts";
+import { type Accuracy, onGrid, sumsExactly } from "./accuracy.ts";
 import { compileInteger } from "./integers.ts";
 import { type Evaluate, state } from "./state.ts";
 
@@ -270,7 +270,7 @@ function chainSum(signs: readonly number[], terms: readonly Evaluate[], accuracy
     let sum = 0;
     let magnitude = 0;
     let inherited = 0;
-    // Whether all terms are multiples of 2^-10: so is any sum of them then, and none below 2^14 is rounded.
+    // Of all terms: their sum may be on it where they are not.
     let grid = true;
     for (let i = 0; i < terms.length; i++) {
       const x = terms[i]!(f);
@@ -278,9 +278,9 @@ function chainSum(signs: readonly number[], terms: readonly Evaluate[], accuracy
       sum += signs[i]! * x;
       magnitude += Math.abs(x) + state.error;
       inherited += state.error;
-      if (grid && !Number.isInteger(x * 1024)) grid = false;
+      if (grid && !onGrid(x)) grid = false;
     }
-    const exact = inherited === 0 && grid && magnitude * 1024 <= 2 ** 24;
+    const exact = inherited === 0 && grid && sumsExactly(magnitude);
     return settle(sum, inherited, exact ? 0 : gamma * magnitude, accuracy, "f32");
   };
 }

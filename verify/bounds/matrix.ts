@@ -5,6 +5,7 @@
  */
 import { loadMatrices, multiply, operandReader, warp } from "../../compiler/thread/fragments.ts";
 import type { MmaForm } from "../../compiler/thread/ir.ts";
+import { onGrid, sumsExactly } from "../../dsl/interpret/accuracy.ts";
 import { inWord } from "../../dsl/tensor/matrix.ts";
 import type { Cells } from "./cells.ts";
 import type { Reading } from "./plan.ts";
@@ -28,7 +29,7 @@ export function unitDot(acc: Term, x: readonly Term[], y: readonly Term[], readi
   let serial = 0;
   let largest = 0;
   /** Every term is a multiple of 2^-10, and all of them together stay small: no order of them rounds. */
-  let grid = acc.error === 0 && Number.isInteger(acc.value * 1024);
+  let grid = acc.error === 0 && onGrid(acc.value);
   let magnitude = Math.abs(acc.value);
   x.forEach((a, k) => {
     const b = y[k]!;
@@ -40,12 +41,12 @@ export function unitDot(acc: Term, x: readonly Term[], y: readonly Term[], readi
     if (k % perStep === 0) largest = Math.abs(sum) + inherited;
     largest = Math.max(largest, Math.abs(product) + e);
     sum += product;
-    grid &&= e === 0 && Number.isInteger(product * 1024);
+    grid &&= e === 0 && onGrid(product);
     magnitude += Math.abs(product);
     serial += u * (Math.abs(sum) + inherited);
     if (k % perStep === perStep - 1) cut += (perStep + 1) * u * largest + 2 * u * (Math.abs(sum) + inherited);
   });
-  const rounding = grid && magnitude * 1024 <= 2 ** 24 ? 0 : Math.max(cut, serial);
+  const rounding = grid && sumsExactly(magnitude) ? 0 : Math.max(cut, serial);
   // A unit that cuts has no mean of 0: its share stands beside the root, not under it.
   const error = reading === "spread" ? Math.sqrt(squares) + rounding : inherited + rounding;
   return { value: sum, error, chain: chain + x.length };

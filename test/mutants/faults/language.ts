@@ -208,7 +208,7 @@ export const language: readonly Mutant[] = [
   fault(
     "a chain is exact whose terms are finer than its sum",
     "dsl/interpret/scalar.ts",
-    "if (grid && !Number.isInteger(x * 1024)) grid = false;",
-    "grid = Number.isInteger(sum * 1024);",
+    "if (grid && !onGrid(x)) grid = false;",
+    "grid = onGrid(sum);",
   ),
 ];
