@@ -1,5 +1,5 @@
 /** The pipeline: a checked instance -> an artifact for one target, with every stage open to an observer. */
-import { type Directive, halvesFeature, lanesOf, softwareFeature } from "../dsl/check/schedules.ts";
+import { type Directive, eightBitsFeature, halvesFeature, lanesOf, softwareFeature } from "../dsl/check/schedules.ts";
 import type { CheckedInstance, Schedule } from "../dsl/index.ts";
 import { desugar } from "../dsl/tensor/desugar.ts";
 import { exactProgram } from "../dsl/tensor/exact.ts";
@@ -23,7 +23,7 @@ import { derivedDirectives } from "./schedule/derive.ts";
 import { split } from "./schedule/split.ts";
 import { paramsOf } from "./signature.ts";
 import { stream } from "./stream/stream.ts";
-import { cuda } from "./targets/cuda.ts";
+import { cuda, withEightBits } from "./targets/cuda.ts";
 import type { Target } from "./targets/target.ts";
 import { softwareWgsl, wgsl, withHalves, withLanes } from "./targets/wgsl.ts";
 import type { ThreadKernel } from "./thread/ir.ts";
@@ -137,7 +137,8 @@ export function compile(instance: CheckedInstance, weft: string, options: Compil
 /** The target as a schedule sees it, by what it asks of a device. */
 function targetFor({ target, schedule }: CompileOptions): Target {
   const features = schedule?.features ?? [];
-  const chosen = features.includes(softwareFeature) ? softwareWgsl : targets[target];
+  if (target === "cuda") return features.includes(eightBitsFeature) ? withEightBits(cuda) : cuda;
+  const chosen = features.includes(softwareFeature) ? softwareWgsl : wgsl;
   return withLanes(features.includes(halvesFeature) ? withHalves(chosen) : chosen, lanesOf(features));
 }
 /** The directives of launches; what is about names that the text does not have is a comment. */
@@ -191,14 +192,15 @@ function front(instance: CheckedInstance, weft: string, target: Target, { schedu
     // After every pass over the mathematics, before anything is placed.
     const derived = !speaks && target.profile.streams ? derivedDirectives(plain) : [];
     const directives = [...(schedule?.directives ?? []), ...derived];
+    const assumed = assumedBy(schedule);
     const { program: streamed, inside } = stream(plain, directives);
-    const cut = split(streamed, directives);
+    const cut = split(streamed, directives, assumed);
     const program = exact ? exactProgram(cut) : cut;
     verifyProgram(program, "split", true);
     const lines = new Lines(weft);
     const named = (kind: "materialize" | "fuse") => new Set(directives.flatMap((d) => (d.kind === kind ? [d.name] : [])));
     const fuse = new Set([...named("fuse"), ...inside]);
-    const launched = { ...program, requires: [...program.requires, ...assumedBy(schedule)] };
+    const launched = { ...program, requires: [...program.requires, ...assumed] };
     const planned = plan(launched, { materialize: named("materialize"), fuse, lineOf: (offset) => lines.at(offset) });
     made = { plain, program, planned, derived, freshNames: freshNames() };
     known.set(key, made);

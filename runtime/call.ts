@@ -118,10 +118,12 @@ function choose(device: Device, artifacts: readonly Artifact[], args: Arguments,
 /** Whether the device has what the schedule asks; the reference interpreter runs the text, whatever the schedule. */
 function suits(a: Artifact, device: Device): boolean {
   if (device.target === "reference") return true;
-  if (!(a.features ?? []).every((f) => device.features?.has(f))) return false;
-  if (a.arch === undefined || device.arch === undefined) return true;
-  // `sm_90a` is of that chip alone.
-  return a.arch.endsWith("a") ? a.arch === `${device.arch}a` : archNumber(a.arch) <= archNumber(device.arch);
+  return (a.features ?? []).every((f) => device.features?.has(f)) && runsOn(a, device);
+}
+/** Whether a chip has the instructions of an architecture: those of `sm_90a` are of that chip alone. */
+export function runsOn(code: { readonly arch?: string }, device: Pick<Device, "arch">): boolean {
+  if (code.arch === undefined || device.arch === undefined) return true;
+  return code.arch.endsWith("a") ? code.arch === `${device.arch}a` : archNumber(code.arch) <= archNumber(device.arch);
 }
 /** What the code of an artifact uses and a device has not; a variant for software devices runs on any. */
 export const lacking = (a: Pick<Artifact, "features">, device: Pick<Device, "features">): string | undefined =>

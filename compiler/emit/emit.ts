@@ -1,4 +1,5 @@
 /** Thread IR -> source text. One walk; what differs between languages is asked of the target. */
+import { isEightBits } from "../../dsl/tensor/matrix.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text, Unit } from "../targets/target.ts";
@@ -188,9 +189,11 @@ class Emitter {
         return this.line(depth, `${name}(${[...s.outs, `&${s.array}[${this.expr(s.at).text}]`].join(", ")});`);
       }
       case "mma": {
-        s.outs.forEach((name, k) => {
-          if (!accumulates(s, k)) this.line(depth, t.declare(name, s.elem, this.expr(s.c[k]!).text, true));
-        });
+        if (isEightBits(s.form)) this.line(depth, `float ${s.outs.join(", ")};`);
+        else
+          s.outs.forEach((name, k) => {
+            if (!accumulates(s, k)) this.line(depth, t.declare(name, s.elem, this.expr(s.c[k]!).text, true));
+          });
         const args = [...s.outs, ...[...s.a, ...s.b].map((e) => this.expr(e).text)];
         return this.line(depth, `weft_mma_${s.form}(${args.join(", ")});`);
       }

@@ -24,15 +24,18 @@ function loadMatrix(count: 2 | 4, transposed: boolean): Helper {
     `asm volatile("ldmatrix.sync.aligned.m8n8.x${count}${trans}.shared.b16 ${places(0, count)}, [%${count}];" : ${outs(count)} : "r"(${address}row)) : "memory");`,
   );
 }
-function multiply(name: string, shape: string, types: string, d: "float" | "int"): Helper {
+/** @param adds to what the registers of the result hold; otherwise to 0 */
+function multiply(name: string, shape: string, types: string, d: "float" | "int", adds = true): Helper {
   const constraint = d === "float" ? "f" : "r";
-  const changed = Array.from({ length: 4 }, (_, k) => `"+${constraint}"(d${k})`).join(", ");
-  const given = ["a0", "a1", "a2", "a3", "b0", "b1"].map((r) => `"r"(${r})`).join(", ");
+  const changed = Array.from({ length: 4 }, (_, k) => `"${adds ? "+" : "="}${constraint}"(d${k})`).join(", ");
+  const zero = adds ? [] : [`"${constraint}"(0.0f)`];
+  const given = [...["a0", "a1", "a2", "a3", "b0", "b1"].map((r) => `"r"(${r})`), ...zero].join(", ");
+  const c = adds ? places(0, 4) : "{%10, %10, %10, %10}";
   return asm(
     name,
-    `D = A B + D, ${shape}, ${types}: fragments as the PTX ISA lays them out.`,
+    `D = A B${adds ? " + D" : ""}, ${shape}, ${types}: fragments as the PTX ISA lays them out.`,
     `${registers(4, `${d}&`, "d")}, ${registers(4, "unsigned", "a")}, ${registers(2, "unsigned", "b")}`,
-    `asm volatile("mma.sync.aligned.${shape}.row.col.${types} ${places(0, 4)}, ${places(4, 4)}, ${places(8, 2)}, ${places(0, 4)};" : ${changed} : ${given});`,
+    `asm volatile("mma.sync.aligned.${shape}.row.col.${types} ${places(0, 4)}, ${places(4, 4)}, ${places(8, 2)}, ${c};" : ${changed} : ${given});`,
   );
 }
 const copy = (bytes: 4 | 16): Helper =>
@@ -78,6 +81,8 @@ export const intrinsics: readonly Helper[] = [
   multiply("weft_mma_f16", "m16n8k16", "f32.f16.f16.f32", "float"),
   multiply("weft_mma_bf16", "m16n8k16", "f32.bf16.bf16.f32", "float"),
   multiply("weft_mma_s8", "m16n8k32", "s32.s8.s8.s32", "int"),
+  multiply("weft_mma_f8e4m3", "m16n8k32", "f32.e4m3.e4m3.f32", "float", false),
+  multiply("weft_mma_f8e5m2", "m16n8k32", "f32.e5m2.e5m2.f32", "float", false),
   copy(4),
   copy(16),
   asm(

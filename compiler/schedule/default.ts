@@ -68,7 +68,7 @@ export function defaultDirectives(job: Job, plan: Plan, profile: Profile): JobDi
   }
   const product = profile.matrix && job.kind === "map" ? matrixOf(job, plan) : undefined;
   if (product) {
-    const d = matrixDefaults(product, axes, plan);
+    const d = matrixDefaults(product, axes, plan, profile.eightBits);
     const tile: [string, number][] = [
       [product.rows, d.rows],
       [product.columns, d.columns],

@@ -1,9 +1,10 @@
 /**
  * Derived schedules for the sizes of a product that its general one does not suit: few rows, which are one tile, tiles that are fewer than a chip
  * has multiprocessors (the sum of each goes to several blocks, and a second launch combines them: split-K), and rows in memory that begin at
- * multiples of 16 bytes. Which of them a launch takes is decided by its sizes.
+ * multiples of 16 bytes. Which of them a launch takes is decided by its sizes. Where the text lets a unit cut products of floats of 8 bits, all of
+ * them, and the general one, are there once more for chips that have such a unit.
  */
-import type { Directive, Schedule } from "../../dsl/check/schedules.ts";
+import { type Directive, eightBitsFeature, type Schedule } from "../../dsl/check/schedules.ts";
 import { and, baseName, ceilDiv, compare, freeIndices, num, op, product, visit } from "../../dsl/tensor/expr.ts";
 import type { Axis, Define, Expr, Program } from "../../dsl/tensor/ir.ts";
 import { inWord, matrixFactors } from "../../dsl/tensor/matrix.ts";
@@ -34,9 +35,12 @@ export function fillingSchedules(kernel: string, program: Program): Schedule[] {
   const [axis] = sum.axes as [Axis];
   const { span } = sum;
   const aligned = alignment(program, [axis, columns], piece);
+  const units = found.cut ? [[eightBitsFeature], []] : [[]];
   const made = (condition: readonly Expr[], directives: readonly Directive[]): Schedule[] => {
     const where = and(...condition, ...aligned);
-    return sizeCondition(where) === undefined ? [] : [{ kernel, target: "cuda", features: [], where, directives, span }];
+    return sizeCondition(where) === undefined
+      ? []
+      : units.map((features) => ({ kernel, target: "cuda", features, where, directives, span }));
   };
   const index = baseName(axis.name);
   const cut = (size: number): Directive => ({ kind: "split", index, size, span });
@@ -50,7 +54,8 @@ export function fillingSchedules(kernel: string, program: Program): Schedule[] {
   );
   const tiles = product([ceilDiv(rows.extent, side), ceilDiv(columns.extent, side), ...others.map((a) => a.extent)]);
   const few = chunks.flatMap((size) => made([compare("le", op("mul", [tiles, num(size)], "int"), num(wave)), long(size)], [cut(size)]));
-  return [...thin, ...few, ...(aligned.length > 0 ? made([], []) : [])];
+  const any: Schedule[] = found.cut ? [{ kernel, target: "cuda", features: [eightBitsFeature], directives: [], span }] : [];
+  return [...thin, ...few, ...(aligned.length > 0 ? made([], []) : []), ...any];
 }
 /** That rows in memory are whole pieces of so many elements, as far as the program does not say so itself. */
 function alignment(program: Program, axes: readonly Axis[], piece: number): Expr[] {
@@ -61,6 +66,8 @@ function alignment(program: Program, axes: readonly Axis[], piece: number): Expr
 }
 interface OnlyProduct {
   readonly sum: Reduce;
+  /** As in MatrixFactors. */
+  readonly cut: boolean;
   /** Elements in 16 bytes. */
   readonly piece: number;
   readonly rows: Axis;
@@ -90,7 +97,7 @@ function onlyProduct(program: Program): OnlyProduct | undefined {
     const [x, y] = [last(p, q), last(q, p)];
     if (x === undefined || y === undefined) continue;
     const [rows, columns] = axes.indexOf(x) < axes.indexOf(y) ? [x, y] : [y, x];
-    return { sum, piece: 4 * inWord[found.form], rows, columns, others: axes.filter((a) => a !== rows && a !== columns) };
+    return { sum, cut: found.cut, piece: 4 * inWord[found.form], rows, columns, others: axes.filter((a) => a !== rows && a !== columns) };
   }
   return undefined;
 }

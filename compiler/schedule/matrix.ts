@@ -15,6 +15,8 @@ export interface MatrixProduct {
   readonly columns: string;
   readonly over: string;
   readonly form: MatrixForm;
+  /** Products may be cut (matrixFactors). */
+  readonly cut: boolean;
   /** Bytes of an element as it is multiplied: over the exact algebra, a whole integer. */
   readonly bytes: number;
   /** The second factor is computed from what lies in memory, rather than read as it is multiplied. */
@@ -64,7 +66,8 @@ export function productOf(
   const factors: readonly [Expr, Expr] = swapped ? [q, p] : [p, q];
   const computed = tensorOf(factors[1], plan) === undefined;
   const { beside, wide } = besideOf(computed ? factors[1] : undefined, columns, last.name, plan);
-  return { rows, columns, over: last.name, form: found.form, bytes: elementBytes(found.form, e), computed, beside, wide, factors, where };
+  const { form, cut } = found;
+  return { rows, columns, over: last.name, form, cut, bytes: elementBytes(form, e), computed, beside, wide, factors, where };
 }
 /** Over the exact algebra narrow floats are whole integers; integers are what they were. */
 const elementBytes = (form: MatrixForm, e: Reduce): number => (form !== "s8" && e.type === "i32" ? 4 : 4 / inWord[form]);
@@ -106,11 +109,15 @@ export function matrixDefaults(
   m: MatrixProduct,
   axes: readonly Axis[],
   plan: Pick<Plan, "stored" | "multiples">,
+  eightBits: boolean,
 ): { rows: number; columns: number; depth: number; warps: number } {
   // A warp's 64 x 64 sums fill half of its registers; smaller tiles read operands more often than the caches give them.
-  const rows = within(extentOf(axes, m.rows) ?? 128, least.rows, oneByOne(m, plan) ? 64 : 128);
+  const single = oneByOne(m, plan);
+  const rows = within(extentOf(axes, m.rows) ?? 128, least.rows, single ? 64 : 128);
   const columns = within(extentOf(axes, m.columns) ?? 128, least.columns, 128);
-  return { rows, columns, depth: 2 * leastDepth(m.form), warps: Math.max(1, Math.min(4, (rows * columns) / 1024)) };
+  // Sums that are added up outside of the unit take registers beside those: half as many to a warp.
+  const warps = Math.min(m.cut && eightBits && !single ? 8 : 4, (rows * columns) / 1024);
+  return { rows, columns, depth: single ? 32 : 2 * leastDepth(m.form), warps: Math.max(1, warps) };
 }
 /** What a column of computed factors costs, against a row of read ones. */
 const computing = 4;

@@ -31,7 +31,8 @@ interface Parts {
 }
 const reassociates = new Set(["sum", "prod", "max", "min", "all", "any"]);
 
-export function split(program: Program, directives: readonly Directive[]): Program {
+/** @param assumed conditions on the dimensions that hold besides those of the program */
+export function split(program: Program, directives: readonly Directive[], assumed: readonly Expr[] = []): Program {
   const splits = directives.filter((d): d is Split => d.kind === "split");
   const whole = program.statements.some((s) => s.kind === "define" && s.axes.length === 0 && s.value.kind === "reduce");
   if (splits.length === 0 && !whole) return program;
@@ -40,7 +41,7 @@ export function split(program: Program, directives: readonly Directive[]): Progr
   const made = new Map<string, string>();
   const definitions = definitionsOf(program);
   const isOpen = (e: Expr): boolean => mayBeUndefined(e, program, definitions);
-  const multiples = multiplesIn(program.requires);
+  const multiples = multiplesIn([...program.requires, ...assumed]);
   const statements = program.statements.flatMap((s) => cut(s, splits, done, { taken, made, isOpen, multiples }));
   for (const d of splits)
     if (!done.has(d))

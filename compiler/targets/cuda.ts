@@ -118,7 +118,7 @@ const reserved = new Set(
 export const cuda: Target = {
   name: "cuda",
   profile: {
-    ...{ name: "cuda", warp: 32, matrix: true, rowsByThreads: false, streams: true, wholeRows: false },
+    ...{ name: "cuda", warp: 32, matrix: true, eightBits: false, rowsByThreads: false, streams: true, wholeRows: false },
     product: { rows: 32, columns: 32, threads: 64, stepBytes: 16 },
     // Each thread has 8 x 8 sums: what it reads of shared memory for them keeps that as busy as they keep the arithmetic.
     staging: { rows: 128, columns: 128, depth: 8, threads: 256, always: true },
@@ -179,3 +179,5 @@ export const cuda: Target = {
   blockIndex: "block",
   uniform: (name) => spelledName({ reserved }, name),
 };
+/** For chips whose matrix unit takes floats of 8 bits as they are. */
+export const withEightBits = (target: Target): Target => ({ ...target, profile: { ...target.profile, eightBits: true } });

@@ -16,6 +16,8 @@ export interface Profile {
   readonly warp: number;
   /** There are matrix instructions (those of fragments.ts). */
   readonly matrix: boolean;
+  /** Some of them take floats of 8 bits as they are, and cut their products at 13 bits below the largest of an instruction. */
+  readonly eightBits: boolean;
   /** A thread to each row of a reduction, rather than a warp. */
   readonly rowsByThreads: boolean;
   /** Scores are better computed where they are used than stored. */

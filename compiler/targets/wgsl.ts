@@ -92,7 +92,7 @@ const wordOf = (unit: Unit): Unit => (unit === "u16" ? "u32" : unit);
 export const wgsl: Target = {
   name: "wgsl",
   profile: {
-    ...{ name: "wgsl", warp: 32, matrix: false, rowsByThreads: true, streams: true, wholeRows: false },
+    ...{ name: "wgsl", warp: 32, matrix: false, eightBits: false, rowsByThreads: true, streams: true, wholeRows: false },
     product: { rows: 32, columns: 32, threads: 64, stepBytes: 16 },
     // 4 x 8 sums to a thread: more do not fit in the registers of some chips. Both operands twice take half of the 16 KiB that every device has.
     staging: { rows: 64, columns: 64, depth: 8, threads: 128, always: true },

@@ -17,7 +17,8 @@ interface Registers {
   readonly slot: (v: Value) => HeldSlot | undefined;
 }
 /** What the instruction multiplies. */
-const unitOf = (form: MatrixForm | "exact"): MmaForm => (isEightBits(form) ? "f16" : form);
+const unitOf = ({ form, cut }: { readonly form: MatrixForm | "exact"; readonly cut: boolean }): MmaForm =>
+  isEightBits(form) && !cut ? "f16" : form;
 /** The register bit that steps by `by` along an axis. */
 function bitOf(layout: TileLayout, axis: string, by: number): number {
   const columns = layout.over([axis]).columns.get("register") ?? [];
@@ -46,6 +47,7 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   const steps = from.instances([over]).filter((k) => (k & (withinWord | upperK)) === 0);
   /** What one instruction after another takes of an operand. */
   type Operands = readonly (readonly NodeId[])[];
+  const whole = (words: readonly NodeId[]): Operands => (op.form === "exact" || op.cut ? [words] : unitWords(n, words, op.form));
   /** `count` words of elements, the highest bits of whose numbers move by these. */
   const pack = (element: (place: number) => NodeId, count: number, moves: readonly number[]): Operands => {
     const bits = [...inOne, ...moves];
@@ -55,11 +57,7 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
     const { form } = op;
     // Whole integers, two of each word to an instruction.
     if (form === "exact") return Array.from({ length: inWord / 2 }, (_, k) => list.filter((_, e) => (e % inWord) >> 1 === k));
-    return unitWords(
-      n,
-      Array.from({ length: count }, (_, w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form)),
-      form,
-    );
+    return whole(Array.from({ length: count }, (_, w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form)));
   };
   // Fragments are read once for all results that need them.
   const known = new Map<string, Operands>();
@@ -74,7 +72,6 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   };
   const [slotA, slotB] = [fragments(op.a), fragments(op.b)];
   const ofRows = registersOf(layout, rows);
-  const whole = (words: readonly NodeId[]): Operands => (op.form === "exact" ? [words] : unitWords(n, words, op.form));
   const leftAt = (r: number, k: number): Operands =>
     once(`a ${r & ofRows} ${k}`, () =>
       slotA
@@ -116,8 +113,9 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
       const b = rightAt(one.r, k);
       leftAt(one.r, k).forEach((a, part) => {
         const outs = one.acc.map((c) => n.variable("dot", n.at(c).elem));
-        n.effect({ kind: "mma", form: unitOf(op.form), outs, a, b: b[part]!, c: one.acc });
-        one.acc = outs;
+        const c = op.cut ? one.acc.map((before) => n.constant(0, n.at(before).elem)) : one.acc;
+        n.effect({ kind: "mma", form: unitOf(op), outs, a, b: b[part]!, c });
+        one.acc = op.cut ? outs.map((sum, k) => n.sumHere(one.acc[k]!, sum)) : outs;
       });
     }
   return new Map(results.flatMap(({ places, acc }) => places.map((p, e) => [p, acc[e]!] as const)));

@@ -67,9 +67,12 @@ function landingOf(body: readonly Effect[]): Landing | undefined {
   return body.slice(0, k).every((e) => e.kind === "node" || e.kind === "comment") ? { land, barrier } : undefined;
 }
 const isProduct = (e: Effect): boolean => e.kind === "fragment" || e.kind === "mma";
-/** What reads elements one by one reads this step's, which others may write over once it has waited for the next. */
-const isPlace = (n: Nodes, e: Effect): boolean =>
-  e.kind === "comment" || (e.kind === "node" && n.at(e.node).kind === "op" && n.at(e.node).elem === "i32");
+/** Places, and sums of products. What reads elements one by one reads this step's, which others may write over once it has waited for the next. */
+const isPlace = (n: Nodes, e: Effect): boolean => {
+  if (e.kind !== "node") return e.kind === "comment";
+  const { kind, elem, pinned } = n.at(e.node);
+  return kind === "op" && (elem === "i32" || pinned === true);
+};
 /** A place where the index has another value; undefined where it hangs on what is known in the loop alone. */
 function placeAt(n: Nodes, at: NodeId, index: NodeId, value: NodeId): NodeId | undefined {
   const x = n.at(at);

@@ -2,7 +2,7 @@
  * Which element of a matrix each lane of a warp holds, for m16n8k16 and, of bytes, m16n8k32 (PTX ISA, "Matrix Fragments"). A word holds
  * elements that follow one another along the index summed over, two or four.
  */
-import { inWord } from "../../dsl/tensor/matrix.ts";
+import { inWord, isEightBits } from "../../dsl/tensor/matrix.ts";
 import { formats, meaningsOf } from "../../dsl/tensor/narrow.ts";
 import type { MmaForm } from "./ir.ts";
 
@@ -139,6 +139,7 @@ export function operandReader(form: MmaForm): (held: readonly number[], from: nu
   if (form === "exact") return (held, from, e) => held[from + e]!;
   if (form === "s8") return (held, from, e) => (held[from + (e >> 2)]! << (24 - 8 * (e & 3))) >> 24;
   const all = meaningsOf(formats[form]!);
+  if (isEightBits(form)) return (held, from, e) => all[(held[from + (e >> 2)]! >>> (8 * (e & 3))) & 0xff]!;
   return (held, from, e) => all[(held[from + (e >> 1)]! >>> (16 * (e & 1))) & 0xffff]!;
 }
 /** ldmatrix (PTX ISA): lane l gets two entries of row l / 4 of each matrix, or of the matrix transposed. */

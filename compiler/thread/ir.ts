@@ -2,7 +2,7 @@
  * Thread IR: what one thread of a launch does. Structured control only; registers are named scalars, never arrays; memory is reached as
  * (buffer, element position). Every name is assigned by exactly one `let`, or is a `var` that loops assign.
  */
-import type { UnitForm } from "../../dsl/tensor/matrix.ts";
+import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
 import type { Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, GridAxis, MapOp } from "../tile/ir.ts";
@@ -21,7 +21,7 @@ export type Expr =
   | { readonly kind: "shared"; readonly array: string; readonly at: Expr; readonly elem: Elem };
 
 /** What a matrix instruction multiplies: also whole integers modulo 2^32 (the exact algebra). */
-export type MmaForm = UnitForm | "exact";
+export type MmaForm = MatrixForm | "exact";
 export type Stmt =
   | { readonly kind: "let"; readonly name: string; readonly value: Expr }
   | { readonly kind: "var"; readonly name: string; readonly value: Expr }
@@ -68,9 +68,9 @@ export type Stmt =
       readonly elem: Elem;
     }
   /**
-   * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in words of u32, two floats
-   * or four bytes, the first in the low bits: 4 words of a, 2 of b; whole integers as they are, 8 and 4. Declares its four results, but for
-   * one that has the name of its c: that is the result of another, which nothing else reads, and is overwritten.
+   * outs = a b + c, a matrix instruction of a warp (fragments.ts): its lanes arrive together. Narrow elements lie in words of u32, two
+   * halves or four bytes, the first in the low bits: 4 words of a, 2 of b; whole integers as they are, 8 and 4. Declares its four results, but for
+   * one that has the name of its c: that is the result of another, which nothing else reads, and is overwritten. Of floats of 8 bits c is 0.
    */
   | {
       readonly kind: "mma";

@@ -261,6 +261,12 @@ export class Nodes {
   }
   /** What operations on integers are in other words. */
   private readonly simple = new OpTable(ofLoop);
+  /** A sum of data that is made where it stands, rather than where it is first needed. */
+  sumHere(a: NodeId, b: NodeId): NodeId {
+    const { elem, hint } = this.at(a);
+    const modulo = elem === "i32" ? { wraps: true } : {};
+    return this.node({ kind: "op", op: "add", elem, args: [a, b], hint, pinned: true, data: true, ...modulo });
+  }
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (args.length > 3) throw new InternalError(`an operation on ${args.length} values`);
     const code = this.codeOf(op, elem);

@@ -8,6 +8,7 @@
  * 4. shared memory and threads are within the target's limits.
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { isEightBits } from "../../dsl/tensor/matrix.ts";
 import type { Target } from "../targets/target.ts";
 import { accumulates, children, type Expr, partsOf, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 
@@ -126,6 +127,7 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
             else if (!accumulators.has(name)) throw new InternalError(`${where}: ${name} is no result of a matrix instruction`);
             accumulators.add(name);
           });
+          if (isEightBits(s.form)) invariant(s.c.every(isZero), `${where}: sums of a unit of 8 bits that do not begin at 0`);
           invariant(conditions === 0, `${where}: a matrix instruction in control flow that may diverge`);
           invariant(k.threads % 32 === 0, `${where}: a matrix instruction in a block that is not whole warps`);
           break;
@@ -145,3 +147,4 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
   };
   block(k.body, 0);
 }
+const isZero = (e: Expr): boolean => e.kind === "const" && e.value === 0;

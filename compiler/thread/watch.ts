@@ -1,4 +1,5 @@
 /** What a run of a thread kernel on the CPU tells: faults, and on request every access and every arithmetic operation. */
+import { inWord } from "../../dsl/tensor/matrix.ts";
 import type { Expr, MmaForm, Stmt } from "./ir.ts";
 
 export interface Fault {
@@ -13,7 +14,7 @@ export interface Watch {
   readonly operations?: (count: number) => void;
 }
 /** Operations of one matrix instruction, m16n8k16 or, of bytes, m16n8k32: a product and a sum for each term. */
-export const matrixOperations = (form: MmaForm): number => 2 * 16 * 8 * (form === "s8" ? 32 : 16);
+export const matrixOperations = (form: MmaForm): number => 2 * 16 * 8 * (form === "exact" ? 16 : 8 * inWord[form]);
 /** Operations of an expression without its parts. */
 export function operationsOf(e: Extract<Expr, { kind: "op" }>): number {
   if (e.op === "dot4_i8" || e.op === "dot4_u8") return 8;

@@ -151,9 +151,9 @@ export class Builder {
     if (op === "select") return x === true ? b : x === false ? c : b === c ? b : undefined;
     return undefined;
   }
-  dot(a: Value, b: Value, acc: Value, form: MatrixForm | "exact", axes: MatrixAxes): Value {
-    const key = `dot ${form} ${axes.over} ${a} ${b} ${acc}`;
-    const make = (out: Value): Op => ({ kind: "dot", out, a, b, acc, form, axes });
+  dot(a: Value, b: Value, acc: Value, form: MatrixForm | "exact", cut: boolean, axes: MatrixAxes): Value {
+    const key = `dot ${form} ${cut} ${axes.over} ${a} ${b} ${acc}`;
+    const make = (out: Value): Op => ({ kind: "dot", out, a, b, acc, form, cut, axes });
     const out = this.pure(
       key,
       this.elem(acc),

@@ -42,6 +42,7 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
   const b = l.builder;
   const [init] = identityOf(l, e, e.bodies[0]!.type) as [Value];
   const form = p.form !== "s8" && b.elem(init) === "i32" ? "exact" : p.form;
+  const cut = p.cut && l.eightBits;
   // The whole tile walks together: what an element does not want it computes and drops.
   const env: Env = { ...outer, guard: undefined };
   const carried = [axes.rows, axes.columns, ...(axes.share ? [axes.share] : [])];
@@ -59,10 +60,10 @@ export function lowerDot(l: Lowering, e: Reduce, { p, axes }: Dot, outer: Env): 
       const v = l.value(k === 1 ? rest : p.factors[k], mask === undefined ? own : l.under(own, mask));
       return mask === undefined ? v : b.map("select", [mask, v, b.constant(0, b.elem(v))], b.elem(v));
     };
-    if (moved) return b.dot(scaledBy(l, factor(0), moved.scale, at), factor(1), acc, form, axes);
-    if (hoisted === undefined) return b.dot(factor(0), factor(1), acc, form, axes);
+    if (moved) return b.dot(scaledBy(l, factor(0), moved.scale, at), factor(1), acc, form, cut, axes);
+    if (hoisted === undefined) return b.dot(factor(0), factor(1), acc, form, cut, axes);
     const type = b.elem(acc);
-    const sum = b.dot(factor(0), factor(1), b.constant(0, type), form, axes);
+    const sum = b.dot(factor(0), factor(1), b.constant(0, type), form, cut, axes);
     const scale = l.value(hoisted.scale, { ...at, values: new Map(at.values).set(begun!.axis.name, begun!.index) });
     return b.map("add", [acc, b.map("mul", [sum, scale], type)], type);
   };

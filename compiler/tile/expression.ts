@@ -59,6 +59,7 @@ export class Lowering {
   readonly shape: LaunchShape;
   readonly infinities: boolean;
   readonly powersOfTwo: boolean;
+  readonly eightBits: boolean;
   private readonly zeroedMemory: boolean;
   /** Buffers written in this launch by statements that are walked in order. */
   readonly ordered = new Set<string>();
@@ -86,7 +87,7 @@ export class Lowering {
     builder: Builder,
     plan: Plan,
     shape: LaunchShape,
-    target: Pick<Target, "infinities" | "powersOfTwo" | "zeroedMemory" | "limits">,
+    target: Pick<Target, "infinities" | "powersOfTwo" | "zeroedMemory" | "limits" | "profile">,
   ) {
     this.sharedBytes = target.limits.sharedBytes;
     this.builder = builder;
@@ -94,6 +95,7 @@ export class Lowering {
     this.shape = shape;
     this.infinities = target.infinities;
     this.powersOfTwo = target.powersOfTwo;
+    this.eightBits = target.profile.eightBits;
     this.zeroedMemory = target.zeroedMemory;
   }
   get domains(): ReadonlyMap<string, TensorDomain> {

@@ -119,6 +119,8 @@ export type Op =
       readonly b: Value;
       readonly acc: Value;
       readonly form: MatrixForm | "exact";
+      /** Floats of 8 bits go to the unit as they are, which cuts their products: the sums of an instruction begin at 0, and are added up outside. */
+      readonly cut: boolean;
       readonly axes: MatrixAxes;
     }
   /**

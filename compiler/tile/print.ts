@@ -66,7 +66,7 @@ function printOps(l: Launch, ops: readonly Op[], indent: string): string[] {
         return [`${indent}${v(o.out)}: ${type(o.out)} = slot ${o.ring}(${v(o.slot)})`];
       case "dot":
         return [
-          `${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form} ${v(o.a)}, ${v(o.b)} over ${o.axes.over}${o.axes.share ? ` in shares ${o.axes.share}` : ""} + ${v(o.acc)}`,
+          `${indent}${v(o.out)}: ${type(o.out)} = dot ${o.form}${o.cut ? " cut" : ""} ${v(o.a)}, ${v(o.b)} over ${o.axes.over}${o.axes.share ? ` in shares ${o.axes.share}` : ""} + ${v(o.acc)}`,
         ];
       case "convert": {
         const plan = planOf(l, o);

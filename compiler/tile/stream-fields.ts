@@ -69,7 +69,7 @@ export function centred(
     const form = elem === "i32" ? "exact" : matrixForms(h.relax)[0]!;
     const own: Env = { ...x.at, values: new Map(x.at.values).set(product.columns, l.others.get(product.columns)!) };
     const staged = l.staged.get(stageKey(product.axes, 1, body));
-    return b.dot(weight, staged ? staged() : l.value(body, own), moved, form, product.axes);
+    return b.dot(weight, staged ? staged() : l.value(body, own), moved, form, false, product.axes);
   }
   const one = body.kind === "const" && Number(body.value) === 1;
   const element = one ? weight : b.map("mul", [x.kept(l.value(body, x.at), none), weight], elem);

@@ -66,6 +66,8 @@ const directives: Record<string, { readonly takes: Takes; readonly later?: strin
 export const softwareFeature = "software";
 /** Asked of a device: it has a type of halves. */
 export const halvesFeature = "f16";
+/** Asked of a device: its matrix unit takes floats of 8 bits as they are. */
+export const eightBitsFeature = "f8";
 /**
  * Asked of a device: lanes read each other's registers, within groups of at least so many. WebGPU has no subgroups of fewer than 4 lanes, so
  * that is what the name without a number asks.
@@ -75,7 +77,7 @@ const lanesOfFeature: Readonly<Record<string, number>> = { subgroups: 4, subgrou
 export const lanesOf = (features: readonly string[]): number => Math.max(1, ...features.map((f) => lanesOfFeature[f] ?? 1));
 const archs = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_90a", "sm_100", "sm_120"];
 const features: Record<TargetName, readonly string[]> = {
-  cuda: [],
+  cuda: [eightBitsFeature],
   wgsl: [...Object.keys(lanesOfFeature), halvesFeature, softwareFeature],
 };
 

@@ -6,7 +6,7 @@ import type { Compute } from "../tensor/types.ts";
 import { compilePlain, compilePosition } from "./integers.ts";
 import type { Interpreter } from "./interpreter.ts";
 import { compileReduce } from "./reduce.ts";
-import { compileOp } from "./scalar.ts";
+import { compileOp, compileRelax } from "./scalar.ts";
 import { type Evaluate, hole, state } from "./state.ts";
 import { compileSweep } from "./sweep.ts";
 
@@ -62,19 +62,8 @@ export function compileExpression(machine: Interpreter, e: Expr): Evaluate {
       );
     case "cast":
       return cast(machine, e);
-    case "relax": {
-      const arg = machine.compile(e.arg);
-      const format = formats[e.to.name];
-      if (format === undefined || e.type !== "f32" || machine.accuracy.unit === 0) return arg;
-      const half = 2 ** -(format.mantissaBits + 1);
-      const least = 2 ** (-format.bias - format.mantissaBits) + (e.to.name === "f16" ? machine.accuracy.flushHalf : 0);
-      return (f) => {
-        const x = arg(f);
-        const m = Math.abs(x) + state.error;
-        state.error = m > format.max ? Number.POSITIVE_INFINITY : state.error + half * m + least;
-        return x;
-      };
-    }
+    case "relax":
+      return compileRelax(e, machine.compile(e.arg), machine.accuracy);
     case "bitcast": {
       const arg = machine.compile(e.arg);
       const from = e.arg.type;

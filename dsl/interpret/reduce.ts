@@ -1,9 +1,9 @@
 /** Reductions: over exactly the defined elements, with the promise bound, which holds for any order of accumulation (monoids: for the order in which the text walks). */
 import { invariant } from "../diagnostics.ts";
 import type { Expr } from "../tensor/ir.ts";
-import { matrixFactors } from "../tensor/matrix.ts";
 import { onGrid, sumsExactly } from "./accuracy.ts";
 import type { Interpreter, Tuple } from "./interpreter.ts";
+import { counted, unitSummand } from "./product.ts";
 import { type Evaluate, hole, state } from "./state.ts";
 import { Walk } from "./walk.ts";
 
@@ -17,7 +17,7 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
   const longest = machine.accuracy.depth ?? Number.POSITIVE_INFINITY;
   switch (e.op) {
     case "sum":
-      return sum(walk, body, e, u, chainOf(machine, e, longest));
+      return sumOf(machine, walk, body, e, u, longest);
     case "prod":
       return prod(walk, body, e, u, longest);
     case "max":
@@ -146,20 +146,16 @@ export function compileReduce(machine: Interpreter, e: Reduce): Evaluate {
 }
 
 /**
- * How many roundings of a sum of n terms reach its result: n - 1, or the depth of a plan. A matrix unit cuts its products at 24 bits below the
- * largest and the sum of each 8 once more, which comes to 11 units for 8 terms (MMA-Sim; sm_90 stays below): 1.5 for each term, and its ends.
+ * Of n terms, n - 1 roundings reach the result, or the depth of a plan. A matrix unit cuts its products at 24 bits below the largest and the sum of
+ * each 8 once more, which comes to 11 units for 8 terms (MMA-Sim; sm_90 stays below): 1.5 for each term, and its ends.
  */
-function chainOf(machine: Interpreter, e: Reduce, longest: number): (n: number) => number {
-  const lookup = (tensor: string): ReturnType<Parameters<typeof matrixFactors>[1]> => {
-    const p = machine.program.params.find((x) => x.name === tensor);
-    const d = machine.program.statements.find((s) => s.kind === "define" && s.name === tensor);
-    return { elem: p?.elem ?? (d?.kind === "define" ? d.storage : undefined), value: d?.kind === "define" ? d.value : undefined };
-  };
-  if (machine.accuracy.matrix && matrixFactors(e, lookup)) return (n) => 1.5 * (Math.min(n, longest) + 2);
-  return (n) => Math.min(Math.max(0, n - 1), longest);
+function sumOf(machine: Interpreter, walk: Walk, body: Evaluate, e: Reduce, u: number, longest: number): Evaluate {
+  const summand = unitSummand(machine, e);
+  if (summand) return sum(walk, summand, true, e, u, (n) => 1.5 * (Math.min(n, longest) + 2));
+  return sum(walk, body, false, e, u, (n) => Math.min(Math.max(0, n - 1), longest));
 }
 /** gamma_h times the sum of magnitudes, h what `chain` says, or 0 where every partial sum is a float in any order. */
-function sum(walk: Walk, body: Evaluate, e: Reduce, u: number, chain: (n: number) => number): Evaluate {
+function sum(walk: Walk, body: Evaluate, onUnit: boolean, e: Reduce, u: number, chain: (n: number) => number): Evaluate {
   const wrap = e.type === "i32" ? (x: number) => x | 0 : e.type === "u32" ? (x: number) => x >>> 0 : undefined;
   return (f) => {
     let total = 0;
@@ -176,7 +172,7 @@ function sum(walk: Walk, body: Evaluate, e: Reduce, u: number, chain: (n: number
       count++;
       total += x;
       if (wrap) total = wrap(total);
-      magnitude += Math.abs(x) + state.error;
+      magnitude += (onUnit ? counted.size : Math.abs(x)) + state.error;
       inherited += state.error;
       if (grid && !onGrid(x)) grid = false;
     }

@@ -1,6 +1,7 @@
 /** Scalar operations: their exact meaning in f64, and the error that an admissible f32 evaluation may add (accuracy.ts holds the figures). */
 import { exactExp, exactHash, exactInverse } from "../tensor/exact.ts";
 import type { Expr, Op } from "../tensor/ir.ts";
+import { formats } from "../tensor/narrow.ts";
 import { philox } from "../tensor/philox.ts";
 import type { Compute } from "../tensor/types.ts";
 import { type Accuracy, onGrid, sumsExactly } from "./accuracy.ts";
@@ -79,6 +80,19 @@ function settle(z: number, inherited: number, rounding: number, accuracy: Accura
   return z;
 }
 
+/** A value that may be held in a narrower type: one rounding to it. */
+export function compileRelax(e: Extract<Expr, { kind: "relax" }>, arg: Evaluate, accuracy: Accuracy): Evaluate {
+  const format = formats[e.to.name];
+  if (format === undefined || e.type !== "f32" || accuracy.unit === 0) return arg;
+  const half = 2 ** -(format.mantissaBits + 1);
+  const least = 2 ** (-format.bias - format.mantissaBits) + (e.to.name === "f16" ? accuracy.flushHalf : 0);
+  return (f) => {
+    const x = arg(f);
+    const m = Math.abs(x) + state.error;
+    state.error = m > format.max ? Number.POSITIVE_INFINITY : state.error + half * m + least;
+    return x;
+  };
+}
 export function compileOp(
   e: OpExpr,
   args: readonly Evaluate[],

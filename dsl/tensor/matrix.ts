@@ -1,16 +1,15 @@
 /**
  * Sums of products that a matrix unit can do: two factors, each held in the same narrow float or in signed bytes, one of which varies with
- * the rows of the result and the other with its columns. Halves hold every float of 8 bits, so that those are multiplied as halves are: an
- * instruction of their own is either made of that (sm_90), or sums with 13 bits of fraction (sm_89), which is less than a text asks for.
+ * the rows of the result and the other with its columns. Halves hold every float of 8 bits, so that those are multiplied as halves are: a unit
+ * that takes them as they are cuts products at 13 bits below the largest, which a text has to allow.
  */
 import type { Expr } from "./ir.ts";
+import { formats } from "./narrow.ts";
 import { type ElemType, infoOf, type Storage } from "./types.ts";
 
 /** What a matrix unit multiplies: narrow floats, with sums in f32, or signed bytes, with sums modulo 2^32. */
-export type UnitForm = "f16" | "bf16" | "s8";
-/** What the factors of a product are held in until they are multiplied. */
-export type MatrixForm = UnitForm | EightBits;
-type EightBits = "f8e4m3" | "f8e5m2";
+export type MatrixForm = "f16" | "bf16" | "s8" | EightBits;
+export type EightBits = "f8e4m3" | "f8e5m2";
 /** Elements in a word of an operand. Over the exact algebra, where an element is a word, tiles are those of the text's own form. */
 export const inWord: Readonly<Record<MatrixForm, 2 | 4>> = { f16: 2, bf16: 2, f8e4m3: 4, f8e5m2: 4, s8: 4 };
 export const isEightBits = (form: string): form is EightBits => form === "f8e4m3" || form === "f8e5m2";
@@ -52,19 +51,27 @@ function heldIn(e: Expr, lookup: Lookup): readonly MatrixForm[] {
       return [];
   }
 }
+export interface MatrixFactors {
+  readonly factors: readonly [Expr, Expr];
+  readonly form: MatrixForm;
+  /** Floats of 8 bits whose products the text lets a unit cut. */
+  readonly cut: boolean;
+}
 /**
  * The two factors of a sum of products of one form; undefined for any other reduction.
  * @param words how many elements a word holds, where that is given
  */
-export function matrixFactors(
-  e: Reduce,
-  lookup: Lookup,
-  words?: 2 | 4,
-): { readonly factors: readonly [Expr, Expr]; readonly form: MatrixForm } | undefined {
+export function matrixFactors(e: Reduce, lookup: Lookup, words?: 2 | 4): MatrixFactors | undefined {
   const body = e.bodies[0]!;
-  if (e.op !== "sum" || body.kind !== "op" || body.op !== "mul") return undefined;
-  const [a, b] = body.args as [Expr, Expr];
+  const product = body.kind === "relax" ? body.arg : body;
+  if (e.op !== "sum" || product.kind !== "op" || product.op !== "mul") return undefined;
+  const [a, b] = product.args as [Expr, Expr];
   const others = heldIn(b, lookup);
   const form = heldIn(a, lookup).find((f) => others.includes(f) && (words === undefined || inWord[f] === words));
-  return form && { factors: [a, b], form };
+  return form && { factors: [a, b], form, cut: body.kind === "relax" && isEightBits(form) && mayCut(body.to) };
 }
+/**
+ * Products that may be rounded to this type may be cut by a unit that adds 32 at a time: 31 are off by less than 2^-13 of the largest, the
+ * sum by 2^-13 of itself, and that is no more than 2^-8 of each, which a rounding to bf16 is.
+ */
+const mayCut = (to: ElemType): boolean => (formats[to.standsFor ?? to.name]?.mantissaBits ?? Number.POSITIVE_INFINITY) <= 7;

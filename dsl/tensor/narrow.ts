@@ -19,6 +19,9 @@ export const formats: Partial<Record<Storage, FloatFormat>> = {
   f8e5m2: { bits: 8, exponentBits: 5, mantissaBits: 2, bias: 15, max: 57344, overflow: "infinity" },
 };
 
+/** The least positive number of a format that is not subnormal. */
+export const leastNormal = (name: Storage): number => 2 ** (1 - formats[name]!.bias);
+
 const scratch = new DataView(new ArrayBuffer(8));
 /** floor(log2 |x|) of a finite non-zero double. */
 export function exponentOf(x: number): number {

@@ -35,10 +35,16 @@ export async function openCuda(ordinal = 0): Promise<CudaDevice> {
   );
 }
 
+/** Chips whose `mma` takes floats of 8 bits; for the others from sm_90 on ptxas makes halves of them, which kernels do better themselves. */
+const withEightBits = /^sm_(?:89|12\d)$/;
+/** What schedules may ask of a CUDA device (docs/language.md, "Schedules"). */
+export const featuresOf = (arch: string): ReadonlySet<string> => new Set(withEightBits.test(arch) ? ["f8"] : []);
+
 export class CudaDevice implements Device {
   readonly target = "cuda" as const;
   readonly name: string;
   readonly arch: string;
+  readonly features: ReadonlySet<string>;
   private readonly cuda: Cuda;
   private readonly ordinal: number;
   private readonly context: unknown;
@@ -49,6 +55,7 @@ export class CudaDevice implements Device {
     this.ordinal = ordinal;
     this.name = name;
     this.arch = arch;
+    this.features = featuresOf(arch);
     this.context = context;
   }
 

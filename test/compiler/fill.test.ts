@@ -18,8 +18,8 @@ const text = `kernel f[B, M, N, K](a: f16[B, M, K], b: f16[K, N], s: f32[N]) -> 
 }
 `;
 /** The same of bytes, and of floats of 8 bits. */
-const inBytes = (elem: "i8" | "f8e4m3"): string => {
-  const sum = "sum(k) a[e, i, k] * b[j, k]";
+const inBytes = (elem: "i8" | "f8e4m3", product = "a[e, i, k] * b[j, k]"): string => {
+  const sum = `sum(k) ${product}`;
   return `kernel f[B, M, N, K](a: ${elem}[B, M, K], b: ${elem}[N, K], s: f32[N]) -> (c: f16[B, M, N]) where K % 16 == 0 {
   c[e, i, j] = s[j] * ${elem === "i8" ? `f32(${sum})` : `(${sum})`}
 }
@@ -36,10 +36,10 @@ const artifactsOf = (source: string) => {
   return variants(source).map(({ schedule }) => compile(instance!, source, { target: "cuda", schedule }).artifact);
 };
 /** What the schedule says that a call of these sizes takes. */
-async function taken(dims: Record<"B" | "M" | "N" | "K", number>, source = text): Promise<string> {
+async function taken(dims: Record<"B" | "M" | "N" | "K", number>, source = text, features: readonly string[] = []): Promise<string> {
   let ran: PreparedCall | undefined;
   const device: Device = {
-    ...{ name: "a fake device", target: "cuda", arch: "sm_90" },
+    ...{ name: "a fake device", target: "cuda", arch: "sm_90", features: new Set(features) },
     run: async (c) => {
       ran = c;
       return { outputs: {}, timeMs: 0 };
@@ -48,11 +48,13 @@ async function taken(dims: Record<"B" | "M" | "N" | "K", number>, source = text)
   };
   const artifacts = artifactsOf(source);
   const { B, M, N, K } = dims;
-  await call(device, artifacts, { a: tensor("f16", [B, M, K]), b: tensor("f16", [K, N]), s: tensor("f32", [N]) });
+  const inEights = source.includes("b: f8e4m3");
+  const elem = inEights ? "f8e4m3" : "f16";
+  await call(device, artifacts, { a: tensor(elem, [B, M, K]), b: tensor(elem, inEights ? [N, K] : [K, N]), s: tensor("f32", [N]) });
   const { schedule } = variants(source)[artifacts.indexOf(ran!.artifact)]!;
   const size = (kind: string, index: string): string =>
     (schedule?.directives ?? []).flatMap((d) => ("size" in d && d.kind === kind && d.index === index ? [`${kind} ${d.size}`] : [])).join();
-  return [size("tile", "i"), size("split", "k"), schedule?.where ? "" : "any"].filter(Boolean).join(", ");
+  return [...(schedule?.features ?? []), size("tile", "i"), size("split", "k"), schedule?.where ? "" : "any"].filter(Boolean).join(", ");
 }
 describe("sizes of a product that its general schedule does not suit", () => {
   test("few rows are one tile, few tiles are cut into chunks of the sum", async () => {
@@ -95,7 +97,26 @@ describe("sizes of a product that its general schedule does not suit", () => {
       for (const c of conditions) expect(c).toMatch(/"op":"mod".*"value":"?16/);
     }
   });
+  test("where products of floats of 8 bits may be cut, all of them for chips that do that, and for others", async () => {
+    const cut = inBytes("f8e4m3", "relax<bf16>(a[e, i, k] * b[j, k])");
+    expect(splits(cut)).toEqual([undefined, 8, 8, 4, 4, 8, 8, 3, 3, undefined, undefined, undefined]);
+    const sources = artifactsOf(cut);
+    for (const { features, source } of sources) expect(source.includes("weft_mma_f8e4m3(")).toBe(features?.[0] === "f8");
+    // Not for what is multiplied as halves in any case, or must not be cut.
+    for (const other of [cut.replaceAll("f8e4m3", "f16"), cut.replaceAll("relax<bf16>", "relax<f16>")])
+      expect(variants(other).flatMap((v) => v.schedule?.features ?? [])).toEqual([]);
+    const sizes = { B: 1, M: 16, N: 16, K: 4096 };
+    expect(await taken(sizes, cut, [])).toBe("tile 16, split 8");
+    expect(await taken(sizes, cut, ["f8"])).toBe("f8, tile 16, split 8");
+    expect(await taken({ ...sizes, N: 17, K: 48 }, cut, ["f8"])).toBe("f8, any");
+  });
+  test("chunks of a sum are copied ahead where the schedule alone says that rows begin at 16 bytes", () => {
+    const open = text.replace(" where K % 8 == 0, N % 8 == 0", "");
+    const staged = artifactsOf(open).map(({ source }) => source.includes("weft_copy_async_16"));
+    expect(staged).toEqual([false, true, true, true, true, true]);
+  });
   test.each([
+    ["floats of 8 bits that may be cut", inBytes("f8e4m3", "relax<bf16>(a[e, i, k] * b[j, k])"), 16],
     ["halves", text, 8],
     ["bytes", inBytes("i8"), 16],
     ["floats of 8 bits", inBytes("f8e4m3"), 16],

@@ -27,6 +27,26 @@ const alongSum = (name: string, elem: string, total: string): Case => [
   ],
   "staged",
 ];
+/** The same for a chip whose unit takes floats of 8 bits as they are, products allowed to be cut. */
+const cut = ([name, source, dims, staging]: Case): Case => [
+  `${name}, on a unit of 8 bits`,
+  source
+    .replaceAll(/(sum\([^)]*\)) (\w+\[[^\]]+\] \* (?:f8e\dm\d\([^)]*\)|\w+\[[^\]]+\]))/g, "$1 relax<bf16>($2)")
+    .replace("on cuda", "on cuda with f8"),
+  dims,
+  staging,
+];
+const eightsMade: Case = [
+  "floats of 8 bits that are made on the way, points that do not count",
+  `kernel f[M, N, K](a: f8e5m2[M, K], x: f32[N, K]) -> (c: f32[M, N]) where K % 16 == 0 {
+  c[i, j] = sum(k where k >= j) a[i, k] * f8e5m2(3.0 * x[j, k])
+}\n${schedule("tile i: 16, j: 16, k: 32\n warps 1")}`,
+  [
+    { M: 18, N: 11, K: 48 },
+    { M: 2, N: 3, K: 16 },
+  ],
+  "half",
+];
 const oneAcross = (name: string, elem: string, result: string): Case => [
   name,
   `kernel f[M, N, K](a: ${elem}[M, K], b: ${elem}[K, N]) -> (c: ${result}[M, N]) where K % 16 == 0, N % 16 == 0 { c[i, j] = sum(k) a[i, k] * b[k, j] }
@@ -151,16 +171,21 @@ ${schedule("tile i: 16, j: 16, d: 16\n warps 1\n stage q, k in shared, buffers: 
     ],
     "staged",
   ],
+  eightsMade,
+  cut(alongSum("floats of 8 bits, contiguous along k", "f8e4m3", "total[i, j]")),
+  cut(oneAcross("floats of 8 bits, one factor along its columns", "f8e5m2", "f8e5m2")),
+  cut(eightsMade),
   [
-    "floats of 8 bits that are made on the way, points that do not count",
-    `kernel f[M, N, K](a: f8e5m2[M, K], x: f32[N, K]) -> (c: f32[M, N]) where K % 16 == 0 {
-  c[i, j] = sum(k where k >= j) a[i, k] * f8e5m2(3.0 * x[j, k])
-}\n${schedule("tile i: 16, j: 16, k: 32\n warps 1")}`,
+    "floats of 8 bits, a step of which warps share, on a unit of 8 bits",
+    `kernel f[M, N, K](a: f8e4m3[M, K], b: f8e4m3[N, K], s: f32[M], t: f32[N]) -> (c: bf16[M, N]) where K % 16 == 0 {
+  let sums[i, j] = sum(k) relax<bf16>(a[i, k] * b[j, k])
+  c[i, j] = s[i] * t[j] * sums[i, j]
+}\nschedule f on cuda with f8 { tile i: 16, j: 16, k: 64; warps 4 }`,
     [
-      { M: 18, N: 11, K: 48 },
-      { M: 2, N: 3, K: 16 },
+      { M: 18, N: 33, K: 144 },
+      { M: 2, N: 3, K: 64 },
     ],
-    "half",
+    "staged",
   ],
   [
     "attention over keys and values in 8 bits",

@@ -3,6 +3,7 @@ import { describe, expect, test } from "vitest";
 import { type Compiled, compile, Refusal } from "../../compiler/index.ts";
 import { launchesOf, swizzleOf } from "../../compiler/tile/ir.ts";
 import { check, profiles } from "../../dsl/index.ts";
+import { isEightBits } from "../../dsl/tensor/matrix.ts";
 import { type CallResult, type PreparedCall, prepare } from "../../runtime/call.ts";
 import { agree, describe as text } from "../../verify/agree.ts";
 import { planBounds, withPlan } from "../../verify/bounds/call.ts";
@@ -62,6 +63,9 @@ describe.each(programs)("%s", (_, source, dims, staging) => {
     else if (staging === "half") expect(Math.max(...rings)).toBe(1);
     else expect(Math.max(...rings)).toBe(0);
     if (staging !== "half") expect(kinds[0]!.has("fragment")).toBe(staging === "staged");
+    // Floats of 8 bits are multiplied as they are where the text and the chip allow it, and nowhere else.
+    const forms = new Set(compiled.kernels.flatMap((k) => statements(k.body).flatMap((s) => (s.kind === "mma" ? [s.form] : []))));
+    expect([...forms].some(isEightBits)).toBe(source.includes("with f8"));
   });
   test.each([true, false])("agrees on tiles and threads; exact: %s", (exact) => {
     const { compiled, calls } = made(source, dims, exact);
@@ -94,7 +98,7 @@ describe.each(programs)("%s", (_, source, dims, staging) => {
 test("random products agree with the reference over the exact algebra, and within the bounds", async () => {
   const cases = Math.max(8, Math.round(80 * scale));
   const found: { text: string; made: Made; exact: boolean }[] = [];
-  const tally = { matrix: 0, staged: 0, plain: 0 };
+  const tally = { matrix: 0, staged: 0, plain: 0, eights: 0 };
   for (let k = 0; found.length < 2 * cases; k++) {
     const source = randomProduct(new Tape([], seeded(seed * 104_729 + k)));
     const sizes = [1, 3, 8, 16, 17, 24, 33, 40];
@@ -113,6 +117,7 @@ test("random products agree with the reference over the exact algebra, and withi
       found.push({ text: source, made: one, exact });
       const [kernel] = one.compiled.kernels;
       const kinds = new Set(statements(kernel!.body).map((s) => s.kind));
+      if (one.compiled.artifact.source.includes("weft_mma_f8")) tally.eights++;
       tally[kinds.has("fragment") || kinds.has("copy") ? "staged" : kinds.has("mma") ? "matrix" : "plain"]++;
     }
   }
@@ -130,6 +135,7 @@ test("random products agree with the reference over the exact algebra, and withi
   console.log(`random products: seed ${seed}, ${JSON.stringify(tally)}, ${compared} elements compared${gxx ? "" : ", not as CUDA"}`);
   expect(tally.staged).toBeGreaterThan(0);
   expect(tally.matrix).toBeGreaterThan(0);
+  if (cases >= 40) expect(tally.eights).toBeGreaterThan(0);
 }, 600_000);
 
 test("a tile that cuts the columns leaves each output its own launch", () => {

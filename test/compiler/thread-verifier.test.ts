@@ -105,6 +105,7 @@ describe("the thread verifier", () => {
     ["a warp that scales under a condition", under(scale), /a warp that scales in control flow that may diverge/],
     ["a fragment under a condition", under(fragment), /a fragment in control flow that may diverge/],
     ["a matrix instruction under a condition", under(mma), /a matrix instruction in control flow that may diverge/],
+    ["sums of a unit of 8 bits that go on", [{ ...mma, form: "f8e4m3", c: [float, float, float, float] } as Stmt], /do not begin at 0/],
     ["a shuffle beyond the warp", [{ ...shuffle, mask: 32 } as Stmt], /a shuffle beyond the lanes/],
     [
       "a matrix instruction over what another did not give",

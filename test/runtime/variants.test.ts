@@ -3,6 +3,7 @@ import { expect, test } from "vitest";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { lacking } from "../../runtime/call.ts";
+import { featuresOf } from "../../runtime/cuda/device.ts";
 import { call, type Device, type PreparedCall, tensor } from "../../runtime/index.ts";
 
 const text = `kernel f[N](x: f32[N]) -> (y: f32[N]) { y[i] = x[i] + 1.0 }
@@ -63,6 +64,10 @@ schedule f on cuda where N >= 100 { warps 2 }
     [2, undefined],
     [1, 2, undefined],
   ]);
+});
+test("chips that multiply floats of 8 bits as they are", () => {
+  const have = ["sm_80", "sm_86", "sm_89", "sm_90", "sm_100", "sm_120", "sm_121"].filter((arch) => featuresOf(arch).has("f8"));
+  expect(have).toEqual(["sm_89", "sm_120", "sm_121"]);
 });
 test.each([
   [{ target: "cuda", arch: "sm_80" } as const, 16, "any"],

@@ -18,8 +18,8 @@ const compiler = await gxx();
 const version = nvcc();
 const artifacts = probes.map((p) => rawArtifact(p.kernel));
 let library: EmulatedLibrary;
-let module: Module;
-const text = rawSource(probes.map((p) => p.kernel));
+const modules = new Map<string, Module>();
+const archOf = (k: number): string => probes[k]!.kernel.arch ?? "sm_80";
 function ptxOf(source: string, arch = "sm_80"): Module {
   const dir = fs.mkdtempSync(path.join(os.tmpdir(), "weft-ptx-"));
   try {
@@ -30,7 +30,7 @@ function ptxOf(source: string, arch = "sm_80"): Module {
     fs.rmSync(dir, { recursive: true });
   }
 }
-function run(m: Module, k: number): Uint32Array {
+function run(k: number, m: Module = modules.get(archOf(k))!): Uint32Array {
   const p = probes[k]!;
   const y = new Uint32Array(p.words).fill(0xffffffff);
   const bytes = (w: Uint32Array): Uint8Array => new Uint8Array(w.buffer, w.byteOffset, w.byteLength);
@@ -40,10 +40,11 @@ function run(m: Module, k: number): Uint32Array {
 describe.skipIf(version === undefined || compiler === undefined)("PTX", () => {
   beforeAll(async () => {
     library = await EmulatedLibrary.build(artifacts);
-    module = ptxOf(text);
+    for (const arch of new Set(probes.map((_, k) => archOf(k))))
+      modules.set(arch, ptxOf(rawSource(probes.flatMap((p, k) => (archOf(k) === arch ? [p.kernel] : []))), arch));
   });
   test.each(probes.map((p, k) => [p.name, p, k] as const))("%s", (_, p, k) => {
-    const y = run(module, k);
+    const y = run(k);
     if (p.op && !p.exact) {
       // nvcc's own code for the function, within CUDA's table.
       const f = scalarFn(p.op, "f64", "f64", 1);
@@ -63,13 +64,14 @@ describe.skipIf(version === undefined || compiler === undefined)("PTX", () => {
   test("floats of 8 bits become halves by the instruction of newer chips as by arithmetic", () => {
     const k = probes.findIndex((p) => p.name === "widen_f8e4m3");
     const source = rawSource([probes[k]!.kernel]);
-    expect([...run(ptxOf(source, "sm_90"), k)]).toEqual([...run(module, k)]);
+    expect([...run(k, ptxOf(source, "sm_90"))]).toEqual([...run(k)]);
   });
   // Each of these compiles, and is wrong.
   test.each([
     ["operands of mma swapped", "mma_f16_0", "{%4, %5, %6, %7}, {%8, %9}", "{%4, %6, %5, %7}, {%8, %9}"],
     ["a lost .trans", "ldmatrix_x4_trans", "x4.trans.shared", "x4.shared"],
     ["bf16 read as f16", "mma_bf16_0", "f32.bf16.bf16.f32", "f32.f16.f16.f32"],
+    ["e5m2 read as e4m3", "mma_f8e5m2_0", "f32.e5m2.e5m2.f32", "f32.e4m3.e4m3.f32"],
     ["a copy of a valid size whatever the guard", "copy_async_16", '"r"(valid ? 16 : 0)', '"r"(valid ? 16 : 16)'],
     ["no number as 480", "widen_f8e4m3", '"r"(large), "r"(0u), "r"(h)', '"r"(0u), "r"(0u), "r"(h)'],
     ["bits that take another's place", "fields_f16", "%3, 0xea;", "%3, 0xe8;"],
@@ -78,8 +80,8 @@ describe.skipIf(version === undefined || compiler === undefined)("PTX", () => {
     const k = probes.findIndex((p) => p.name === name);
     const source = rawSource([probes[k]!.kernel]);
     expect(source).toContain(right);
-    const good = [...run(module, k)];
-    const bad = (): number[] => [...run(ptxOf(source.replaceAll(right, wrong)), k)];
+    const good = [...run(k)];
+    const bad = (): number[] => [...run(k, ptxOf(source.replaceAll(right, wrong), archOf(k)))];
     let got: number[] | undefined;
     try {
       got = bad();

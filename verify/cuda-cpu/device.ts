@@ -1,6 +1,7 @@
 /** Runs emitted CUDA text on the CPU: every thread a fiber, every access watched. Slow, and right where a GPU may be right by luck. */
 import { type Artifact, evaluateSize, type LaunchAbi, type StepAbi, unroll } from "../../runtime/abi.ts";
 import type { CallOptions, CallResult, Device, PreparedCall } from "../../runtime/call.ts";
+import { featuresOf } from "../../runtime/cuda/device.ts";
 import { WeftError } from "../../runtime/errors.ts";
 import { manyTable } from "../../runtime/many.ts";
 import type { HostTensor } from "../../runtime/tensor.ts";
@@ -169,7 +170,8 @@ export function manyOf(artifact: Artifact): Artifact | undefined {
 export class CpuCudaDevice implements Device {
   readonly name = "CUDA text on the CPU (emulated)";
   readonly target = "cuda" as const;
-  readonly arch = "sm_80";
+  readonly arch = "sm_89";
+  readonly features: ReadonlySet<string> = featuresOf(this.arch);
   private readonly built = new Map<string, Promise<EmulatedLibrary>>();
 
   /** @throws WeftError R202 with the first fault that the emulator saw */

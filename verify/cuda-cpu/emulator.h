@@ -155,6 +155,13 @@ static inline void weft_multiply_add(int kind, T& d0, T& d1, T& d2, T& d3, unsig
 WEFT_MULTIPLY(weft_mma_f16, float, 0)
 WEFT_MULTIPLY(weft_mma_bf16, float, 1)
 WEFT_MULTIPLY(weft_mma_s8, int, 2)
+#define WEFT_MULTIPLY_FRESH(name, kind) \
+  static inline void name(float& d0, float& d1, float& d2, float& d3, unsigned a0, unsigned a1, unsigned a2, unsigned a3, unsigned b0, unsigned b1, int line = __builtin_LINE()) { \
+    d0 = d1 = d2 = d3 = 0.0f; \
+    weft_multiply_add(kind, d0, d1, d2, d3, a0, a1, a2, a3, b0, b1, line); \
+  }
+WEFT_MULTIPLY_FRESH(weft_mma_f8e4m3, 3)
+WEFT_MULTIPLY_FRESH(weft_mma_f8e5m2, 4)
 static inline void weft_copy_async_4(void* to, const void* from, bool valid) { weft_copy_async(to, from, 4, valid); }
 static inline void weft_copy_async_16(void* to, const void* from, bool valid) { weft_copy_async(to, from, 16, valid); }
 template <int N>

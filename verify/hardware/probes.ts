@@ -6,6 +6,7 @@
 import { cuda } from "../../compiler/targets/cuda.ts";
 import type { Elem } from "../../compiler/tile/ir.ts";
 import type { Op } from "../../dsl/tensor/ir.ts";
+import type { EightBits } from "../../dsl/tensor/matrix.ts";
 import { encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import { seeded } from "../generate.ts";
 import type { RawKernel } from "./raw.ts";
@@ -42,6 +43,7 @@ function probe(
       name: `probe_${name}`,
       body,
       threads: lanes,
+      ...(options.arch ? { arch: options.arch } : {}),
       sharedBytes: options.sharedBytes ?? 0,
       buffers: [
         { name: "x", role: "in", words: x.length },
@@ -50,8 +52,8 @@ function probe(
     },
   };
 }
-/** Words as halves (or bf16) of magnitudes around 1, some zeros and subnormals among them; `whole`: small integers. */
-function narrowWords(count: number, format: "f16" | "bf16", seed: number, whole = false): Uint32Array<ArrayBuffer> {
+/** Words of narrow floats of magnitudes around 1, some zeros and subnormals among them; `whole`: small integers. */
+function narrowWords(count: number, format: "f16" | "bf16" | EightBits, seed: number, whole = false): Uint32Array<ArrayBuffer> {
   const random = seeded(seed);
   const f = formats[format]!;
   const draw = (): number => {
@@ -65,7 +67,8 @@ function narrowWords(count: number, format: "f16" | "bf16", seed: number, whole 
           : (random() * 2 - 1) * 2 ** Math.floor(random() * 8 - 4);
     return encode(f, roundTo(f, v));
   };
-  return Uint32Array.from({ length: count }, () => (draw() | (draw() << 16)) >>> 0);
+  const shifts = Array.from({ length: 32 / f.bits }, (_, k) => k * f.bits);
+  return Uint32Array.from({ length: count }, () => shifts.reduce((word, by) => word | (draw() << by), 0) >>> 0);
 }
 /** A code of f16; infinities for NaN, whose payload is nobody's promise. */
 const halfCode = (k: number): number => ((k & 0x7c00) === 0x7c00 ? k & 0xfc00 : k & 0xffff);
@@ -74,19 +77,19 @@ const randomWords = (count: number, seed: number): Uint32Array<ArrayBuffer> => {
   return Uint32Array.from({ length: count }, () => Math.floor(random() * 2 ** 32));
 };
 const bytesOf = (list: readonly number[]): Uint32Array<ArrayBuffer> => new Uint32Array(Uint8Array.from(list).buffer);
-/** a 4, b 2, c 4 words to a lane. */
+/** a 4, b 2, c 4 words to a lane; without c, sums begin at 0. */
 function multiply(
   name: string,
   intrinsic: string,
   d: "float" | "int",
   a: Uint32Array<ArrayBuffer>,
-  c: Uint32Array<ArrayBuffer>,
+  c: Uint32Array<ArrayBuffer> | undefined,
   exact: boolean,
 ): Probe {
   const x = new Uint32Array(lanes * 10);
   for (let l = 0; l < lanes; l++) {
     x.set(a.subarray(l * 6, l * 6 + 6), l * 10);
-    x.set(c.subarray(l * 4, l * 4 + 4), l * 10 + 6);
+    if (c) x.set(c.subarray(l * 4, l * 4 + 4), l * 10 + 6);
   }
   const [to, from] = d === "float" ? ["__uint_as_float", "__float_as_uint"] : ["(int)", "(unsigned)"];
   return probe(
@@ -94,11 +97,11 @@ function multiply(
     x,
     4,
     [
-      ...[0, 1, 2, 3].map((k) => `${d} d${k} = ${to}(x[thread * 10 + ${6 + k}]);`),
+      ...[0, 1, 2, 3].map((k) => `${d} d${k}${c ? ` = ${to}(x[thread * 10 + ${6 + k}])` : ""};`),
       `${intrinsic}(d0, d1, d2, d3, x[thread * 10], x[thread * 10 + 1], x[thread * 10 + 2], x[thread * 10 + 3], x[thread * 10 + 4], x[thread * 10 + 5]);`,
       ...[0, 1, 2, 3].map((k) => `y[thread * 4 + ${k}] = ${from}(d${k});`),
     ],
-    { exact },
+    { exact, ...(intrinsic.includes("_f8") ? { arch: "sm_89" } : {}) },
   );
 }
 function loadMatrix(count: 2 | 4, trans: boolean): Probe {
@@ -203,6 +206,9 @@ export const probes: readonly Probe[] = [
     floatBits(Array.from({ length: lanes * 4 }, (_, k) => (k % 13) - 6)),
     true,
   ),
+  ...(["f8e4m3", "f8e5m2"] as const).map((format, k) =>
+    multiply(`mma_${format}_whole`, `weft_mma_${format}`, "float", narrowWords(lanes * 6, format, 17 + k, true), undefined, true),
+  ),
   multiply("mma_s8", "weft_mma_s8", "int", randomWords(lanes * 6, 13), randomWords(lanes * 4, 14), true),
   ...[0, 1, 2, 3].flatMap((k) => {
     const random = seeded(40 + k);
@@ -210,6 +216,8 @@ export const probes: readonly Probe[] = [
     return [
       multiply(`mma_f16_${k}`, "weft_mma_f16", "float", narrowWords(lanes * 6, "f16", 20 + k), c, false),
       multiply(`mma_bf16_${k}`, "weft_mma_bf16", "float", narrowWords(lanes * 6, "bf16", 30 + k), c, false),
+      multiply(`mma_f8e4m3_${k}`, "weft_mma_f8e4m3", "float", narrowWords(lanes * 6, "f8e4m3", 50 + k), undefined, false),
+      multiply(`mma_f8e5m2_${k}`, "weft_mma_f8e5m2", "float", narrowWords(lanes * 6, "f8e5m2", 60 + k), undefined, false),
     ];
   }),
   copyAsync(4),

@@ -10,6 +10,8 @@ export interface RawKernel {
   readonly threads: number;
   readonly blocks?: number;
   readonly sharedBytes?: number;
+  /** The least that has its instructions, where that is not every one. */
+  readonly arch?: string;
   /** In words of 32 bits. */
   readonly buffers: readonly { readonly name: string; readonly role: "in" | "inout" | "out"; readonly words: number }[];
 }
@@ -36,6 +38,7 @@ export function rawArtifact(k: RawKernel): Artifact {
     kernel: k.name,
     instance: "",
     target: "cuda",
+    ...(k.arch ? { arch: k.arch } : {}),
     dims: [],
     params: k.buffers.map(param),
     requires: [],

@@ -1,7 +1,7 @@
 /** The output bits of every probe, as a device gave them: a file that says which device and when, and what is held against it. */
 import { scalarFn } from "../../compiler/scalar.ts";
 import { profiles } from "../../dsl/interpret/accuracy.ts";
-import { type Device, prepare } from "../../runtime/call.ts";
+import { type Device, prepare, runsOn } from "../../runtime/call.ts";
 import { tensor } from "../../runtime/tensor.ts";
 import { type Probe, probes } from "./probes.ts";
 import { rawArtifact } from "./raw.ts";
@@ -24,6 +24,7 @@ export async function runProbe(p: Probe, device: Pick<Device, "run">): Promise<U
 export async function record(device: Pick<Device, "run" | "name" | "arch">, date: string, command: string): Promise<Recording> {
   const outputs: Record<string, string> = {};
   for (const p of probes) {
+    if (!runsOn(p.kernel, device)) continue;
     const y = await runProbe(p, device);
     outputs[p.name] = Buffer.from(y.buffer, y.byteOffset, y.byteLength).toString("base64");
   }

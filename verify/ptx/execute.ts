@@ -302,10 +302,11 @@ class Block {
   private multiply(i: Instruction, warp: readonly Thread[]): void {
     const type = i.op[7]!;
     const bytes = type === "s8";
-    const depth = bytes ? 32 : 16;
-    const per = depth / 8;
+    const format = formats[(type.startsWith("e") ? `f8${type}` : type) as keyof typeof formats];
+    const per = bytes ? 4 : 32 / format!.bits;
+    const depth = 8 * per;
     const field = (w: number, k: number): number =>
-      bytes ? ((w >>> (8 * k)) << 24) >> 24 : decode(formats[type as "f16" | "bf16"]!, (w >>> (16 * k)) & 0xffff);
+      format ? decode(format, (w >>> (format.bits * k)) & (2 ** format.bits - 1)) : ((w >>> (8 * k)) << 24) >> 24;
     const items = (k: number): readonly Operand[] => (i.operands[k] as Extract<Operand, { kind: "list" }>).items;
     const a = new Float64Array(16 * depth);
     const b = new Float64Array(8 * depth);

@@ -94,7 +94,11 @@ export function randomProduct(tape: Tape): string {
     ...[" where k >= 3", " where k >= L", " where k < L"],
   ]);
   if (where.includes("n[i]")) params.push("n: i32[M]");
-  const product = `(sum(${axes}${where}) ${tape.chance(50) ? `${a} * ${b}` : `${b} * ${a}`})`;
+  const factors = tape.chance(50) ? `${a} * ${b}` : `${b} * ${a}`;
+  // Products that a unit of 8 bits may cut, and some that it may not.
+  const eights = elem.startsWith("f8");
+  const relaxed = bytes ? "" : tape.pick(eights ? ["", "relax<bf16>", "relax<bf16>"] : ["", "", "", "relax<bf16>", "relax<f16>"]);
+  const product = `(sum(${axes}${where}) ${relaxed === "" ? factors : `${relaxed}(${factors})`})`;
   const result = [...(batch ? ["b"] : []), "i", "j"].join(", ");
   const [zero, some, scaled] = bytes ? ["0", "7", "f32(PRODUCT)"] : ["0.0", "0.25", "0.5 * PRODUCT"];
   const form = tape.pick([
@@ -120,7 +124,8 @@ export function randomProduct(tape: Tape): string {
     ? `let d[${result}]${domain} = ${epilogue}\n  c[${result}] = d[${result}] else ${type === "i32" ? "-1" : "-1.0"}`
     : `c[${result}] = ${epilogue}`;
   const size = (list: readonly number[]): number => tape.pick(list);
-  const tile = `tile i: ${size([16, 32])}, j: ${size([16, 8, 32])}, k: ${size([16, 32])}`;
-  const schedule = tape.chance(20) ? "" : `schedule f on cuda { ${tile}; warps ${size([1, 2, 4])} }\n`;
+  const tile = `tile i: ${size([16, 32])}, j: ${size([16, 8, 32])}, k: ${size(eights ? [32, 64] : [16, 32])}`;
+  const unit = tape.chance(eights ? 85 : 20) ? " with f8" : "";
+  const schedule = tape.chance(20) ? "" : `schedule f on cuda${unit} { ${tile}; warps ${size([1, 2, 4])} }\n`;
   return `${layouts.join("")}kernel f[${dims}](${params.join(", ")}) -> (c: ${bytes ? type : tape.pick(["f32", elem])}${out})${given} {\n  ${value}\n}\n${instance}${schedule}`;
 }
