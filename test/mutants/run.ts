@@ -167,10 +167,8 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ],
   ["dsl/tensor/matrix.ts", ["test/compiler/packed-dots.test.ts", "test/compiler/fill.test.ts", "test/compiler/matrix.test.ts"]],
   ["compiler/compile.ts", ["test/compiler/fill.test.ts"]],
-  ["compiler/emit/intrinsics.ts", ["test/verify/ptx.test.ts"]],
   ["compiler/thread/verify.ts", ["test/compiler/thread-verifier.test.ts"]],
   ["compiler/thread/fragments.ts", ["test/compiler/matrix.test.ts"]],
-  ["compiler/schedule/fill.ts", ["test/compiler/fill.test.ts"]],
   ["compiler/thread/nodes.ts", ["test/compiler/miscompiled.test.ts", "test/compiler/ranges.test.ts", "test/compiler/staged.test.ts"]],
   [
     "compiler/thread/",

@@ -170,7 +170,7 @@ export const language: readonly Mutant[] = [
   ),
   fault("WGSL rounds as well as CUDA", "dsl/interpret/accuracy.ts", "  unit: 2 ** -23,", "  unit: 2 ** -25,"),
   fault("nothing is flushed on WGSL", "dsl/interpret/accuracy.ts", "  flush: 2 ** -126,", "  flush: 0,"),
-  fault("relax costs nothing", "dsl/interpret/expressions.ts", "state.error + half * m + least", "state.error"),
+  fault("relax costs nothing", "dsl/interpret/scalar.ts", "state.error + half * m + least", "state.error"),
   fault(
     "of the codes only the nearest is admitted",
     "dsl/interpret/interpreter.ts",
