@@ -6,6 +6,7 @@ import { verifyKernel } from "../../compiler/thread/verify.ts";
 
 const int = (value: number): Expr => ({ kind: "const", value, elem: "i32" });
 const float: Expr = { kind: "const", value: 1, elem: "f32" };
+const zero: Expr = { kind: "const", value: 0, elem: "f32" };
 const word: Expr = { kind: "const", value: 1, elem: "u32" };
 const yes: Expr = { kind: "const", value: true, elem: "bool" };
 const name = (text: string): Expr => ({ kind: "name", name: text, elem: "f32" });
@@ -105,7 +106,7 @@ describe("the thread verifier", () => {
     ["a warp that scales under a condition", under(scale), /a warp that scales in control flow that may diverge/],
     ["a fragment under a condition", under(fragment), /a fragment in control flow that may diverge/],
     ["a matrix instruction under a condition", under(mma), /a matrix instruction in control flow that may diverge/],
-    ["sums of a unit of 8 bits that go on", [{ ...mma, form: "f8e4m3", c: [float, float, float, float] } as Stmt], /do not begin at 0/],
+    ["sums of a unit of 8 bits that go on", [{ ...mma, form: "f8e4m3", c: [zero, float, zero, zero] } as Stmt], /do not begin at 0/],
     ["a shuffle beyond the warp", [{ ...shuffle, mask: 32 } as Stmt], /a shuffle beyond the lanes/],
     [
       "a matrix instruction over what another did not give",

@@ -169,7 +169,10 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["compiler/compile.ts", ["test/compiler/fill.test.ts"]],
   ["compiler/thread/verify.ts", ["test/compiler/thread-verifier.test.ts"]],
   ["compiler/thread/fragments.ts", ["test/compiler/matrix.test.ts"]],
-  ["compiler/thread/nodes.ts", ["test/compiler/miscompiled.test.ts", "test/compiler/ranges.test.ts", "test/compiler/staged.test.ts"]],
+  [
+    "compiler/thread/nodes.ts",
+    ["test/compiler/miscompiled.test.ts", "test/compiler/ranges.test.ts", "test/compiler/staged.test.ts", "test/compiler/matrix.test.ts"],
+  ],
   [
     "compiler/thread/",
     [
@@ -200,6 +203,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
     "compiler/tile/dot.ts",
     [
       "test/compiler/hoisted.test.ts",
+      "test/compiler/fill.test.ts",
       "test/compiler/matrix.test.ts",
       "test/compiler/split-products.test.ts",
       "test/compiler/shares.test.ts",
