@@ -2,6 +2,7 @@
 import type { Directive } from "../../dsl/check/schedules.ts";
 import { baseName, isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis } from "../../dsl/tensor/ir.ts";
+import { isEightBits } from "../../dsl/tensor/matrix.ts";
 import type { Job, MapJob, Plan, PlannedStep, RowJob, StoreItem } from "../plan/jobs.ts";
 import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
@@ -32,7 +33,7 @@ export function lowerPlan(plan: Plan, target: Target, options: LowerOptions): Ti
   const rows = target.profile.wholeRows ? joinRows(shared, plan, options.directives) : undefined;
   const { steps: planned, held } = rows ?? { steps: shared, held: new Set<string>() };
   const steps = planned.map((s) => lowerStep(s, plan, target, options, names, new Map()));
-  refuseUnmet(options.directives, steps);
+  refuseUnmet(options.directives, steps, target);
   const temps = [...plan.stored.values()]
     .filter((s) => s.role === "temp" && !held.has(s.name))
     .map((s) => ({ name: s.name, elem: s.elem, count: countOf(s.axes) }));
@@ -71,11 +72,13 @@ function takesNeighbours(l: Launch, d: Extract<Directive, { size: number }>): bo
   return Array.from({ length: Math.log2(d.size) }, (_, b) => 1 << b).every((by) => steps.includes(by));
 }
 /** Matrix units and shared memory are asked for by name: a schedule that does not get them says more than it does. */
-function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): void {
+function refuseUnmet(directives: readonly Directive[], steps: readonly Step[], target: Target): void {
   const launches = launchesOf(steps);
-  const products = new Set(
-    launches.flatMap((l) => (l.body.some(multiplies) ? l.buffers.filter((b) => b.access !== "read").map((b) => b.name) : [])),
-  );
+  const written = (ls: readonly Launch[]): Set<string> =>
+    new Set(ls.flatMap((l) => l.buffers.filter((b) => b.access !== "read").map((b) => b.name)));
+  const products = written(launches.filter((l) => l.body.some((o) => multiplies(o, () => true))));
+  const whole = ({ form, cut }: Dot): boolean => isEightBits(form) && !cut;
+  const uncut = target.profile.eightBits ? written(launches.filter((l) => l.body.some((o) => multiplies(o, whole)))) : new Set<string>();
   const staged = new Set(launches.flatMap((l) => l.rings.map((r) => r.tensor)));
   for (const d of directives) {
     if (d.kind === "mma" && !products.has(d.name))
@@ -84,6 +87,13 @@ function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): 
         d.span,
         `\`${d.name}\` is not computed by a matrix unit here`,
         "it takes a stored sum over one index of a product of two factors of one narrow type (f16 or bf16), of which one varies with a row of the result and the other with a column, in tiles of at least 16 rows, 8 columns and 16 of the index",
+      );
+    if (d.kind === "mma" && uncut.has(d.name))
+      throw new Refusal(
+        "W606",
+        d.span,
+        `the text does not let a unit of 8 bits cut the products of \`${d.name}\``,
+        "write `relax<bf16>(…)` around the product, or leave out `with f8`: they are multiplied as halves then",
       );
     if (d.kind === "vectorize" && !launches.some((l) => takesNeighbours(l, d)))
       throw new Refusal(
@@ -105,7 +115,9 @@ function refuseUnmet(directives: readonly Directive[], steps: readonly Step[]): 
 const blocksInGroup = 16;
 /** Tiles of fewer rows are for products of few rows, which have no square of blocks. */
 const tallTile = 64;
-const multiplies = (o: Op): boolean => o.kind === "dot" || (o.kind === "loop" && o.body.some(multiplies));
+type Dot = Extract<Op, { kind: "dot" }>;
+const multiplies = (o: Op, which: (dot: Dot) => boolean): boolean =>
+  o.kind === "dot" ? which(o) : o.kind === "loop" && o.body.some((x) => multiplies(x, which));
 function lowerJob(job: Job, name: string, plan: Plan, target: Target, options: LowerOptions, folds: ReadonlyMap<string, Axis>): Launch {
   const directives = applyDirectives(defaultDirectives(job, plan, target.profile), options.directives, job);
   options.observe?.(directives);

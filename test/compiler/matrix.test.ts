@@ -192,6 +192,14 @@ describe("what a schedule asks for by name and does not get", () => {
   ])("%s is refused", (_, source, directives) => {
     expect(() => compiled(source + schedule(directives))).toThrow(Refusal);
   });
+  test("a unit of 8 bits, where the text does not let it cut products", () => {
+    const eights = halves.replaceAll("f16", "f8e4m3");
+    const on = (source: string, body: string): string => source + schedule(body).replace("on cuda", "on cuda with f8");
+    expect(() => compiled(on(eights, "mma c"))).toThrow("does not let a unit of 8 bits cut the products of `c`");
+    expect(compiled(on(eights, "warps 1")).artifact.source).toContain("weft_mma_f16(");
+    const cut = eights.replace("a[i, k] * b[k, j]", "relax<bf16>(a[i, k] * b[k, j])");
+    expect(compiled(on(cut, "mma c")).artifact.source).toContain("weft_mma_f8e4m3(");
+  });
   test("a condition on the sizes lets it", () => {
     expect(() => compiled(halves.replace(" {", " where K % 8 == 0 {") + schedule("stage a\n mma c"))).not.toThrow();
   });
