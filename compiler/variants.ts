@@ -59,8 +59,9 @@ export function variantsOf(checked: Pick<Checked, "schedules">, of: CheckedInsta
         ? []
         : [schedule?.arch, ...(schedule?.features ?? [])].filter((x) => x !== undefined);
     if (schedule?.name === undefined) first = false;
-    let label = parts.join("-") || (labels.has("") ? "any" : "");
-    for (let k = 2; labels.has(label); k++) label = `${parts.join("-")}-${k}`;
+    const plain = parts.join("-") || (labels.has("") ? "any" : "");
+    let label = plain;
+    for (let k = 2; labels.has(label); k++) label = `${plain}-${k}`;
     labels.add(label);
     return { schedule, label, derived: schedule === undefined || !own.includes(schedule) };
   });
