@@ -382,7 +382,7 @@ export function neededHelpers(text: string, all: readonly Helper[]): Helper[] {
   const known = new Map(all.map((h) => [h.name, h]));
   const need = new Set<string>();
   const look = (t: string): void => {
-    for (const [name] of t.matchAll(/\bweft_\w+|\bWEFT_\w+/g)) {
+    for (const name of new Set(t.match(/\bweft_\w+|\bWEFT_\w+/g))) {
       const h = known.get(name);
       if (h === undefined || need.has(name)) continue;
       need.add(name);

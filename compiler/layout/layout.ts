@@ -3,7 +3,8 @@
  * are the index names of the user's own definition. The image of an input is the XOR of the columns of its set bits; a column packs the
  * output coordinates, first output lowest. After "Linear Layouts" (2025), https://arxiv.org/abs/2505.23819; the algorithms are our own.
  */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { listOf } from "../lists.ts";
 
 export interface Output {
   readonly name: string;
@@ -17,16 +18,18 @@ export class Layout {
 
   /** @param columns images of the input bits, each below 2^(sum of output bits), at most 31 bits in all */
   constructor(columns: ReadonlyMap<string, readonly number[]>, outputs: readonly Output[]) {
-    const bits = outputs.reduce((sum, o) => sum + o.bits, 0);
-    invariant(bits <= 31, `a layout of ${bits} bits; 31 is the limit`);
-    for (const list of columns.values()) for (const c of list) invariant(c >= 0 && c < 2 ** bits, `column ${c} does not fit ${bits} bits`);
+    let bits = 0;
+    for (const o of outputs) bits += o.bits;
+    if (bits > 31) throw new InternalError(`a layout of ${bits} bits; 31 is the limit`);
+    for (const list of columns.values())
+      for (const c of list) if (c < 0 || c >> bits !== 0) throw new InternalError(`column ${c} does not fit ${bits} bits`);
     this.columns = columns;
     this.outputs = outputs;
   }
 
   /** `bits` input bits that count along `name`, lowest first. */
   static identity(input: string, name: string, bits: number): Layout {
-    return new Layout(new Map([[input, Array.from({ length: bits }, (_, b) => 1 << b)]]), [{ name, bits }]);
+    return new Layout(new Map([[input, listOf(bits, (b) => 1 << b)]]), [{ name, bits }]);
   }
   /** Input bits that move nothing: every element is held 2^bits times. */
   static zeros(input: string, bits: number): Layout {
@@ -143,7 +146,7 @@ export class Layout {
     for (const o of this.outputs)
       columns.set(
         o.name,
-        Array.from({ length: o.bits }, (_, b) => solve(1 << (this.offset(o.name) + b))),
+        listOf(o.bits, (b) => solve(1 << (this.offset(o.name) + b))),
       );
     return new Layout(columns, inputs);
   }

@@ -29,7 +29,7 @@ export class TileLayout {
   }
   /** The layout of a tile over these axes. */
   over(axes: readonly string[]): Layout {
-    const key = axes.join();
+    const key = axes.length === 1 ? axes[0]! : axes.join();
     let made = this.joined.get(key);
     if (made === undefined) {
       made = this.join(axes.flatMap((a) => this.own.get(a) ?? []));

@@ -1,7 +1,8 @@
 /** A product of tiles as matrix instructions of a warp: which registers of a thread are which elements of a fragment. */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError } from "../../dsl/diagnostics.ts";
 import { isEightBits, type MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
+import { listOf } from "../lists.ts";
 import { eighthOf, type Op, type Value } from "../tile/ir.ts";
 import type { MmaForm } from "./ir.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
@@ -23,7 +24,7 @@ const unitOf = ({ form, cut }: { readonly form: MatrixForm | "exact"; readonly c
 function bitOf(layout: TileLayout, axis: string, by: number): number {
   const columns = layout.over([axis]).columns.get("register") ?? [];
   const b = columns.indexOf(by);
-  invariant(b >= 0, `no register of ${axis} steps by ${by}`);
+  if (b < 0) throw new InternalError(`no register of ${axis} steps by ${by}`);
   return 1 << b;
 }
 
@@ -34,16 +35,16 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   const nextColumn = bitOf(layout, columns, beside);
   const lowerRow = bitOf(layout, rows, 8);
   const { inWord } = op.axes;
-  const inOne = Array.from({ length: Math.log2(inWord) }, (_, b) => bitOf(layout, over, 1 << b));
+  const inOne = listOf(Math.log2(inWord), (b) => bitOf(layout, over, 1 << b));
   const upperK = bitOf(layout, over, 4 * inWord);
   const withinWord = inOne.reduce((m, b) => m | b, 0);
   const inPairs = layout.over([columns]).columns.get("register") ?? [];
+  /** Register bits that move along the columns, and those that move the second factor as far. */
+  const alike = inPairs.flatMap((by, bit) =>
+    by > 0 && 1 << bit !== nextColumn ? [{ here: 1 << bit, there: bitOf(layout, other, by) }] : [],
+  );
   /** The same columns where the second factor holds them. */
-  const elsewhere = (register: number): number =>
-    inPairs.reduce(
-      (out, by, bit) => (by > 0 && 1 << bit !== nextColumn && (register >> bit) & 1 ? out | bitOf(layout, other, by) : out),
-      0,
-    );
+  const elsewhere = (register: number): number => alike.reduce((out, { here, there }) => (register & here ? out | there : out), 0);
   const steps = from.instances([over]).filter((k) => (k & (withinWord | upperK)) === 0);
   /** What one instruction after another takes of an operand. */
   type Operands = readonly (readonly NodeId[])[];
@@ -51,13 +52,11 @@ export function lowerDot(n: Nodes, op: Extract<Op, { kind: "dot" }>, axes: reado
   /** `count` words of elements, the highest bits of whose numbers move by these. */
   const pack = (element: (place: number) => NodeId, count: number, moves: readonly number[]): Operands => {
     const bits = [...inOne, ...moves];
-    const list = Array.from({ length: count * inWord }, (_, e) =>
-      element(bits.reduce((place, by, b) => ((e >> b) & 1 ? place | by : place), 0)),
-    );
+    const list = listOf(count * inWord, (e) => element(bits.reduce((place, by, b) => ((e >> b) & 1 ? place | by : place), 0)));
     const { form } = op;
     // Whole integers, two of each word to an instruction.
-    if (form === "exact") return Array.from({ length: inWord / 2 }, (_, k) => list.filter((_, e) => (e % inWord) >> 1 === k));
-    return whole(Array.from({ length: count }, (_, w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form)));
+    if (form === "exact") return listOf(inWord / 2, (k) => list.filter((_, e) => (e % inWord) >> 1 === k));
+    return whole(listOf(count, (w) => wordOf(n, list.slice(w * inWord, (w + 1) * inWord), form)));
   };
   // Fragments are read once for all results that need them.
   const known = new Map<string, Operands>();

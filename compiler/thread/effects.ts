@@ -4,7 +4,6 @@ import type { MmaForm } from "./ir.ts";
 import type { NodeId } from "./nodes.ts";
 
 export type Effect =
-  | { readonly kind: "node"; readonly node: NodeId }
   | { readonly kind: "store"; readonly buffer: string; readonly at: NodeId; readonly value: NodeId; readonly guard?: NodeId }
   | {
       readonly kind: "loads";
@@ -65,5 +64,10 @@ export type Effect =
       readonly step: number;
       readonly twice: boolean;
       readonly assigns: readonly { readonly variable: NodeId; readonly value: NodeId }[];
-      readonly body: readonly Effect[];
+      readonly body: readonly Entry[];
     };
+/** What stands in a block: an effect or, mostly, a node that is made there. */
+export type Entry = Effect | NodeId;
+/** An effect of one kind. */
+export type EffectOf<K extends Effect["kind"]> = Extract<Effect, { kind: K }>;
+export const isOf = <K extends Effect["kind"]>(e: Entry | undefined, kind: K): e is EffectOf<K> => typeof e === "object" && e.kind === kind;

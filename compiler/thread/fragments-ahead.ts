@@ -2,11 +2,11 @@
  * The order of a product whose steps are copied ahead: the first fragments of a step are read during the one before, between its last
  * fragments and the products of those, so that no step begins by waiting for shared memory.
  */
-import type { Effect } from "./effects.ts";
+import { type Effect, type EffectOf, type Entry, isOf } from "./effects.ts";
 import { type Fragment, firstFragments } from "./fragments-first.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
-type Assign = Extract<Effect, { kind: "loop" }>["assigns"][number];
+type Assign = EffectOf<"loop">["assigns"][number];
 /** What a step lands, before it may be read. */
 interface Landing {
   readonly land: Effect;
@@ -20,11 +20,11 @@ interface Landing {
 export function fragmentsAhead(n: Nodes, index: NodeId, from: NodeId, step: number): readonly Assign[] {
   const body = n.body;
   const landing = landingOf(body);
-  const commit = body.findIndex((e) => e.kind === "commit");
+  const commit = body.findIndex((e) => isOf(e, "commit"));
   const products = body.slice(commit + 1);
   if (landing === undefined || commit < 0 || !products.every((e) => isProduct(e) || isPlace(n, e))) return [];
   const early = firstFragments(products);
-  const later = products.filter((e) => e.kind === "fragment" && !early.includes(e));
+  const later = products.filter((e) => isOf(e, "fragment") && !early.includes(e));
   if (early.length === 0 || later.length === 0) return [];
 
   const firsts = early.map((e) => placeAt(n, e.at, index, from));
@@ -54,23 +54,23 @@ export function fragmentsAhead(n: Nodes, index: NodeId, from: NodeId, step: numb
     .slice(0, last + 1)
     .concat(landing.land, landing.barrier, places, next, body.slice(last + 1))
     .filter((e, k) => !early.includes(e as Fragment) && !(k <= last && (e === landing.land || e === landing.barrier)))
-    .map((e): Effect => (e.kind === "mma" ? { ...e, a: known(e.a), b: known(e.b) } : e));
+    .map((e): Entry => (isOf(e, "mma") ? { ...e, a: known(e.a), b: known(e.b) } : e));
   body.splice(0, body.length, ...turned);
   const values = next.flatMap((e) => e.outs);
   return variables.map((variable, k) => ({ variable, value: values[k]! }));
 }
 /** Where a step waits, before all else of it, while later ones are on their way. */
-function landingOf(body: readonly Effect[]): Landing | undefined {
-  const k = body.findIndex((e) => e.kind === "land");
+function landingOf(body: readonly Entry[]): Landing | undefined {
+  const k = body.findIndex((e) => isOf(e, "land"));
   const [land, barrier] = [body[k], body[k + 1]];
-  if (land?.kind !== "land" || land.leave < 1 || barrier?.kind !== "barrier") return undefined;
-  return body.slice(0, k).every((e) => e.kind === "node" || e.kind === "comment") ? { land, barrier } : undefined;
+  if (!isOf(land, "land") || land.leave < 1 || !isOf(barrier, "barrier")) return undefined;
+  return body.slice(0, k).every((e) => typeof e === "number" || e.kind === "comment") ? { land, barrier } : undefined;
 }
-const isProduct = (e: Effect): boolean => e.kind === "fragment" || e.kind === "mma";
+const isProduct = (e: Entry): boolean => isOf(e, "fragment") || isOf(e, "mma");
 /** Places, and sums of products. What reads elements one by one reads this step's, which others may write over once it has waited for the next. */
-const isPlace = (n: Nodes, e: Effect): boolean => {
-  if (e.kind !== "node") return e.kind === "comment";
-  const { kind, elem, pinned } = n.at(e.node);
+const isPlace = (n: Nodes, e: Entry): boolean => {
+  if (typeof e !== "number") return e.kind === "comment";
+  const { kind, elem, pinned } = n.at(e);
   return kind === "op" && (elem === "i32" || pinned === true);
 };
 /** A place where the index has another value; undefined where it hangs on what is known in the loop alone. */

@@ -6,8 +6,8 @@ import { type EarlyReads, earlyReads } from "../tile/ahead.ts";
 import { type Launch, type Op, outsOf, type Ring, threadsOf, type Value } from "../tile/ir.ts";
 import { holdReads, type Read, together } from "./ahead.ts";
 import { lowerConvert } from "./convert.ts";
+import { Coordinates } from "./coordinates.ts";
 import { lowerDot } from "./dot.ts";
-import type { Effect } from "./effects.ts";
 import { fragmentsAhead } from "./fragments-ahead.ts";
 import { fragmentsFirst } from "./fragments-first.ts";
 import { blockOf } from "./grid.ts";
@@ -36,14 +36,6 @@ import { knownUniforms } from "./uniforms.ts";
 export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
   const l = new ThreadLowering(launch, target);
   l.run();
-  const merged = new Set<string>();
-  const look = (list: readonly Effect[]): void => {
-    for (const e of list) {
-      if (e.kind === "merge") merged.add(e.buffer);
-      if (e.kind === "loop") look(e.body);
-    }
-  };
-  look(l.nodes.effects);
   const written = statementsOf(
     l.nodes,
     target.reserved,
@@ -58,7 +50,7 @@ export function lowerLaunch(launch: Launch, target: Target): ThreadKernel {
     beside: l.waits ? Math.max(1, Math.floor(threadsAtOnce / threadsOf(launch))) : 1,
     buffers: launch.buffers
       .filter((b) => written.buffers.has(b.name))
-      .map((b) => ({ ...b, ...unitsOf(b, target), vector: vectors.has(b.name), atomic: merged.has(b.name) })),
+      .map((b) => ({ ...b, ...unitsOf(b, target), vector: vectors.has(b.name), atomic: l.nodes.merged.has(b.name) })),
     shared: l.sharedArrays.map((a) => ({ ...a, vector: vectors.get(a.name) })),
     body,
   };
@@ -82,13 +74,14 @@ type Instances = Map<number, NodeId>;
 class ThreadLowering implements Registers {
   readonly nodes: Nodes;
   readonly launch: Launch;
-  private readonly values = new Map<Value, Instances>();
+  private readonly values: (Instances | undefined)[] = [];
   private readonly shared = new Map<string, SharedArray>();
   private readonly written: ReadonlySet<string>;
   /** Which ring a value is a slot of, and where that slot begins. */
   private readonly slots = new Map<Value, HeldSlot>();
   private readonly inFragments: ReadonlySet<Value>;
   private readonly memory: Memory;
+  private readonly coordinates: Coordinates;
   private readonly masks = new Map<string, number>();
   private readonly valueMasks: (number | undefined)[] = [];
   private readonly reducer: Reducer;
@@ -98,6 +91,7 @@ class ThreadLowering implements Registers {
     this.inFragments = inFragmentsAlone(launch);
     this.nodes = new Nodes(threadsOf(launch), knownUniforms(launch));
     this.memory = new Memory(this.nodes, launch.buffers, target);
+    this.coordinates = new Coordinates(this.nodes, launch.layout);
     this.written = new Set(launch.buffers.filter((b) => b.access !== "read").map((b) => b.name));
     this.reducer = new Reducer(this, target);
   }
@@ -129,7 +123,7 @@ class ThreadLowering implements Registers {
   // ---- instances
   /** Register bits that move along one of the axes. */
   mask(axes: readonly string[]): number {
-    const key = axes.join();
+    const key = axes.length === 1 ? axes[0]! : axes.join();
     let mask = this.masks.get(key);
     if (mask === undefined) {
       const columns = this.launch.layout.over(axes).columns.get("register") ?? [];
@@ -157,7 +151,7 @@ class ThreadLowering implements Registers {
     return mask;
   }
   get(v: Value, register: number): NodeId {
-    const own = this.values.get(v);
+    const own = this.values[v];
     if (own === undefined) throw new InternalError(`tile value ${v} is used before it is made`);
     const id = own.get(register & this.maskOf(v));
     if (id === undefined) throw new InternalError(`tile value ${v} lacks register instance ${register}`);
@@ -166,7 +160,7 @@ class ThreadLowering implements Registers {
   private set(v: Value, make: (register: number) => NodeId): void {
     const made: Instances = new Map();
     for (const r of this.subsets(this.maskOf(v))) made.set(r, make(r));
-    this.values.set(v, made);
+    this.values[v] = made;
   }
 
   private op(op: Op): void {
@@ -182,7 +176,7 @@ class ThreadLowering implements Registers {
       case "block":
         return this.set(op.out, () => blockOf(n, this.launch.grid, op.axis));
       case "coordinate":
-        return this.set(op.out, (r) => this.coordinate(op.axis, r));
+        return this.set(op.out, (r) => this.coordinates.at(op.axis, r));
       case "map":
         return this.set(op.out, (r) =>
           n.op(
@@ -203,7 +197,8 @@ class ThreadLowering implements Registers {
         return this.store(op);
       case "reduce": {
         const results = this.reducer.reduce(op);
-        return op.outs.forEach((out, k) => this.values.set(out, results[k]!));
+        for (const [k, out] of op.outs.entries()) this.values[out] = results[k]!;
+        return;
       }
       case "issue": {
         const ring = ringOf(this.launch, op.ring);
@@ -211,7 +206,7 @@ class ThreadLowering implements Registers {
         const axes = [ring.copy.slow.name, ring.copy.piece.name];
         const first = this.copiers(ring);
         for (const r of this.instances(axes)) {
-          const [slow, piece] = axes.map((a) => this.coordinate(a, r)) as [NodeId, NodeId];
+          const [slow, piece] = axes.map((a) => this.coordinates.at(a, r)) as [NodeId, NodeId];
           const to = n.op("add", [slotStart(n, ring, this.get(op.slot, 0)), placeOf(n, ring, slow, piece)], "i32");
           const valid = op.guard === undefined ? n.constant(true, "bool") : this.get(op.guard, r);
           const whole = { kind: "copy", array: ring.name, to, buffer: op.buffer, from: this.get(op.at, r), valid } as const;
@@ -237,9 +232,9 @@ class ThreadLowering implements Registers {
         const registers = this.instances(tile(op.out).axes);
         const wide = ring.byPassage
           ? passedElements(n, held, this.launch, registers)
-          : wideElements(n, held, registers, (axis, r) => this.coordinate(axis, r));
+          : wideElements(n, held, registers, (axis, r) => this.coordinates.at(axis, r));
         return this.set(op.out, (r) => {
-          const raw = wide?.get(r) ?? elementOf(n, held, (axis) => this.coordinate(axis, r));
+          const raw = wide?.get(r) ?? elementOf(n, held, (axis) => this.coordinates.at(axis, r));
           return ring.values ? raw : this.memory.decode(raw, ring.elem);
         });
       }
@@ -252,11 +247,11 @@ class ThreadLowering implements Registers {
           get: (v: Value, r: number) => this.get(v, r),
           slot: (v: Value) => this.slots.get(v),
         };
-        this.values.set(op.out, lowerDot(n, op, tile(op.out).axes, from));
+        this.values[op.out] = lowerDot(n, op, tile(op.out).axes, from);
         return;
       }
       case "convert":
-        this.values.set(op.out, lowerConvert(this, this.memory, op, this.reducer.lanes));
+        this.values[op.out] = lowerConvert(this, this.memory, op, this.reducer.lanes);
         return;
       case "loop":
         return this.loop(op);
@@ -275,7 +270,7 @@ class ThreadLowering implements Registers {
     const first = this.copiers(ring);
     const guard = first === undefined ? {} : { guard: first };
     const start = slotStart(n, ring, this.get(op.slot, 0));
-    const coordinate = (axis: string, r: number): NodeId => this.coordinate(axis, r);
+    const coordinate = (axis: string, r: number): NodeId => this.coordinates.at(axis, r);
     for (const { registers, place } of puts(n, this.launch, ring, this.instances(axes), coordinate)) {
       const values = registers.map((r) => this.get(op.value, r));
       n.effect({ kind: "shares", array: ring.name, at: n.op("add", [start, place], "i32"), values, ...guard });
@@ -299,30 +294,6 @@ class ThreadLowering implements Registers {
     const fetched = this.memory.fetch(op.buffer, elem, places, pinned || here);
     return new Map(instances.map((r, k) => [r, fetched[k]!]));
   }
-  /** Thread bits that the layout gives to an axis, as runs of consecutive bits, plus what the register adds. */
-  private coordinate(axis: string, register: number): NodeId {
-    const n = this.nodes;
-    const own = this.launch.layout.over([axis]);
-    const columns = [...(own.columns.get("lane") ?? []), ...(own.columns.get("warp") ?? [])];
-    let sum: NodeId | undefined;
-    for (let b = 0; b < columns.length; ) {
-      if (columns[b] === 0) {
-        b++;
-        continue;
-      }
-      let length = 1;
-      while (b + length < columns.length && columns[b + length] === columns[b]! << length) length++;
-      let part = n.special("thread");
-      if (b > 0) part = n.op("shr", [part, n.int(b)], "i32");
-      if (b + length < columns.length) part = n.op("and", [part, n.int((1 << length) - 1)], "i32");
-      if (columns[b]! > 1) part = n.op("mul", [part, n.int(columns[b]!)], "i32");
-      sum = sum === undefined ? part : n.op("add", [sum, part], "i32");
-      b += length;
-    }
-    const held = (own.columns.get("register") ?? []).reduce((v, c, b) => ((register >> b) & 1 ? v ^ c : v), 0);
-    return sum === undefined ? n.int(held) : n.op("add", [sum, n.int(held)], "i32", axis);
-  }
-
   /** True for one thread of those that hold the same elements of a tile over `axes`, the first or another; undefined where there are no copies. */
   firstOfCopies(axes: readonly string[], place = 0): NodeId | undefined {
     const n = this.nodes;
@@ -375,10 +346,10 @@ class ThreadLowering implements Registers {
     const first = early && this.turn(early, op.index, from, within(from));
     n.open();
     const anew = results > full ? withoutBlocks(this.made) : [];
-    const around = anew.flatMap(outsOf).map((v) => [v, this.values.get(v)!] as const);
+    const around = anew.flatMap(outsOf).map((v) => [v, this.values[v]!] as const);
     const restore = anew.length > 0 ? n.placesAgain(["thread"]) : undefined;
     for (const o of anew) this.op(o);
-    for (const { c, vars } of carried) this.values.set(c.phi, new Map(vars.map(([r, id]) => [r, n.inside(id)])));
+    for (const { c, vars } of carried) this.values[c.phi] = new Map(vars.map(([r, id]) => [r, n.inside(id)]));
     const [least] = n.at(from).range;
     const index = n.variable(this.launch.tiles[op.index]!.name ?? "t", "i32", gcd(n.at(from).multiple, op.step), [
       least,
@@ -386,12 +357,12 @@ class ThreadLowering implements Registers {
     ]);
     n.bounded(index, from, to);
     const next = early && this.turn(early, op.index, this.nextOf(op, index, from, to), undefined, true);
-    this.values.set(op.index, new Map([[0, index]]));
+    this.values[op.index] = new Map([[0, index]]);
     const now = early && this.turn(early, op.index, index);
     const held = early && holdReads(n, results, first!, now!, next!);
     for (const o of op.body) {
       const known = o.kind === "load" ? held?.values.get(o.out) : undefined;
-      if (known) this.values.set((o as { out: Value }).out, new Map(known));
+      if (known) this.values[(o as { out: Value }).out] = new Map(known);
       else this.op(o);
     }
     const assigns = carried.flatMap(({ c, vars }) => vars.map(([r, id]) => ({ variable: id, value: this.get(c.next, r) })));
@@ -399,7 +370,7 @@ class ThreadLowering implements Registers {
     else assigns.push(...fragmentsAhead(n, index, from, op.step));
     const body = fragmentsFirst(n, n.close());
     restore?.();
-    for (const [v, outside] of around) this.values.set(v, outside);
+    for (const [v, outside] of around) this.values[v] = outside;
     const twice =
       early !== undefined &&
       op.body.some((o) => o.kind === "dot") &&
@@ -407,7 +378,7 @@ class ThreadLowering implements Registers {
       (held ? held.assigns.length >= fewHeld : together(n, now!));
     n.effect({ kind: "loop", index, from, to, step: op.step, twice, assigns, body });
     // After the loop the variables hold the results; they do not change again.
-    for (const { c, vars } of carried) this.values.set(c.out, new Map(vars));
+    for (const { c, vars } of carried) this.values[c.out] = new Map(vars);
   }
 
   /** The turn of a loop after one, or the same where there is none: what it reads lies in memory. */
@@ -420,7 +391,7 @@ class ThreadLowering implements Registers {
   }
   /** What a turn of a loop reads that may be read early; `here` where it stays in this place, and `also` is a condition of all of it. */
   private turn({ loads, places }: EarlyReads, index: Value, at: NodeId, also?: NodeId, here = false): Read[] {
-    this.values.set(index, new Map([[0, at]]));
+    this.values[index] = new Map([[0, at]]);
     for (const o of places) this.op(o);
     return loads.flatMap((o) =>
       [...this.fetch(o, here, also)].map(([register, { unit, value }]) => ({ unit, value, load: o.out, register })),

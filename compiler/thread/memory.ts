@@ -1,6 +1,7 @@
 /** Elements in memory as one thread reads and writes them: whole units, or fields of words that other threads share. */
 import { type Storage, storage } from "../../dsl/tensor/types.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
+import { listOf } from "../lists.ts";
 import { inSixteenBytes } from "../plan/wide.ts";
 import type { Target, Unit } from "../targets/target.ts";
 import type { BufferUse, Elem, MapOp } from "../tile/ir.ts";
@@ -60,21 +61,18 @@ export class Memory {
     const n = this.nodes;
     const { bits } = storage[elem];
     const per = 32 / bits;
-    const rest = [...places];
+    const rest = places.map((p) => ({ ...p, ...offsetOf(n, p.at) }));
     const words: Place[] = [];
     while (rest.length > 0) {
-      const { base, by } = offsetOf(n, rest[0]!.at);
-      const word = Math.floor(by / per);
-      const fields = Array.from({ length: per }, (_, k) =>
-        rest.findIndex((p) => offsetOf(n, p.at).base === base && offsetOf(n, p.at).by === word * per + k),
-      );
-      const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);
+      const { base, by } = rest[0]!;
+      const first = Math.floor(by / per) * per;
+      const parts = listOf(per, (k) => rest.find((p) => p.base === base && p.by === first + k)).filter((p) => p !== undefined);
+      const whole = n.at(base).multiple % per === 0 && parts.length === per;
       if (!whole) {
         const p = rest.shift()!;
         this.mergeField(buffer, elem, p, p.test);
         continue;
       }
-      const parts = fields.map((f) => rest[f]!);
       for (const p of parts) rest.splice(rest.indexOf(p), 1);
       const value = parts
         .map((p, k) => n.op("shl", [this.encode(p.value, elem), n.constant(k * bits, "u32")], "u32"))

@@ -3,8 +3,9 @@
  * addresses of neighbouring elements share their parts. Floats are never rewritten.
  */
 import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { listOf } from "../lists.ts";
 import type { Elem, MapOp } from "../tile/ir.ts";
-import type { Effect } from "./effects.ts";
+import type { Effect, Entry } from "./effects.ts";
 import { multipleOf, offsetOf, simplified } from "./integers.ts";
 import { OpTable } from "./op-table.ts";
 import { anything, mayWrap, natural, type Range, rangeOf } from "./ranges.ts";
@@ -40,7 +41,7 @@ export interface Known {
   readonly multiple?: number;
 }
 interface Scope {
-  readonly effects: Effect[];
+  readonly effects: Entry[];
   /** Nodes by what they are, and operations by their operands. */
   readonly known: Map<string, NodeId>;
   readonly operations: OpTable;
@@ -91,7 +92,7 @@ export class Nodes {
     this.threads = threads;
     this.uniforms = uniforms;
   }
-  get effects(): readonly Effect[] {
+  get effects(): readonly Entry[] {
     invariant(this.scopes.length === 1, "a loop is still open");
     return this.scopes[0]!.effects;
   }
@@ -103,13 +104,19 @@ export class Nodes {
   }
   effect(e: Effect): void {
     this.scopes.at(-1)!.effects.push(e);
+    if (e.kind === "merge") this.mergedBuffers.add(e.buffer);
   }
+  /** Buffers into whose words fields are merged. */
+  get merged(): ReadonlySet<string> {
+    return this.mergedBuffers;
+  }
+  private readonly mergedBuffers = new Set<string>();
   /** An effect before the loop that is open. */
   before(e: Effect): void {
     this.scopes.at(-2)!.effects.push(e);
   }
   /** What the loop that is open has so far, to be put in another order. */
-  get body(): Effect[] {
+  get body(): Entry[] {
     return this.scopes.at(-1)!.effects;
   }
   private depthOf(args: readonly NodeId[]): number {
@@ -131,7 +138,7 @@ export class Nodes {
     const id = this.list.length;
     this.list.push(made);
     const scope = this.scopes[made.depth]!;
-    scope.effects.push({ kind: "node", node: id });
+    scope.effects.push(id);
     if (key !== undefined) scope.known.set(key, id);
     return id;
   }
@@ -231,17 +238,17 @@ export class Nodes {
       if (!pinned) scope.known.set(key, first);
       // Each asks for the place: where none is used, neither is that.
       for (let k = 0; k < count; k++) this.list.push(nodeOf({ kind: "variable", elem, args, name: hint, data: true, hint }, depth));
-      const outs = Array.from({ length: count }, (_, k) => first! + k);
+      const outs = listOf(count, (k) => first! + k);
       scope.effects.push({ kind: "loads", outs, buffer, at, elem, ...(guard === undefined ? {} : { guard }) });
     }
-    return Array.from({ length: count }, (_, k) => first! + k);
+    return listOf(count, (k) => first! + k);
   }
   shared(array: string, elem: Elem, at: NodeId): NodeId {
     return this.node({ kind: "shared", elem, args: [at], name: array, pinned: true, data: true });
   }
   /** Elements of a shared array from `at` on, in one access, here. */
   takes(array: string, elem: Elem, at: NodeId, count: number): NodeId[] {
-    const outs = Array.from({ length: count }, () => {
+    const outs = listOf(count, () => {
       this.list.push(nodeOf({ kind: "variable", elem, args: [at], name: array, data: true, hint: array }, this.depth));
       return this.list.length - 1;
     });
@@ -251,7 +258,7 @@ export class Nodes {
   open(): void {
     this.scopes.push(newScope(ofLoop));
   }
-  close(): Effect[] {
+  close(): Entry[] {
     return this.scopes.pop()!.effects;
   }
 
@@ -269,7 +276,7 @@ export class Nodes {
   }
   op(op: MapOp, args: readonly NodeId[], elem: Elem, hint?: string): NodeId {
     if (args.length > 3) throw new InternalError(`an operation on ${args.length} values`);
-    const code = this.codeOf(op, elem);
+    const code = codeOf(op, elem);
     const a = args[0]!;
     const b = args.length > 1 ? args[1]! : absent;
     const c = args.length > 2 ? args[2]! : absent;
@@ -336,7 +343,8 @@ export class Nodes {
     return id === absent ? anything : this.list[id]!.range;
   }
   private areIntegers(op: MapOp, args: readonly NodeId[]): boolean {
-    return args.every((a, k) => (op === "select" && k === 0) || this.list[a]!.elem === "i32");
+    for (let k = op === "select" ? 1 : 0; k < args.length; k++) if (this.list[args[k]!]!.elem !== "i32") return false;
+    return true;
   }
   /** An operation on words of which enough is known. */
   private word(op: MapOp, args: readonly NodeId[]): NodeId | undefined {
@@ -394,21 +402,15 @@ export class Nodes {
     const n = this.list[id]!;
     return [id, ...(n.kind === "op" && n.op === op ? n.args.flatMap((a) => this.operandsOf(op, a)) : [])];
   }
-  /** Numbers of the operations that occurred. */
-  private readonly codes: Record<Elem, Map<MapOp, number>> = {
-    f32: new Map(),
-    f64: new Map(),
-    i32: new Map(),
-    u32: new Map(),
-    bool: new Map(),
-  };
-  private occurred = 0;
-  private codeOf(op: MapOp, elem: Elem): number {
-    let code = this.codes[elem].get(op);
-    if (code === undefined) {
-      code = this.occurred++;
-      this.codes[elem].set(op, code);
-    }
-    return code;
+}
+const numbers = new Map<MapOp, number>();
+/** A number for each operation on each type. */
+function codeOf(op: MapOp, elem: Elem): number {
+  let number = numbers.get(op);
+  if (number === undefined) {
+    number = numbers.size;
+    numbers.set(op, number);
   }
+  const ofType = elem === "i32" ? 0 : elem === "f32" ? 1 : elem === "u32" ? 2 : elem === "bool" ? 3 : 4;
+  return 5 * number + ofType;
 }

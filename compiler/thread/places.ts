@@ -2,9 +2,11 @@
 import { argsOf, type Launch, type Op, outsOf, type Value } from "../tile/ir.ts";
 
 /** An integer or a truth that says where, from nothing but sizes and the places of thread and block. */
-export const isPlace = (op: Op, launch: Launch): boolean =>
-  ["const", "dim", "step", "block", "coordinate", "map"].includes(op.kind) &&
-  [...outsOf(op), ...argsOf(op)].every((v) => ["i32", "bool"].includes(launch.tiles[v]!.elem));
+export function isPlace(op: Op, { tiles }: Launch): boolean {
+  const says = (v: Value): boolean => tiles[v]!.elem === "i32" || tiles[v]!.elem === "bool";
+  return placing.has(op.kind) && outsOf(op).every(says) && argsOf(op).every(says);
+}
+const placing: ReadonlySet<Op["kind"]> = new Set(["const", "dim", "step", "block", "coordinate", "map"]);
 
 /** Those that follow from the place of a thread alone. */
 export function withoutBlocks(places: readonly Op[]): Op[] {

@@ -4,6 +4,7 @@ import { inWord } from "../../dsl/tensor/matrix.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { type Passage, passageOf } from "../layout/convert.ts";
 import type { TileLayout } from "../layout/tile-layout.ts";
+import { listOf } from "../lists.ts";
 import { argsOf, type Elem, type Launch, type Op, type Ring, swizzleOf, type Value } from "../tile/ir.ts";
 import { offsetOf } from "./integers.ts";
 import type { SharedArray } from "./ir.ts";
@@ -182,8 +183,9 @@ export function fragment(
   const eighth = n.op("and", [n.op("shr", [lane, n.int(3)], "i32"), n.int(1)], "i32");
   const sixteenth = n.op("shr", [lane, n.int(4)], "i32");
   const moved = (at: NodeId, axis: string, by: number): NodeId => {
-    const moves = [[order.eighth, eighth], ...(count === 4 ? [[order.sixteenth, sixteenth] as const] : [])] as const;
-    return moves.reduce((sum, [a, bit]) => (a === axis ? n.op("add", [sum, n.op("mul", [bit, n.int(by)], "i32")], "i32") : sum), at);
+    const plus = (sum: NodeId, bit: NodeId): NodeId => n.op("add", [sum, n.op("mul", [bit, n.int(by)], "i32")], "i32");
+    const one = order.eighth === axis ? plus(at, eighth) : at;
+    return count === 4 && order.sixteenth === axis ? plus(one, sixteenth) : one;
   };
   const { slow, fast, rowsBeside = 1 } = r;
   const piece = n.op("shr", [moved(origin(n, layout, fast.name, register), fast.name, r.width), n.int(Math.log2(r.width))], "i32");
@@ -191,7 +193,7 @@ export function fragment(
   const first = n.op("add", [rowPlace(n, r, origin(n, layout, slow.name, register)), n.op("and", [lane, n.int(7)], "i32")], "i32");
   const row = moved(first, slow.name, rowsBeside > 1 ? slow.extent / rowsBeside : 8);
   const at = n.op("add", [start, pieceOf(n, r, row, piece)], "i32");
-  const outs = Array.from({ length: count }, () => n.variable("word", "u32"));
+  const outs = listOf(count, () => n.variable("word", "u32"));
   n.effect({ kind: "fragment", outs, array: r.name, at, transposed: across !== r.fast.name });
   return outs;
 }

@@ -1,6 +1,6 @@
 /** The node graph of a thread as statements: what is used once, where it is made, becomes part of its consumer; the rest gets a name. */
 import { invariant } from "../../dsl/diagnostics.ts";
-import type { Effect } from "./effects.ts";
+import type { EffectOf, Entry } from "./effects.ts";
 import { type Expr, type Stmt, turnOf } from "./ir.ts";
 import type { Node, NodeId, Nodes } from "./nodes.ts";
 
@@ -38,6 +38,7 @@ class Writer {
     this.nodes = nodes;
     const count = nodes.list.length;
     [this.uses, this.depths, this.sizes] = [new Int32Array(count), new Int32Array(count), new Int32Array(count)];
+    this.accumulators = new Uint8Array(count);
     this.used = new Set([...reserved, ...taken, "thread", "block"]);
     for (const n of nodes.list) {
       if (n.kind === "uniform") this.used.add(n.name!);
@@ -55,9 +56,9 @@ class Writer {
   private countAll(ids: readonly NodeId[], depth: number): void {
     for (const id of ids) this.count(id, depth);
   }
-  private countBlock(effects: readonly Effect[], depth: number): void {
-    for (const e of effects) {
-      if (e.kind === "node") continue;
+  private countBlock(entries: readonly Entry[], depth: number): void {
+    for (const e of entries) {
+      if (typeof e === "number") continue;
       switch (e.kind) {
         case "store":
         case "share":
@@ -198,15 +199,15 @@ class Writer {
   }
 
   // ---- statements
-  block(effects: readonly Effect[]): Stmt[] {
+  block(entries: readonly Entry[]): Stmt[] {
     const out: Stmt[] = [];
-    for (const e of effects) {
-      // Most are nodes.
-      if (e.kind !== "node" && e.kind !== "loads" && "buffer" in e) this.buffers.add(e.buffer);
+    for (const e of entries) {
+      if (typeof e === "number") {
+        if (this.isUsed(e) && this.named(e)) out.push({ kind: "let", name: this.nameOf(e), value: this.whole(e) });
+        continue;
+      }
+      if (e.kind !== "loads" && "buffer" in e) this.buffers.add(e.buffer);
       switch (e.kind) {
-        case "node":
-          if (this.isUsed(e.node) && this.named(e.node)) out.push({ kind: "let", name: this.nameOf(e.node), value: this.whole(e.node) });
-          break;
         case "store": {
           const store: Stmt = { kind: "store", buffer: e.buffer, at: this.expr(e.at), value: this.expr(e.value) };
           this.guarded(out, e.guard, store);
@@ -290,12 +291,12 @@ class Writer {
     return out;
   }
   /** Results of matrix instructions. */
-  private readonly accumulators = new Set<NodeId>();
+  private readonly accumulators: Uint8Array;
   /** The name of such a result: that of what it is added to, where this is another of them and nothing else reads it. */
   private accumulator(out: NodeId, before: NodeId): string {
     const own = this.uses[before] === 1 && this.depths[before] === this.nodes.at(before).depth && !this.seenInside.has(before);
-    if (own && this.accumulators.has(before)) this.names[out] = this.nameOf(before);
-    this.accumulators.add(out);
+    if (own && this.accumulators[before]) this.names[out] = this.nameOf(before);
+    this.accumulators[out] = 1;
     return this.nameOf(out);
   }
   /** A statement under a condition; neighbours under the same one share an `if`. */
@@ -316,7 +317,7 @@ class Writer {
     this.lastGuard = { guard, at: made };
   }
   private lastGuard: { readonly guard: NodeId; readonly at: Stmt } | undefined;
-  private loop(e: Extract<Effect, { kind: "loop" }>): Stmt {
+  private loop(e: EffectOf<"loop">): Stmt {
     let name = this.nameOf(e.index);
     while (this.used.has(turnOf(name))) {
       name = this.fresh(name);

@@ -7,132 +7,118 @@
  * 3. stores go to buffers that the kernel writes, shared accesses to declared arrays;
  * 4. shared memory and threads are within the target's limits.
  */
-import { InternalError, invariant } from "../../dsl/diagnostics.ts";
+import { InternalError } from "../../dsl/diagnostics.ts";
 import { isEightBits } from "../../dsl/tensor/matrix.ts";
 import type { Target } from "../targets/target.ts";
 import { accumulates, children, type Expr, partsOf, placeShared, type Stmt, type ThreadKernel } from "./ir.ts";
 
 export function verifyKernel(k: ThreadKernel, target: Target): void {
-  const where = `thread kernel ${k.name}`;
+  const fail = (text: string): never => {
+    throw new InternalError(`thread kernel ${k.name}: ${text}`);
+  };
   const { bytes } = placeShared(k.shared);
-  invariant(
-    bytes <= target.limits.sharedBytes,
-    `${where}: ${bytes} bytes of shared memory, ${target.name} has ${target.limits.sharedBytes}`,
-  );
-  invariant(k.threads <= target.limits.threads, `${where}: ${k.threads} threads`);
+  if (bytes > target.limits.sharedBytes) fail(`${bytes} bytes of shared memory, ${target.name} has ${target.limits.sharedBytes}`);
+  if (k.threads > target.limits.threads) fail(`${k.threads} threads`);
   const buffers = new Map(k.buffers.map((b) => [b.name, b]));
   const arrays = new Set(k.shared.map((s) => s.name));
+  const array = (name: string): void => {
+    if (!arrays.has(name)) fail(`no shared array ${name}`);
+  };
   /** Whether what is declared somewhere is known here; and what of it is a variable. */
   const [known, variables] = [new Map<string, boolean>(), new Set<string>()];
   const expr = (e: Expr): void => {
     // There are thousands: what is said of one is made up where it is wrong.
     if (e.kind === "name") {
-      if (known.get(e.name) !== true) throw new InternalError(`${where}: ${e.name} is used before it is declared or outside its block`);
+      if (known.get(e.name) !== true) fail(`${e.name} is used before it is declared or outside its block`);
       return;
     }
-    if (e.kind === "load" && !buffers.has(e.buffer)) throw new InternalError(`${where}: no buffer ${e.buffer}`);
-    if (e.kind === "shared" && !arrays.has(e.array)) throw new InternalError(`${where}: no shared array ${e.array}`);
+    if (e.kind === "load" && !buffers.has(e.buffer)) fail(`no buffer ${e.buffer}`);
+    if (e.kind === "shared") array(e.array);
     for (const c of children(e)) expr(c);
   };
   /** What matrix instructions gave: another may overwrite it. */
   const accumulators = new Set<string>();
   /** Conditions around the statement at hand. */
   let conditions = 0;
-  const block = (list: readonly Stmt[], depth: number, index?: string): void => {
+  const together = (what: string): void => {
+    if (conditions > 0) fail(`${what} in control flow that may diverge`);
+  };
+  const block = (list: readonly Stmt[], index?: string): void => {
     const here: string[] = [];
     const declare = (name: string): void => {
-      if (known.has(name)) throw new InternalError(`${where}: ${name} is declared twice`);
+      if (known.has(name)) fail(`${name} is declared twice`);
       known.set(name, true);
       here.push(name);
     };
     if (index !== undefined) declare(index);
     for (const s of list) {
+      for (const e of partsOf(s)) expr(e);
       switch (s.kind) {
         case "let":
         case "var":
-          expr(s.value);
           declare(s.name);
           if (s.kind === "var") variables.add(s.name);
           break;
         case "assign":
-          expr(s.value);
-          invariant(variables.has(s.name), `${where}: ${s.name} is assigned and is no variable`);
+          if (!variables.has(s.name)) fail(`${s.name} is assigned and is no variable`);
           break;
         case "for":
-          expr(s.from);
-          expr(s.to);
-          block(s.body, depth + 1, s.name);
+          block(s.body, s.name);
           break;
         case "if":
-          expr(s.test);
           conditions++;
-          block(s.then, depth + 1);
+          block(s.then);
           conditions--;
           break;
         case "store":
         case "stores":
-        case "merge": {
-          for (const e of partsOf(s)) expr(e);
-          const b = buffers.get(s.buffer);
-          invariant(b !== undefined && b.access !== "read", `${where}: ${s.buffer} is written and not declared so`);
+        case "merge":
+          if ((buffers.get(s.buffer)?.access ?? "read") === "read") fail(`${s.buffer} is written and not declared so`);
           break;
-        }
         case "share":
-          expr(s.at);
-          expr(s.value);
-          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
-          break;
         case "shares":
-          for (const e of [s.at, ...s.values]) expr(e);
-          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
+          array(s.array);
           break;
         case "takes":
-          expr(s.at);
           for (const o of s.outs) if (o !== undefined) declare(o);
-          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
+          array(s.array);
           break;
         case "copy":
-          for (const e of [s.to, s.from, s.valid]) expr(e);
-          invariant(arrays.has(s.array) && buffers.has(s.buffer), `${where}: a copy from ${s.buffer} to ${s.array}`);
+          if (!arrays.has(s.array) || !buffers.has(s.buffer)) fail(`a copy from ${s.buffer} to ${s.array}`);
           break;
         case "loads":
-          for (const e of s.guard ? [s.at, s.guard] : [s.at]) expr(e);
           for (const o of s.outs) if (o !== undefined) declare(o);
-          invariant(buffers.has(s.buffer), `${where}: no buffer ${s.buffer}`);
+          if (!buffers.has(s.buffer)) fail(`no buffer ${s.buffer}`);
           break;
         case "commit":
         case "land":
           break;
         case "shuffle":
-          expr(s.value);
           declare(s.out);
-          invariant(conditions === 0, `${where}: a shuffle in control flow that may diverge`);
-          invariant(s.mask < target.lanes && k.threads % target.lanes === 0, `${where}: a shuffle beyond the lanes that there are`);
+          together("a shuffle");
+          if (s.mask >= target.lanes || k.threads % target.lanes !== 0) fail("a shuffle beyond the lanes that there are");
           break;
         case "scale":
-          for (const e of [...s.values, ...s.by]) expr(e);
-          s.outs.forEach(declare);
-          invariant(conditions === 0, `${where}: a warp that scales in control flow that may diverge`);
+          for (const o of s.outs) declare(o);
+          together("a warp that scales");
           break;
         case "fragment":
-          expr(s.at);
-          s.outs.forEach(declare);
-          invariant(arrays.has(s.array), `${where}: no shared array ${s.array}`);
-          invariant(conditions === 0, `${where}: a fragment in control flow that may diverge`);
+          for (const o of s.outs) declare(o);
+          array(s.array);
+          together("a fragment");
           break;
         case "mma":
-          for (const e of [...s.a, ...s.b, ...s.c]) expr(e);
           s.outs.forEach((name, k) => {
             if (!accumulates(s, k)) declare(name);
-            else if (!accumulators.has(name)) throw new InternalError(`${where}: ${name} is no result of a matrix instruction`);
+            else if (!accumulators.has(name)) fail(`${name} is no result of a matrix instruction`);
             accumulators.add(name);
           });
-          if (isEightBits(s.form)) invariant(s.c.every(isZero), `${where}: sums of a unit of 8 bits that do not begin at 0`);
-          invariant(conditions === 0, `${where}: a matrix instruction in control flow that may diverge`);
-          invariant(k.threads % 32 === 0, `${where}: a matrix instruction in a block that is not whole warps`);
+          if (isEightBits(s.form) && !s.c.every(isZero)) fail("sums of a unit of 8 bits that do not begin at 0");
+          together("a matrix instruction");
+          if (k.threads % 32 !== 0) fail("a matrix instruction in a block that is not whole warps");
           break;
         case "barrier":
-          invariant(conditions === 0, `${where}: a barrier in control flow that may diverge`);
+          together("a barrier");
           break;
         case "comment":
           break;
@@ -145,6 +131,6 @@ export function verifyKernel(k: ThreadKernel, target: Target): void {
       variables.delete(name);
     }
   };
-  block(k.body, 0);
+  block(k.body);
 }
 const isZero = (e: Expr): boolean => e.kind === "const" && e.value === 0;

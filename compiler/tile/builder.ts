@@ -1,5 +1,5 @@
 /** Builds the body of a launch: equal operations are one, and each stands in the outermost loop in which its operands exist. */
-import { invariant } from "../../dsl/diagnostics.ts";
+import { InternalError, invariant } from "../../dsl/diagnostics.ts";
 import type { MatrixForm } from "../../dsl/tensor/matrix.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import type { Combine, Elem, MapOp, MatrixAxes, Op, Ring, Tile, Value } from "./ir.ts";
@@ -40,13 +40,30 @@ export class Builder {
   constantOf(v: Value): number | boolean | undefined {
     return this.constants.get(v);
   }
-  private axesOf(values: readonly Value[]): string[] {
-    return values.flatMap((v) => this.axes(v));
+  /** The axes of some values together: mostly those that one of them has. */
+  private axesOf(values: readonly Value[]): readonly string[] {
+    let all: readonly string[] = [];
+    for (const v of values) {
+      const own = this.axes(v);
+      if (own.length > all.length && all.every((a) => own.includes(a))) all = own;
+      else if (!own.every((a) => all.includes(a))) all = this.inOrder([...all, ...own]);
+    }
+    return all;
   }
-  private value(elem: Elem, axes: Iterable<string>, depth: number, name?: string): Value {
-    const sorted = [...new Set(axes)].sort((a, b) => this.order.get(a)! - this.order.get(b)!);
-    for (const a of sorted) invariant(this.order.has(a), `no tile axis ${a}`);
-    this.tiles.push({ elem, axes: sorted, ...(name ? { name } : {}) });
+  /** Axes in the order of the launch's, each once: mostly those that were given. */
+  private inOrder(axes: readonly string[]): readonly string[] {
+    let last = -1;
+    let ordered = true;
+    for (const a of axes) {
+      const place = this.order.get(a);
+      if (place === undefined) throw new InternalError(`no tile axis ${a}`);
+      ordered &&= place > last;
+      last = place;
+    }
+    return ordered ? axes : [...new Set(axes)].sort((a, b) => this.order.get(a)! - this.order.get(b)!);
+  }
+  private value(elem: Elem, axes: readonly string[], depth: number, name?: string): Value {
+    this.tiles.push({ elem, axes: this.inOrder(axes), ...(name ? { name } : {}) });
     this.depths.push(depth);
     return this.tiles.length - 1;
   }
@@ -59,7 +76,8 @@ export class Builder {
     make: (out: Value) => Op,
     name?: string,
   ): Value {
-    const depth = args.reduce((d, a) => Math.max(d, this.depths[a]!), 0);
+    let depth = 0;
+    for (const a of args) depth = Math.max(depth, this.depths[a]!);
     invariant(depth < this.scopes.length, "an operand from a loop that is closed");
     const scope = this.scopes[depth]!;
     const old = scope.known.get(key);

@@ -10,14 +10,17 @@ export function prune(body: readonly Op[]): readonly Op[] {
   }
   return kept(body, needed);
 }
+const acting: ReadonlySet<Op["kind"]> = new Set(["store", "issue", "put", "commit", "land", "meet", "comment"]);
 /** Whether an operation does more than make its values. */
-const acts = (o: Op): boolean =>
-  ["store", "issue", "put", "commit", "land", "meet", "comment"].includes(o.kind) ||
-  (o.kind === "loop" && o.body.some((x) => x.kind !== "comment" && acts(x)));
-const isKept = (o: Op, needed: ReadonlySet<Value>): boolean => acts(o) || outsOf(o).some((v) => needed.has(v));
+const acts = (o: Op): boolean => acting.has(o.kind) || (o.kind === "loop" && o.body.some((x) => x.kind !== "comment" && acts(x)));
+function isKept(o: Op, needed: ReadonlySet<Value>): boolean {
+  for (const v of outsOf(o)) if (needed.has(v)) return true;
+  return acts(o);
+}
 
 function need(body: readonly Op[], needed: Set<Value>): void {
-  for (const o of [...body].reverse()) {
+  for (let k = body.length - 1; k >= 0; k--) {
+    const o = body[k]!;
     if (!isKept(o, needed)) continue;
     for (const v of argsOf(o)) needed.add(v);
     if (o.kind !== "loop") continue;
@@ -26,9 +29,7 @@ function need(body: readonly Op[], needed: Set<Value>): void {
   }
 }
 function kept(body: readonly Op[], needed: ReadonlySet<Value>): Op[] {
-  return body.flatMap((o): Op[] => {
-    if (!isKept(o, needed)) return [];
-    if (o.kind !== "loop") return [o];
-    return [{ ...o, carried: o.carried.filter((c) => needed.has(c.phi)), body: kept(o.body, needed) }];
-  });
+  const whole = (o: Op): Op =>
+    o.kind === "loop" ? { ...o, carried: o.carried.filter((c) => needed.has(c.phi)), body: kept(o.body, needed) } : o;
+  return body.filter((o) => isKept(o, needed)).map(whole);
 }

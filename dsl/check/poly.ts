@@ -79,16 +79,8 @@ export function times(a: Poly, b: Poly): Poly {
   return out;
 }
 export const constantOf = (p: Poly): number | undefined => (p.size === 0 ? 0 : p.size === 1 ? p.get("") : undefined);
-const keys = new WeakMap<Poly, string>();
 /** Equal for equal polynomials. */
-export function keyOf(p: Poly): string {
-  let key = keys.get(p);
-  if (key === undefined) {
-    key = textOf(p, true);
-    keys.set(p, key);
-  }
-  return key;
-}
+export const keyOf = (p: Poly): string => textOf(p, true);
 export function textOf(p: Poly, constant: boolean): string {
   const parts: string[] = [];
   for (const [m, c] of p) if (constant || m !== "") parts.push(`${c}:${m}`);

@@ -19,7 +19,15 @@ const limit = { rows: 500, products: 160, depth: 9, coefficient: 2 ** 40, steps:
 export const atLeast = (p: Poly): Row => ({ p, equal: false });
 export const zero = (p: Poly): Row => ({ p, equal: true });
 export const empty = (): System => ({ rows: [], splits: [] });
-export const flat = (parts: readonly System[]): System => ({ rows: parts.flatMap((s) => s.rows), splits: parts.flatMap((s) => s.splits) });
+/** All systems in one. */
+export function flat(parts: readonly System[]): System {
+  const all = empty();
+  for (const { rows, splits } of parts) {
+    all.rows.push(...rows);
+    all.splits.push(...splits);
+  }
+  return all;
+}
 
 /** Decides one question; counts what it has cost so far. */
 export class Elimination {
@@ -83,8 +91,10 @@ export class Elimination {
               multiplied.set(f, p);
               let strangers = 0;
               for (const k of p.keys()) if (k.includes("*") && !known.has(k)) strangers++;
-              if (strangers > (round === 0 ? 1 : 0) || budget <= 0 || have.has(keyOf(p))) continue;
-              have.add(keyOf(p));
+              if (strangers > (round === 0 ? 1 : 0) || budget <= 0) continue;
+              const key = keyOf(p);
+              if (have.has(key)) continue;
+              have.add(key);
               budget--;
               rows.push({ p, equal: r.equal });
               note(p);

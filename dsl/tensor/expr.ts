@@ -96,10 +96,14 @@ export function children(e: Expr): readonly Expr[] {
       return e satisfies never;
   }
 }
-export const axesParts = (axes: readonly Axis[]): Expr[] =>
-  axes.some((a) => a.range)
-    ? axes.flatMap((a) => (a.range ? [a.extent, a.range.from, a.range.to] : [a.extent]))
-    : axes.map((a) => a.extent);
+export function axesParts(axes: readonly Axis[]): Expr[] {
+  const parts: Expr[] = [];
+  for (const a of axes) {
+    parts.push(a.extent);
+    if (a.range) parts.push(a.range.from, a.range.to);
+  }
+  return parts;
+}
 export const mapAxis = (a: Axis, f: (e: Expr) => Expr): Axis => ({
   ...a,
   extent: f(a.extent),

@@ -24,8 +24,8 @@ export const thread: readonly Mutant[] = [
   fault(
     "a thread stores whole words that are not its own",
     "compiler/thread/memory.ts",
-    "const whole = n.at(base).multiple % per === 0 && fields.every((f) => f >= 0);",
-    "const whole = fields.every((f) => f >= 0);",
+    "const whole = n.at(base).multiple % per === 0 && parts.length === per;",
+    "const whole = parts.length === per;",
   ),
   fault(
     "fields of a word at twice their place",
