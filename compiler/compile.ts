@@ -19,7 +19,7 @@ import { plan } from "./plan/plan.ts";
 import { sizeCondition } from "./plan/size.ts";
 import { Refusal } from "./refusal.ts";
 import { type JobDirectives, printDirectives } from "./schedule/default.ts";
-import { derivedDirectives } from "./schedule/derive.ts";
+import { derivedStreams } from "./schedule/derive.ts";
 import { split } from "./schedule/split.ts";
 import { paramsOf } from "./signature.ts";
 import { stream } from "./stream/stream.ts";
@@ -190,10 +190,10 @@ function front(instance: CheckedInstance, weft: string, target: Target, { schedu
     const plain = specialize(desugar(instance.program));
     verifyProgram(plain, "desugar", true);
     // After every pass over the mathematics, before anything is placed.
-    const derived = !speaks && target.profile.streams ? derivedDirectives(plain) : [];
-    const directives = [...(schedule?.directives ?? []), ...derived];
+    const derived = !speaks && target.profile.streams ? derivedStreams(plain) : undefined;
+    const directives = derived?.directives ?? schedule?.directives ?? [];
     const assumed = assumedBy(schedule);
-    const { program: streamed, inside } = stream(plain, directives);
+    const { program: streamed, inside } = derived?.streamed ?? stream(plain, directives);
     const cut = split(streamed, directives, assumed);
     const program = exact ? exactProgram(cut) : cut;
     verifyProgram(program, "split", true);
@@ -202,7 +202,7 @@ function front(instance: CheckedInstance, weft: string, target: Target, { schedu
     const fuse = new Set([...named("fuse"), ...inside]);
     const launched = { ...program, requires: [...program.requires, ...assumed] };
     const planned = plan(launched, { materialize: named("materialize"), fuse, lineOf: (offset) => lines.at(offset) });
-    made = { plain, program, planned, derived, freshNames: freshNames() };
+    made = { plain, program, planned, derived: derived?.directives ?? [], freshNames: freshNames() };
     known.set(key, made);
   }
   return made;

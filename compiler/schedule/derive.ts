@@ -10,19 +10,23 @@ import { constant } from "./shape.ts";
 /** Columns that one thread can hold the sums of. */
 const mostColumns = 128;
 
+/** What a schedule would say, and the program that comes of it. */
+export interface Derived {
+  readonly directives: readonly Directive[];
+  readonly streamed: StreamedProgram;
+}
 /**
  * Streams an index where that saves memory for a reduction at each of its elements (scores), and where who walks the index holds all columns
  * of the result, so that no score is computed twice.
  */
-export function derivedDirectives(program: Program): Directive[] {
-  const out: Directive[] = [];
+export function derivedStreams(program: Program): Derived {
+  let best: Derived = { directives: [], streamed: stream(program, []) };
   for (const index of reducedIndices(program)) {
-    const directive: Directive = { kind: "stream", index, span: { start: 0, end: 0 } };
-    const made = tried(program, [...out, directive]);
-    const before = out.length > 0 ? tried(program, out)!.inside.size : 0;
-    if (made && made.inside.size > before && walkersHoldColumns(made)) out.push(directive);
+    const directives: Directive[] = [...best.directives, { kind: "stream", index, span: { start: 0, end: 0 } }];
+    const streamed = tried(program, directives);
+    if (streamed && streamed.inside.size > best.streamed.inside.size && walkersHoldColumns(streamed)) best = { directives, streamed };
   }
-  return out;
+  return best;
 }
 function tried(program: Program, directives: readonly Directive[]): StreamedProgram | undefined {
   try {

@@ -7,31 +7,31 @@ import type { Text } from "./target.ts";
 export const tight = 20;
 export const atom = (text: string): Text => ({ text, level: tight });
 
-const infix: Partial<Record<MapOp, readonly [symbol: string, level: number]>> = {
-  lor: ["||", 1],
-  land: ["&&", 2],
-  or: ["|", 3],
-  xor: ["^", 4],
-  and: ["&", 5],
-  eq: ["==", 6],
-  ne: ["!=", 6],
-  lt: ["<", 7],
-  le: ["<=", 7],
-  gt: [">", 7],
-  ge: [">=", 7],
-  shl: ["<<", 8],
-  shr: [">>", 8],
-  add: ["+", 9],
-  sub: ["-", 9],
-  mul: ["*", 10],
-  truncdiv: ["/", 10],
-  truncmod: ["%", 10],
-};
+const infix: ReadonlyMap<MapOp, readonly [symbol: string, level: number]> = new Map([
+  ["lor", ["||", 1]],
+  ["land", ["&&", 2]],
+  ["or", ["|", 3]],
+  ["xor", ["^", 4]],
+  ["and", ["&", 5]],
+  ["eq", ["==", 6]],
+  ["ne", ["!=", 6]],
+  ["lt", ["<", 7]],
+  ["le", ["<=", 7]],
+  ["gt", [">", 7]],
+  ["ge", [">=", 7]],
+  ["shl", ["<<", 8]],
+  ["shr", [">>", 8]],
+  ["add", ["+", 9]],
+  ["sub", ["-", 9]],
+  ["mul", ["*", 10]],
+  ["truncdiv", ["/", 10]],
+  ["truncmod", ["%", 10]],
+]);
 const same = new Set<MapOp>(["add", "mul", "land", "lor"]);
 
 /** Operands that mix kinds are bracketed even where C would not ask for it: WGSL does, and so do readers. */
 export function infixText(op: MapOp, args: readonly Text[]): Text | undefined {
-  const i = infix[op];
+  const i = infix.get(op);
   if (i === undefined || args.length < 2) return undefined;
   const [symbol, level] = i;
   return { text: `${operandOf(op, level, args[0]!, false)} ${symbol} ${operandOf(op, level, args[1]!, true)}`, level };
@@ -58,6 +58,7 @@ export const call = (name: string, args: readonly Text[]): Text =>
   atom(`${name}(${args.map((a) => (a.level <= 7 && /[<>]/.test(a.text) ? `(${a.text})` : a.text)).join(", ")})`);
 /** Operations that both languages spell alike; undefined for the others. */
 export function commonText(op: MapOp, elem: Elem, args: readonly Text[]): Text | undefined {
+  if (infix.has(op)) return infixText(op, args);
   const float = elem === "f32" || elem === "f64";
   if (op === "div" && float) return infixText("truncdiv", args);
   if (op === "mod" && float) return call("weft_fmod", args);
@@ -68,7 +69,6 @@ export function commonText(op: MapOp, elem: Elem, args: readonly Text[]): Text |
   if (op === "not") return prefixText("~", args[0]!);
   if (op === "exact_hash") return call("weft_exact_hash", args.length === 3 ? args : [...args, atom("0")]);
   if (op === "exact_exp" || op === "exact_inv") return call(`weft_${op}`, args);
-  if (infix[op] !== undefined) return infixText(op, args);
   if (/^(round|chop|stochastic|encode|decode|nibbles|fields|multiply|widen)_/.test(op)) return call(`weft_${op}`, args);
   return undefined;
 }

@@ -13,7 +13,6 @@ import { interpreterFor } from "../../verify/reference-device.ts";
 import { webgpu } from "../support/devices.ts";
 
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const root = path.resolve(import.meta.dirname, "../..");
 const dir = fs.mkdtempSync(path.join(root, "test/.bindings-"));
 afterAll(() => fs.rmSync(dir, { recursive: true, force: true }));

@@ -1,5 +1,5 @@
 /** Halves as elements of memory in WGSL, where a device has a type for them. */
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { decode, formats } from "../../dsl/tensor/narrow.ts";
@@ -13,7 +13,6 @@ import { webgpu } from "../support/devices.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
 
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const able = gpu?.features.has("f16") === true;
 if (gpu && !able) console.warn(`SKIPPED: ${gpu.name} has no f16`);
 

@@ -1,6 +1,6 @@
 /** Every example of the language reference and every kernel of the library, on the tile interpreter, the thread simulator and WebGPU. */
 import fs from "node:fs";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
@@ -29,7 +29,6 @@ const cases = sources.flatMap((s) => {
   );
 });
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 
 describe("levels", () => {
   test("the reference has no errors", () => {

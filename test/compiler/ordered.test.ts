@@ -1,5 +1,5 @@
 /** Operands whose 16 bytes hold elements along both of their indices: they go through shared memory in that order. */
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import type { Compiled } from "../../compiler/index.ts";
 import { launchesOf } from "../../compiler/tile/ir.ts";
 import { prepare } from "../../runtime/index.ts";
@@ -12,7 +12,6 @@ import { agreesOnLevels, compiled } from "../support/levels.ts";
 import { conflicts, reads } from "../support/traffic.ts";
 
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 
 type Step = readonly [index: "k" | "n", by: number];
 /** All steps within a tile of 16 of k and 64 of n. */

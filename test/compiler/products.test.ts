@@ -1,5 +1,5 @@
 /** Plain products on software adapters: many rows and columns to a thread, straight from storage. */
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { prepare } from "../../runtime/call.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { generate, seeded } from "../../verify/generate.ts";
@@ -10,7 +10,6 @@ import { webgpu } from "../support/devices.ts";
 import { agreesOnLevels, compiled } from "../support/levels.ts";
 
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const product = (params: string, value: string, where: string, dims = "M, N, K"): string =>
   `kernel f[${dims}](${params}) -> (c: f32[M, N])${where} { c[i, j] = ${value} }\n`;
 const even = " where M % 16 == 0, N % 8 == 0, K % 4 == 0";

@@ -1,5 +1,5 @@
 /** Operands of a reduction through shared memory: computed once for a block, read from there in pieces of 16 bytes. */
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { type Compiled, compile } from "../../compiler/index.ts";
 import { launchesOf } from "../../compiler/tile/ir.ts";
 import { check } from "../../dsl/index.ts";
@@ -17,7 +17,6 @@ import { agreesOnLevels, compiled } from "../support/levels.ts";
 import { conflicts, reads } from "../support/traffic.ts";
 
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const product = (params: string, value: string, where = ""): string =>
   `kernel f[M, N, K](${params}) -> (c: f32[M, N])${where} { c[i, j] = ${value} }\n`;
 const plain = product("a: f32[M, K], b: f32[K, N]", "sum(k) a[i, k] * b[k, j]");

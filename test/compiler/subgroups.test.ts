@@ -1,5 +1,5 @@
 /** WGSL whose lanes read each other's registers: what a schedule asks of a device, what a device offers, and rows that lanes share. */
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { prepare } from "../../runtime/call.ts";
@@ -34,7 +34,6 @@ const masks = (text: string): Set<string> =>
   new Set([...made(text).artifact.source.matchAll(/subgroupShuffleXor\(\w+(?:\(\w+\))?, (\d+)u\)/g)].map((m) => m[1]!));
 
 const device = await webgpu();
-afterAll(async () => device?.[Symbol.asyncDispose]());
 
 describe("what a variant uses", () => {
   test.each([

@@ -1,6 +1,6 @@
 /** The kernel library on WebGPU: 200 random small shapes each, with 0, 1 and one off a tile, within the derived bound. */
 import fs from "node:fs";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
@@ -11,7 +11,6 @@ import { interpreterFor } from "../../verify/reference-device.ts";
 import { webgpu } from "../support/devices.ts";
 
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const kernels = Object.values(library).flatMap((file) => {
   const source = fs.readFileSync(file, "utf8");
   return check(source).instances.map((i) => ({ title: `${i.kernel} ${i.name}`, i, source, runs: 200 }));

@@ -1,6 +1,6 @@
 /** One kernel on many sets of arguments at once. */
 import fs from "node:fs";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check, type TargetName } from "../../dsl/index.ts";
 import { library } from "../../kernels/index.ts";
@@ -13,7 +13,6 @@ import { gxx, webgpu } from "../support/devices.ts";
 
 const cpp = await gxx();
 const gpu = await webgpu();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const artifactsOf = (text: string, target: TargetName) => {
   const checked = check(text);
   const [instance] = checked.instances;

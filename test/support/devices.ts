@@ -1,5 +1,6 @@
 /** Devices and compilers that tests use; what is missing is skipped visibly, or an error where WEFT_REQUIRE names it. */
 import { execFileSync } from "node:child_process";
+import { afterAll } from "vitest";
 import type { WebGpuDevice } from "../../runtime/webgpu/index.ts";
 import { openWebGpu } from "../../runtime/webgpu/node.ts";
 import { compilerVersion } from "../../verify/cuda-cpu/build.ts";
@@ -12,8 +13,16 @@ export function missing(what: string, why: string): undefined {
   return undefined;
 }
 let gpu: Promise<WebGpuDevice | undefined> | undefined;
+/** The device of a file of tests, opened at its first call and closed at its end: files follow each other in one process. */
 export function webgpu(): Promise<WebGpuDevice | undefined> {
-  gpu ??= openWebGpu({ notice: () => undefined }).catch((e: Error) => missing("webgpu", e.message));
+  if (gpu === undefined) {
+    const own = openWebGpu({ notice: () => undefined }).catch((e: Error) => missing("webgpu", e.message));
+    gpu = own;
+    afterAll(async () => {
+      gpu = undefined;
+      await (await own)?.[Symbol.asyncDispose]();
+    });
+  }
   return gpu;
 }
 export async function gxx(): Promise<string | undefined> {

@@ -3,7 +3,7 @@ import { expect } from "vitest";
 import { type Compiled, compile } from "../../compiler/index.ts";
 import type { Stmt } from "../../compiler/thread/ir.ts";
 import { check, type TargetName } from "../../dsl/index.ts";
-import { prepare } from "../../runtime/index.ts";
+import { type PreparedCall, prepare } from "../../runtime/index.ts";
 import { agree, describe as words } from "../../verify/agree.ts";
 import { generate, seeded } from "../../verify/generate.ts";
 import { type Level, threadLevel, tileLevel } from "../../verify/levels.ts";
@@ -48,9 +48,11 @@ export async function agreesOnLevels(
         });
         if (drawn === undefined) continue;
         const levels: Level[] = [tileLevel(target), threadLevel(target)];
+        const prepared = (): PreparedCall => prepare(made.artifact, structuredClone(drawn.args), { dims: drawn.dims });
+        // One reference for both levels: what it has computed it keeps.
+        const machine = interpreterFor(prepared(), target);
         for (const level of levels) {
-          const call = prepare(made.artifact, structuredClone(drawn.args), { dims: drawn.dims });
-          const machine = interpreterFor(call, target);
+          const call = prepared();
           const { result, faults } = await level.run(made, call);
           expect(faults).toEqual([]);
           const a = agree(call, result, machine);

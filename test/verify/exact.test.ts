@@ -1,7 +1,7 @@
 /** The exact algebra keeps its laws, and the library gives the reference's bits over it on every level. */
 import fs from "node:fs";
 import fc from "fast-check";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile, variantsOf } from "../../compiler/index.ts";
 import { check } from "../../dsl/index.ts";
 import { exactExp, exactHash, exactInverse } from "../../dsl/tensor/exact.ts";
@@ -29,7 +29,6 @@ describe("the algebra", () => {
 const gpu = await webgpu();
 const compiler = await gxx();
 const emulator = new CpuCudaDevice();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const levels: Level[] = [
   ...(["wgsl", "cuda"] as const).flatMap((t) => [tileLevel(t), threadLevel(t)]),
   ...(gpu ? [deviceLevel("wgsl", "wgsl", gpu)] : []),

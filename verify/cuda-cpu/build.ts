@@ -14,19 +14,21 @@ const run = promisify(execFile);
 const here = fileURLToPath(new URL(import.meta.url.includes("/dist/") ? "../../verify/cuda-cpu/" : "./", import.meta.url));
 /**
  * Not optimised: texts are long and run for milliseconds.
- * -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and the library of the sanitizer is not linked.
+ * -fsanitize=thread makes g++ call a function at every access; the emulator has that function, and of libraries only what is named here is linked.
  * So for signed integers that leave their bits, of which C++ says nothing. Nothing is contracted, as nvcc has it with -fmad=false.
  */
 const watched = "-fsanitize=thread,alignment,bounds,signed-integer-overflow";
+const libraries = ["-nodefaultlibs", "-lstdc++", "-lm", "-lgcc_s", "-lc"];
 const kernelFlags = ["-O0", "-fPIC", "-std=gnu++17", "-w", "-ffp-contract=off", watched];
 
-/** What g++ is called, for messages; undefined where there is none. */
-export async function compilerVersion(): Promise<string | undefined> {
-  try {
-    return (await run("g++", ["-dumpfullversion", "-dumpversion"])).stdout.trim();
-  } catch {
-    return undefined;
-  }
+let asked: Promise<string | undefined> | undefined;
+/** What g++ is called, for messages; undefined where there is none. Asked once: a process that holds much takes long to start another. */
+export function compilerVersion(): Promise<string | undefined> {
+  asked ??= run("g++", ["-dumpfullversion", "-dumpversion"]).then(
+    ({ stdout }) => stdout.trim(),
+    () => undefined,
+  );
+  return asked;
 }
 export const entriesOf = (steps: readonly StepAbi[]): string[] =>
   steps.flatMap((s) => (s.kind === "launch" ? [s.launch.entry] : entriesOf(s.steps)));
@@ -120,8 +122,8 @@ export async function buildLibrary(artifacts: readonly Artifact[]): Promise<stri
   if (fs.existsSync(`${base}.so`)) return `${base}.so`;
   fs.writeFileSync(`${base}.cpp`, text);
   try {
-    await run("g++", [...kernelFlags, "-c", `-I${header}`, `-I${here}`, `${base}.cpp`, "-o", `${base}.o`], { maxBuffer: 2 ** 24 });
-    await run("g++", ["-shared", `${base}.o`, ...objects, "-o", `${base}.so`]);
+    const flags = [...kernelFlags, "-shared", `-I${header}`, `-I${here}`];
+    await run("g++", [...flags, `${base}.cpp`, ...objects, ...libraries, "-o", `${base}.so`], { maxBuffer: 2 ** 24 });
   } catch (e) {
     const said = String((e as { stderr?: string }).stderr ?? e);
     throw new WeftError("R204", `${artifacts[0]!.kernel}: ${said.split("\n").find((l) => l.includes("error")) ?? said.slice(0, 300)}`);

@@ -3,7 +3,7 @@
  * them otherwise. How much room the bounds leave is printed: one that grows tenfold is a weaker net.
  */
 import fs from "node:fs";
-import { afterAll, describe, expect, test } from "vitest";
+import { describe, expect, test } from "vitest";
 import { compile } from "../../../compiler/index.ts";
 import { type Accuracy, check, profiles } from "../../../dsl/index.ts";
 import { library } from "../../../kernels/index.ts";
@@ -23,7 +23,6 @@ const gpu = await webgpu();
 const compiler = await gxx();
 const rounding = gpu ? await roundsToNearest(gpu) : false;
 const emulator = new CpuCudaDevice();
-afterAll(async () => gpu?.[Symbol.asyncDispose]());
 const levels: Level[] = [
   tileLevel("cuda"),
   threadLevel("cuda"),
