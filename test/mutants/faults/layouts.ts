@@ -4,6 +4,25 @@ import { fault, type Mutant } from "../mutant.ts";
 
 export const layouts: readonly Mutant[] = [
   fault(
+    "a run of thread bits keeps those above it",
+    "compiler/thread/coordinates.ts",
+    "mask: from + length < columns.length ? (1 << length) - 1 : undefined",
+    "mask: undefined",
+  ),
+  fault("a run of thread bits moves by one", "compiler/thread/coordinates.ts", "if (by > 1) part", "if (by > 4) part"),
+  fault(
+    "a value has not the axes that only its second operand has",
+    "compiler/tile/builder.ts",
+    "else if (!own.every((a) => all.includes(a))) all = this.inOrder([...all, ...own]);",
+    "",
+  ),
+  fault(
+    "words that fields are merged into are written as any other",
+    "compiler/thread/nodes.ts",
+    'if (e.kind === "merge") this.mergedBuffers.add(e.buffer);',
+    "",
+  ),
+  fault(
     "an exchange forgets the other registers of its combination",
     "compiler/layout/convert.ts",
     "registers[Math.log2(pivot)] = combined(registers, mask ^ pivot) ^ lanes[lane]!;",
