@@ -9,7 +9,12 @@ export const layouts: readonly Mutant[] = [
     "mask: from + length < columns.length ? (1 << length) - 1 : undefined",
     "mask: undefined",
   ),
-  fault("a run of thread bits moves by one", "compiler/thread/coordinates.ts", "if (by > 1) part", "if (by > 4) part"),
+  fault(
+    "a run of thread bits that moves by two or four moves by one",
+    "compiler/thread/coordinates.ts",
+    "if (by > 1) part",
+    "if (by > 4) part",
+  ),
   fault(
     "a value has not the axes that only its second operand has",
     "compiler/tile/builder.ts",

@@ -442,6 +442,6 @@ export const thread: readonly Mutant[] = [
     "elements of a slot are read after the next has landed",
     "compiler/thread/fragments-ahead.ts",
     'kind === "op" && (elem === "i32" || pinned === true)',
-    "e.node >= 0",
+    "e >= 0",
   ),
 ];
