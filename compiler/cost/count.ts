@@ -4,6 +4,7 @@
  */
 import { specialFunctions } from "../../dsl/tensor/ir.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
+import { listOf } from "../lists.ts";
 import { scalarFn } from "../scalar.ts";
 import { bytesOf, children, contractionOf, type Expr, partsOf, type Stmt, type ThreadKernel } from "../thread/ir.ts";
 import type { MapOp } from "../tile/ir.ts";
@@ -37,7 +38,7 @@ export function countBlock(kernel: ThreadKernel, values: Readonly<Record<string,
   const blocks = evaluateSize(kernel.blocks, values);
   // All where they are few; else spread over the grid, by steps that meet no period of its axes.
   const spread = (k: number): number => (blocks <= looked ? k : Math.floor(((k * 0.618034) % 1) * blocks));
-  const sample = [...new Set(Array.from({ length: Math.min(looked, blocks) }, (_, k) => spread(k)))];
+  const sample = [...new Set(listOf(Math.min(looked, blocks), (k) => spread(k)))];
   const all = sample.map((block) => {
     const counter = new Counter(kernel, values, block);
     counter.walk(kernel.body, counter.region([], 1));

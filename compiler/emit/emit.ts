@@ -1,6 +1,7 @@
 /** Thread IR -> source text. One walk; what differs between languages is asked of the target. */
 import { isEightBits } from "../../dsl/tensor/matrix.ts";
 import type { SizeExpr } from "../../runtime/abi.ts";
+import { listOf } from "../lists.ts";
 import { atom } from "../targets/spelling.ts";
 import type { Target, Text, Unit } from "../targets/target.ts";
 import {
@@ -129,7 +130,7 @@ class Emitter {
         const values = s.values.map((v) => this.asHeld(s.buffer, unit, this.expr(v)));
         const words =
           unit === "u16"
-            ? Array.from({ length: values.length / 2 }, (_, k) => 2 * k).map((k) => {
+            ? listOf(values.length / 2, (k) => 2 * k).map((k) => {
                 const pair = this.pairOf(s.values[k]!, s.values[k + 1]!);
                 if (pair) return pair.text;
                 const high = t.op("shl", "u32", [values[k + 1]!, atom("16")], "u32");

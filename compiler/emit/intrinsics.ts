@@ -3,6 +3,8 @@
  * scalars. `WEFT_ON_CPU` leaves them out where an emulation of the device supplies them (verify/cuda-cpu). Source: PTX ISA 8, sections of
  * each instruction.
  */
+
+import { listOf } from "../lists.ts";
 import type { Helper } from "./helpers.ts";
 
 const asm = (name: string, note: string, params: string, body: string): Helper => ({
@@ -10,10 +12,9 @@ const asm = (name: string, note: string, params: string, body: string): Helper =
   text: `#ifndef WEFT_ON_CPU\n// ${note}\n__device__ __forceinline__ void ${name}(${params}) {\n  ${body}\n}\n#endif`,
 });
 const address = "(unsigned)__cvta_generic_to_shared(";
-const registers = (n: number, type = "unsigned&", letter = "r"): string =>
-  Array.from({ length: n }, (_, k) => `${type} ${letter}${k}`).join(", ");
-const outs = (n: number): string => Array.from({ length: n }, (_, k) => `"=r"(r${k})`).join(", ");
-const places = (from: number, n: number): string => `{${Array.from({ length: n }, (_, k) => `%${from + k}`).join(", ")}}`;
+const registers = (n: number, type = "unsigned&", letter = "r"): string => listOf(n, (k) => `${type} ${letter}${k}`).join(", ");
+const outs = (n: number): string => listOf(n, (k) => `"=r"(r${k})`).join(", ");
+const places = (from: number, n: number): string => `{${listOf(n, (k) => `%${from + k}`).join(", ")}}`;
 
 function loadMatrix(count: 2 | 4, transposed: boolean): Helper {
   const trans = transposed ? ".trans" : "";
@@ -27,7 +28,7 @@ function loadMatrix(count: 2 | 4, transposed: boolean): Helper {
 /** @param adds to what the registers of the result hold; otherwise to 0 */
 function multiply(name: string, shape: string, types: string, d: "float" | "int", adds = true): Helper {
   const constraint = d === "float" ? "f" : "r";
-  const changed = Array.from({ length: 4 }, (_, k) => `"${adds ? "+" : "="}${constraint}"(d${k})`).join(", ");
+  const changed = listOf(4, (k) => `"${adds ? "+" : "="}${constraint}"(d${k})`).join(", ");
   const zero = adds ? [] : [`"${constraint}"(0.0f)`];
   const given = [...["a0", "a1", "a2", "a3", "b0", "b1"].map((r) => `"r"(${r})`), ...zero].join(", ");
   const c = adds ? places(0, 4) : "{%10, %10, %10, %10}";

@@ -4,6 +4,7 @@
  * one, so that half of the registers are shuffled and three selections are made for each pair of them.
  */
 import { invariant } from "../../dsl/diagnostics.ts";
+import { listOf } from "../lists.ts";
 import { Layout } from "./layout.ts";
 
 /** Lanes that differ in bit `lane` exchange registers: `pivot` is the lowest bit of `registers`, whose numbers differ in all of its bits. */
@@ -144,7 +145,7 @@ export function besideEachOther(layout: Layout, name: string, count: number): La
       layout.outputs.findIndex((o) => o.name === name),
     )
     .reduce((sum, o) => sum + o.bits, 0);
-  const low = Array.from({ length: Math.log2(count) }, (_, b) => 1 << (at + b));
+  const low = listOf(Math.log2(count), (b) => 1 << (at + b));
   if (layout.extent(name) < count) return undefined;
   const registers = (layout.columns.get("register") ?? []).filter((c) => c !== 0);
   const lanes = [...(layout.columns.get("lane") ?? [])];

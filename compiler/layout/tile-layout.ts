@@ -3,6 +3,7 @@
  * layouts of those axes side by side, so that axes which no tile has together may share lanes: rows and columns of different operands.
  */
 import { invariant } from "../../dsl/diagnostics.ts";
+import { listOf } from "../lists.ts";
 import { Layout } from "./layout.ts";
 
 const inputs = ["register", "lane", "warp"] as const;
@@ -62,7 +63,7 @@ export class TileLayout {
       const bit = (b: number): string =>
         [...this.own].flatMap(([axis, l]) => ((l.columns.get(i)?.[b] ?? 0) === 0 ? [] : [`${axis}+${l.columns.get(i)![b]}`])).join("^") ||
         "0";
-      return width === 0 ? [] : [`${i} ${Array.from({ length: width }, (_, b) => bit(b)).join(" ")}`];
+      return width === 0 ? [] : [`${i} ${listOf(width, (b) => bit(b)).join(" ")}`];
     };
     return inputs.flatMap(line).join(" | ");
   }

@@ -5,6 +5,7 @@
 import { baseName, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
+import { listOf } from "../lists.ts";
 import type { Plan, StoreItem } from "../plan/jobs.ts";
 import { inSixteenBytes } from "../plan/wide.ts";
 import { type MatrixProduct, tensorOf } from "./matrix.ts";
@@ -37,7 +38,7 @@ export function besideOf(factor: Expr | undefined, columns: string, over: string
     // Where pages are in a table, no words are known to lie together.
     if (place === undefined) return;
     const held = (apart: number, count: number): ReadonlySet<number> => {
-      const lanes = Array.from({ length: count }, (_, c) => points.map((k) => place({ [baseName(over)]: k, [columns]: c * apart })));
+      const lanes = listOf(count, (c) => points.map((k) => place({ [baseName(over)]: k, [columns]: c * apart })));
       return new Set(lanes.flat().map((p) => Math.floor(p / inWord)));
     };
     const pieces = (list: ReadonlySet<number>): number => new Set([...list].map((w) => Math.floor(w / words))).size;

@@ -5,6 +5,7 @@
  */
 import { Layout } from "../layout/layout.ts";
 import { TileLayout } from "../layout/tile-layout.ts";
+import { listOf } from "../lists.ts";
 import type { MatrixAxes } from "../tile/ir.ts";
 import type { Tiling } from "./shape.ts";
 
@@ -28,7 +29,7 @@ export const otherAxis = (index: string): string => `${index}.other`;
 export const streamAxis = (index: string): string => `${index}.tile`;
 const shareAxis = (index: string): string => `${index}.share`;
 const overAxis = (index: string): string => `${index}.unroll`;
-const range = (from: number, count: number): number[] => Array.from({ length: count }, (_, k) => from + k);
+const range = (from: number, count: number): number[] => listOf(count, (k) => from + k);
 
 /** The axes of a launch that multiplies matrices, `tile` giving what a block takes of its own indices; undefined for any other launch. */
 export function fragmentAxes(

@@ -3,6 +3,7 @@ import { integerFunction } from "../../dsl/check/evaluate.ts";
 import { baseName, freeIndices, visit } from "../../dsl/tensor/expr.ts";
 import type { Expr, MemoryLayout } from "../../dsl/tensor/ir.ts";
 import { type Storage, storage } from "../../dsl/tensor/types.ts";
+import { listOf } from "../lists.ts";
 
 type Read = Extract<Expr, { kind: "read" }>;
 /** What stands for a dimension: what may be asked of one divides it. */
@@ -62,6 +63,6 @@ export function orderOf(x: Read, layout: MemoryLayout, elem: Storage, side: stri
 }
 /** Steps of powers of two along an extent, those of `first` before the others. */
 export function stepsOf(extent: number, first: readonly number[]): readonly number[] {
-  const all = Array.from({ length: Math.log2(extent) }, (_, b) => 2 ** b);
+  const all = listOf(Math.log2(extent), (b) => 2 ** b);
   return first.every((s) => all.includes(s)) ? [...first, ...all.filter((s) => !first.includes(s))] : all;
 }

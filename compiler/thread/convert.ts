@@ -2,6 +2,7 @@
 import { storage } from "../../dsl/tensor/types.ts";
 import { type Conversion, conversionOf, passageOf, sourceOf } from "../layout/convert.ts";
 import { Layout } from "../layout/layout.ts";
+import { listOf } from "../lists.ts";
 import { layoutsOf } from "../tile/convert.ts";
 import { type Launch, type Op, threadsOf } from "../tile/ir.ts";
 import type { Memory } from "./memory.ts";
@@ -31,7 +32,7 @@ export function lowerConvert(held: Registers, memory: Memory, op: Convert, lanes
         op,
         before,
         after,
-        Array.from({ length: 1 << before.bits.length }, (_, k) => wordAt(k)),
+        listOf(1 << before.bits.length, (k) => wordAt(k)),
         lanes,
       );
   const made = new Map<number, NodeId>();

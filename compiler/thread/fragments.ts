@@ -4,6 +4,7 @@
  */
 import { inWord, isEightBits } from "../../dsl/tensor/matrix.ts";
 import { formats, meaningsOf } from "../../dsl/tensor/narrow.ts";
+import { listOf } from "../lists.ts";
 import type { MmaForm } from "./ir.ts";
 
 const rows = 16;
@@ -76,8 +77,8 @@ export function multiply<T>(
     for (let i = 0; i < words.a * n; i++) left[at.a[lane * words.a * n + i]!] = a(lane, i);
     for (let i = 0; i < words.b * n; i++) right[at.b[lane * words.b * n + i]!] = b(lane, i);
   }
-  const inRows = Array.from({ length: rows }, (_, row) => left.slice(row * at.depth, (row + 1) * at.depth));
-  const inColumns = Array.from({ length: columns }, (_, column) => right.filter((_, place) => place % columns === column));
+  const inRows = listOf(rows, (row) => left.slice(row * at.depth, (row + 1) * at.depth));
+  const inColumns = listOf(columns, (column) => right.filter((_, place) => place % columns === column));
   for (let lane = 0; lane < warp; lane++)
     for (let e = 0; e < words.c; e++) {
       const place = at.c[lane * words.c + e]!;

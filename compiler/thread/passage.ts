@@ -1,12 +1,13 @@
 /** A passage through shared memory (layout/convert.ts) as one thread sees it: which of its registers go together, and to which places. */
 import type { Layout } from "../layout/layout.ts";
+import { listOf } from "../lists.ts";
 import type { NodeId, Nodes } from "./nodes.ts";
 
 /** Registers whose places follow one another, `together` at a time, by their places. */
 export function neighbours(l: Layout, registers: readonly number[], together: number): number[][] {
   const at = new Map(registers.map((register) => [l.at({ register })["place"]!, register]));
   const firsts = [...at.keys()].filter((place) => place % together === 0);
-  return firsts.map((first) => Array.from({ length: together }, (_, k) => at.get(first + k)!));
+  return firsts.map((first) => listOf(together, (k) => at.get(first + k)!));
 }
 /** The place of what a thread has in a register. */
 export function placesOf(n: Nodes, l: Layout): (register: number) => NodeId {

@@ -6,6 +6,7 @@ import { InternalError } from "../../dsl/diagnostics.ts";
 import { decode, encode, formats, roundTo } from "../../dsl/tensor/narrow.ts";
 import type { Storage } from "../../dsl/tensor/types.ts";
 import { evaluateSize } from "../../runtime/abi.ts";
+import { listOf } from "../lists.ts";
 import { owning, type ScalarFn, scalarFn, scalarText } from "../scalar.ts";
 import type { Combine, Elem, Launch, Op, Ring, Value } from "./ir.ts";
 
@@ -173,7 +174,7 @@ class Interpreter {
       case "coordinate":
         return this.same(
           o.out,
-          Array.from({ length: this.extents.get(o.axis)! }, (_, k) => k),
+          listOf(this.extents.get(o.axis)!, (k) => k),
         );
       case "map":
         return this.map(o);
@@ -280,7 +281,7 @@ class Interpreter {
         const values = o.values.map((v) => this.get(b, v));
         const outs = o.outs.map(() => new Float64Array(size));
         for (let p = 0; p < size; p++) {
-          const terms = Array.from({ length: n }, (_, k) => values.map((data, i) => data[places[i]![p * n + k]!]!));
+          const terms = listOf(n, (k) => values.map((data, i) => data[places[i]![p * n + k]!]!));
           const total = terms.reduce((x, y) => combine(b, x, y));
           for (const [k, out] of outs.entries()) out[p] = total[k]!;
         }

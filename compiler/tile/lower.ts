@@ -3,6 +3,7 @@ import type { Directive } from "../../dsl/check/schedules.ts";
 import { baseName, isTrue } from "../../dsl/tensor/expr.ts";
 import type { Axis } from "../../dsl/tensor/ir.ts";
 import { isEightBits } from "../../dsl/tensor/matrix.ts";
+import { listOf } from "../lists.ts";
 import type { Job, MapJob, Plan, PlannedStep, RowJob, StoreItem } from "../plan/jobs.ts";
 import { countOf, positionsOf, sizeExpr } from "../plan/size.ts";
 import { Refusal } from "../refusal.ts";
@@ -69,7 +70,7 @@ function takesNeighbours(l: Launch, d: Extract<Directive, { size: number }>): bo
   if (d.size === 1) return about;
   if (!about || !l.axes.some((a) => a.name === d.index)) return false;
   const steps = l.layout.over([d.index]).columns.get("register") ?? [];
-  return Array.from({ length: Math.log2(d.size) }, (_, b) => 1 << b).every((by) => steps.includes(by));
+  return listOf(Math.log2(d.size), (b) => 1 << b).every((by) => steps.includes(by));
 }
 /** Matrix units and shared memory are asked for by name: a schedule that does not get them says more than it does. */
 function refuseUnmet(directives: readonly Directive[], steps: readonly Step[], target: Target): void {

@@ -6,6 +6,7 @@ import { compare, freeIndices, num, op } from "../../dsl/tensor/expr.ts";
 import type { Axis, Expr } from "../../dsl/tensor/ir.ts";
 import { storage } from "../../dsl/tensor/types.ts";
 import { Layout } from "../layout/layout.ts";
+import { listOf } from "../lists.ts";
 import { tensorOf } from "../schedule/matrix.ts";
 import type { Order } from "../schedule/order.ts";
 import { multipleOf } from "../schedule/shape.ts";
@@ -115,7 +116,7 @@ export function copyLayout(r: Ring, threads: number, side = 1, order?: Order): L
   const { slow, piece } = r.copy;
   const bits = log2(slow.extent * piece.extent);
   const [inRow, beside] = [log2(piece.extent), log2(r.rowsBeside ?? 1)];
-  const bit = Array.from({ length: bits }, (_, b) => 1 << b);
+  const bit = listOf(bits, (b) => 1 << b);
   const rows = [...bit.slice(0, inRow), ...bit.slice(inRow + beside), ...bit.slice(inRow, inRow + beside)];
   const near = order ? [...order.over, ...order.side.map((step) => step << inRow)] : rows.slice(0, log2(side));
   const columns = [...near, ...rows.filter((c) => !near.includes(c))];

@@ -1,9 +1,9 @@
 /** What is known of the atoms that occur in a system: ranges of their types, what defines them, order of offsets, and conditions on all elements. */
 import { and, indexVar, num, op as operation, substitute } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
-import type { ElemType } from "../tensor/types.ts";
+import { type ElemType, infoOf } from "../tensor/types.ts";
 import type { Facts } from "./facts.ts";
-import { type Atoms, constant, constantOf, idsOf, keyOf, minus, negate, type Poly, plus, times } from "./poly.ts";
+import { type Atom, type Atoms, constant, constantOf, idsOf, keyOf, minus, negate, type Poly, plus, times } from "./poly.ts";
 import { atLeast, type Elimination, type Row, type System, zero } from "./rows.ts";
 
 export type Quantified = Extract<Expr, { kind: "reduce" }>;
@@ -113,9 +113,8 @@ export class Axioms {
       }
       case "read": {
         const table = this.facts.tables.get(a.tensor);
-        const range = table ? rangeOf(table.elem) : undefined;
         if (table === undefined) return;
-        if (range) rows.push(atLeast(minus(self, constant(range[0]))), atLeast(minus(constant(range[1]), self)));
+        rows.push(...withinType(table.elem, self));
         if (table.elem.name === "index") rows.push(atLeast(self), atLeast(minus(minus(this.atoms.of(table.elem.bound!), one), self)));
         if (table.elem.name === "offsets") {
           const at = a.args[0]!;
@@ -129,10 +128,7 @@ export class Axioms {
         return;
       }
       case "opaque": {
-        if (a.expr.kind === "cast") {
-          const range = rangeOf(a.expr.to);
-          if (range) rows.push(atLeast(minus(self, constant(range[0]))), atLeast(minus(constant(range[1]), self)));
-        }
+        if (a.expr.kind === "cast") rows.push(...withinType(a.expr.to, self));
         if (a.expr.kind === "reduce") this.reductionAxioms(a.expr, self, rows);
         if (a.expr.type === "u32") rows.push(atLeast(self));
         return;
@@ -252,23 +248,32 @@ export class Axioms {
   }
 }
 
-/** Least and largest value of an integer storage type narrower than 32 bits. */
-function rangeOf(elem: ElemType): readonly [number, number] | undefined {
-  const ranges: Partial<Record<ElemType["name"], readonly [number, number]>> = {
-    u2: [0, 3],
-    u3: [0, 7],
-    u4: [0, 15],
-    i4: [-8, 7],
-    u8: [0, 255],
-    i8: [-128, 127],
-    u16: [0, 65535],
-    i16: [-32768, 32767],
-    u32: [0, 2 ** 32 - 1],
-    i32: [-(2 ** 31), 2 ** 31 - 1],
+/** True only if a polynomial is at least 0 for all values: added products of atoms that are so by their types. No divisor is 0. */
+export function isNatural(p: Poly, facts: Facts, atoms: Atoms): boolean {
+  const natural = (a: Atom): boolean => {
+    switch (a.kind) {
+      case "symbol":
+        return a.natural;
+      case "quotient":
+        return isNatural(a.numerator, facts, atoms) && isNatural(a.divisor, facts, atoms);
+      case "segment":
+        return facts.tables.has(a.table);
+      case "read": {
+        const elem = facts.tables.get(a.tensor)?.elem;
+        return elem !== undefined && (elem.name === "index" || elem.name === "offsets" || infoOf(elem).min === 0);
+      }
+      default:
+        return false;
+    }
   };
-  return ranges[elem.name];
+  for (const [m, c] of p) if (c < 0 || !idsOf(m).every((id) => natural(atoms.list[id]!))) return false;
+  return true;
 }
-
+/** What the range of an element type says of a value that it holds. */
+function withinType(elem: ElemType, value: Poly): Row[] {
+  const { min, max } = infoOf(elem);
+  return min === undefined ? [] : [atLeast(minus(value, constant(min))), atLeast(minus(constant(max!), value))];
+}
 /** The constants s for which `tensor` is read at (index + s) in `e`. */
 function shiftsOf(e: Expr, tensor: string, difference: (subscript: Expr) => number | undefined): Set<number> {
   const out = new Set<number>();

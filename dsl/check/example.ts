@@ -4,6 +4,7 @@
  */
 import { conjuncts, visit } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
+import { infoOf } from "../tensor/types.ts";
 import { type Facts, type Formula, unfold } from "./facts.ts";
 
 class Undecided extends Error {}
@@ -96,7 +97,7 @@ function attempt(
           ? choose(evaluate(table.elem.bound!, env))
           : table.elem.name === "bool"
             ? choose(2)
-            : [0, 1, 2, -1][choose(4)]!;
+            : [0, 1, 2, infoOf(table.elem).min === 0 ? 3 : -1][choose(4)]!;
       cells.set(key, v);
       return v;
     },

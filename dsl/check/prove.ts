@@ -7,7 +7,7 @@
  */
 import { and, compare, conjuncts, indexVar, isTrue, not, num, op as operation, substitute, visit } from "../tensor/expr.ts";
 import type { Expr } from "../tensor/ir.ts";
-import { Axioms, type Quantified } from "./axioms.ts";
+import { Axioms, isNatural, type Quantified } from "./axioms.ts";
 import { type Facts, unfold } from "./facts.ts";
 import { Atoms, constant, minus, Overflow } from "./poly.ts";
 import { atLeast, Elimination, empty, flat, type System, zero } from "./rows.ts";
@@ -50,20 +50,26 @@ export class Prover {
       return this.refutes(compare("gt", a, b)) && this.refutes(compare("lt", a, b));
     }
     if (goal.kind === "reduce" && goal.op === "any") return this.witness(goal);
+    if (this.evident(goal)) return true;
     if (goal.kind === "op" && goal.op === "lor" && goal.args.some((g) => this.proves(g))) return true;
     return this.refutes(not(goal));
+  }
+  /** An order that the types of what is compared make so: most subscripts are natural numbers. */
+  private evident(goal: Expr): boolean {
+    if (goal.kind !== "op" || !orders.has(goal.op)) return false;
+    return withinNumbers(() => {
+      const [row] = this.system(goal).rows;
+      return row !== undefined && isNatural(row.p, this.facts, this.atoms);
+    });
   }
   /** True only if no values that the facts admit make `condition` hold. */
   refutes(condition: Expr): boolean {
     const elimination = new Elimination();
     const axioms = new Axioms(this.facts, this.atoms, this.quantified, (c) => this.system(c), elimination);
-    try {
+    return withinNumbers(() => {
       const given = this.system(and(...this.relevant(condition), condition));
       return elimination.contradictory(given.rows) || elimination.refutes(axioms.close(given));
-    } catch (e) {
-      if (e instanceof Overflow) return false;
-      throw e;
-    }
+    });
   }
 
   /** Facts that share a symbol with the condition, directly or through other facts: no other can take part in refuting it. */
@@ -200,6 +206,16 @@ export class Prover {
   }
 }
 
+/** What a proof says, or that it is given up because its numbers leave the exact range. */
+function withinNumbers(proof: () => boolean): boolean {
+  try {
+    return proof();
+  } catch (e) {
+    if (e instanceof Overflow) return false;
+    throw e;
+  }
+}
+const orders: ReadonlySet<string> = new Set(["lt", "le", "gt", "ge"]);
 /** Values of `index` at the edge of a comparison in which it stands alone on one side, up to added terms. */
 function boundsOn(index: string, c: Expr): Expr[] {
   if (c.kind === "op" && (c.op === "lor" || c.op === "land")) return c.args.flatMap((x) => boundsOn(index, x));

@@ -15,11 +15,14 @@ const sub = (a: Expr, b: Expr): Expr => op("sub", [a, b], "int");
 const mul = (a: Expr, b: Expr): Expr => op("mul", [a, b], "int");
 const div = (a: Expr, b: Expr): Expr => op("div", [a, b], "int");
 const i = indexVar("i");
+const s: Expr = { kind: "scalar", name: "s", type: "int", span: { start: 0, end: 0 } };
 const facts = (axes: Facts["axes"], conditions: readonly Expr[] = []): Facts => ({
   dims: ["M", "N", "G", "R"].map((name) => ({ name })),
   tables: new Map([
     ["start", { elem: { name: "offsets", bound: N }, extents: [add(R, num(1))] }],
     ["ix", { elem: { name: "index", bound: N }, extents: [M] }],
+    ["i8", { elem: { name: "i8" }, extents: [M] }],
+    ["u8", { elem: { name: "u8" }, extents: [M] }],
   ]),
   axes,
   conditions,
@@ -39,6 +42,13 @@ describe("goals", () => {
       facts(over(mul(num(8), M))),
       compare("lt", add(mul(num(8), div(i, num(8))), num(7)), mul(num(8), M)),
     ],
+    ["i / G + M * N >= 0, as natural numbers are", true, facts(over(M)), compare("ge", add(div(i, G), mul(M, N)), num(0))],
+    ["i / G + M * N > 0 is not proven", false, facts(over(M)), compare("gt", add(div(i, G), mul(M, N)), num(0))],
+    ["M * (start[i] + ix[i]) >= -1", true, facts(over(M)), compare("ge", mul(M, add(read("start", i), read("ix", i))), num(-1))],
+    ["M - N >= 0 is not proven: one is taken from the other", false, facts([]), compare("ge", sub(M, N), num(0))],
+    ["i8[i] >= 0 is not proven of what may be negative", false, facts(over(M)), compare("ge", read("i8", i), num(0))],
+    ["u8[i] / 2 >= 0", true, facts(over(M)), compare("ge", div(read("u8", i), num(2)), num(0))],
+    ["s / 2 >= 0 is not proven of a scalar", false, facts(over(M)), compare("ge", div(s, num(2)), num(0))],
     ["ix[i] < N", true, facts(over(M)), compare("lt", read("ix", i), N)],
     ["ix[i] < N - 1 is not proven", false, facts(over(M)), compare("lt", read("ix", i), sub(N, num(1)))],
     ["start[i] <= start[i + 1]", true, facts(over(R)), compare("le", read("start", i), read("start", add(i, num(1))))],
