@@ -17,7 +17,7 @@ export class ExpressionParser extends TypeParser {
   protected readonly rightHandSide = this.RULE(
     "rightHandSide",
     (): ast.Expr =>
-      this.choose<ast.Expr>(0, [
+      this.chooseByGate<ast.Expr>(0, [
         {
           GATE: () => newAxes.has(this.LA(1).image) && this.is(1, t.Identifier) && this.is(2, t.LParen),
           ALT: () => this.SUBRULE(this.newAxis),
@@ -269,7 +269,7 @@ export class ExpressionParser extends TypeParser {
     });
     this.CONSUME(t.RParen);
     const logical = op.text === "all" || op.text === "any";
-    const body = this.choose(3, [
+    const body = this.chooseByGate(3, [
       { GATE: () => logical, ALT: () => this.SUBRULE(this.comparison) },
       { ALT: () => this.SUBRULE(this.product) },
     ]);
@@ -297,7 +297,7 @@ export class ExpressionParser extends TypeParser {
     const items: (ast.Expr | undefined)[] = [];
     this.MANY(() => {
       items.push(
-        this.choose<ast.Expr | undefined>(0, [
+        this.chooseByGate<ast.Expr | undefined>(0, [
           { GATE: () => this.LA(1).image === "_", ALT: () => void this.CONSUME(t.Identifier) },
           { ALT: () => this.SUBRULE(this.expression) },
         ]),

@@ -297,7 +297,7 @@ export class ItemParser extends ScheduleParser {
       this.MANY({
         GATE: () => !this.is(1, t.RCurly, EOF),
         DEF: () => {
-          this.choose(0, [
+          this.chooseByGate(0, [
             { GATE: () => this.is(1, t.State) && this.is(2, t.Identifier), ALT: () => void states.push(this.SUBRULE(this.part)) },
             { GATE: () => this.is(1, t.Next) && this.is(2, t.Identifier), ALT: () => void nexts.push(this.SUBRULE2(this.part)) },
             { GATE: () => this.is(1, t.Emit) && this.is(2, t.Identifier), ALT: () => void emits.push(this.SUBRULE3(this.part)) },

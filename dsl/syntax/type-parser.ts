@@ -27,6 +27,10 @@ export abstract class TypeParser extends EmbeddedActionsParser {
   protected choose<T>(occurrence: number, alternatives: { GATE?: () => boolean; ALT: () => T }[]): T {
     return this.or(occurrence, alternatives) as T;
   }
+  /** The same where gates decide, and each alternative but the last has one: paths of several tokens would take long to prepare, and decide nothing. */
+  protected chooseByGate<T>(occurrence: number, alternatives: { GATE?: () => boolean; ALT: () => T }[]): T {
+    return this.or(occurrence, { DEF: alternatives, MAX_LOOKAHEAD: 1 }) as T;
+  }
   protected id(): ast.Name {
     return this.name(this.CONSUME(t.Identifier));
   }
