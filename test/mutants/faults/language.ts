@@ -35,6 +35,24 @@ export const language: readonly Mutant[] = [
     "rows.push(atLeast(self), atLeast(minus(minus(minus(this.atoms.of(table.elem.bound!), one), one), self)));",
   ),
   fault(
+    "what is taken away is natural as well",
+    "dsl/check/axioms.ts",
+    "for (const [m, c] of p) if (c < 0 || !idsOf(m).every((id) => natural(atoms.list[id]!))) return false;",
+    "for (const m of p.keys()) if (!idsOf(m).every((id) => natural(atoms.list[id]!))) return false;",
+  ),
+  fault(
+    "what a table holds is natural, whatever its type",
+    "dsl/check/axioms.ts",
+    'return elem !== undefined && (elem.name === "index" || elem.name === "offsets" || infoOf(elem).min === 0);',
+    "return elem !== undefined;",
+  ),
+  fault(
+    "examples hold negative numbers in tables of types that have none",
+    "dsl/check/example.ts",
+    "infoOf(table.elem).min === 0 ? 3 : -1",
+    "-1",
+  ),
+  fault(
     "divisors are not looked at",
     "dsl/check/obligations.ts",
     'if ((e.op === "div" || e.op === "mod") && isInteger(e.type)) this.divisor(e, at);',
