@@ -1,6 +1,7 @@
 #!/usr/bin/env node
 /** The `weft` command. */
 import { Command, CommanderError, Option } from "commander";
+import { chips } from "../compiler/cost/chips.ts";
 import { UserError } from "./fail.ts";
 import { version } from "./version.ts";
 
@@ -14,6 +15,7 @@ const program = new Command("weft")
   .showSuggestionAfterError()
   .exitOverride();
 const json = (): Option => new Option("--json", "print JSON lines instead of text");
+const chip = (what: string): Option => new Option("--chip <name>", what).choices(Object.keys(chips)).default("a100");
 
 program
   .command("check")
@@ -55,7 +57,7 @@ program
   .option("-a, --after <stage>", "only this stage: check, desugar, split, plan, tile, thread, emit")
   .option("-b, --bounds", "instead: the bits that are promised of each output on sample data, and those that the schedule itself keeps")
   .option("-r, --roofline", "instead: what bounds each loop on a chip, by counts and the chip's own figures (CUDA)")
-  .option("--chip <name>", "for --roofline: a100 or h100", "a100")
+  .addOption(chip("for --roofline"))
   .option(
     "-s, --shape <dims>",
     "dimensions for --bounds and --roofline, M=16,N=32; the others are drawn, and 256 for --roofline, which takes the schedule that a call of that shape does",
@@ -74,7 +76,7 @@ program
   .option("-s, --shape <dims>", "dimensions, M=16,N=32; 256 where not given")
   .option("-i, --instance <name>", "the instance, such as T=f16,D=64")
   .option("--model", "by the cost model, even where there is a device (CUDA)")
-  .option("--chip <name>", "for the cost model: a100 or h100", "a100")
+  .addOption(chip("for the cost model"))
   .option("--runs <n>", "measured runs of each choice, in turn", "9")
   .option("--dry-run", "print, and write nothing")
   .addOption(json())

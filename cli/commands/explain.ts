@@ -1,5 +1,6 @@
 /** `weft explain`: the program after each stage of the compiler. */
 import pc from "picocolors";
+import type { ChipName } from "../../compiler/cost/chips.ts";
 import { compile, type Stage, stages } from "../../compiler/index.ts";
 import { UserError } from "../fail.ts";
 import { load, pickInstance, scheduleFor, targetOf } from "../workspace.ts";
@@ -16,7 +17,7 @@ export interface ExplainOptions {
   readonly bounds?: boolean;
   readonly shape?: string;
   readonly roofline?: boolean;
-  readonly chip?: string;
+  readonly chip: ChipName;
 }
 export function explain(name: string, options: ExplainOptions): void {
   const target = targetOf(options.target);

@@ -1,6 +1,6 @@
 /** `weft explain --roofline`: what bounds each loop of each launch on a chip. */
 
-import { chips } from "../../compiler/cost/chips.ts";
+import { type ChipName, chips } from "../../compiler/cost/chips.ts";
 import { parts, rooflineOf } from "../../compiler/cost/roofline.ts";
 import { compile } from "../../compiler/index.ts";
 import { taken } from "../../verify/taken.ts";
@@ -11,7 +11,7 @@ export interface RooflineOptions {
   readonly instance?: string;
   readonly schedule?: string;
   readonly shape?: string;
-  readonly chip?: string;
+  readonly chip: ChipName;
   readonly json?: boolean;
 }
 /** Of a dimension that nobody gives. */
@@ -19,8 +19,7 @@ const usual = 256;
 
 export function explainRoofline(found: Found, target: string, options: RooflineOptions): void {
   if (target !== "cuda") throw new UserError("--roofline knows the chips of CUDA alone: say --target cuda");
-  const chip = chips[(options.chip ?? "a100") as keyof typeof chips];
-  if (chip === undefined) throw new UserError(`there is no chip \`${options.chip}\`; chips are ${Object.keys(chips).join(", ")}`);
+  const chip = chips[options.chip];
   const dims = shapeOf(options.shape);
   const instance = pickInstance(found, options.instance, dims);
   ownDims(instance, dims);

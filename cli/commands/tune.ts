@@ -1,6 +1,6 @@
 /** `weft tune`: chooses from the sets of sizes in a kernel's schedules, by time on a device, or by the cost model where there is none. */
 import pc from "picocolors";
-import { chips } from "../../compiler/cost/chips.ts";
+import { type Chip, type ChipName, chips } from "../../compiler/cost/chips.ts";
 import { rooflineOf } from "../../compiler/cost/roofline.ts";
 import { type Choice, chosen, combinations, compile, openSizes, Refusal } from "../../compiler/index.ts";
 import { type CheckedInstance, InternalError, type Schedule } from "../../dsl/index.ts";
@@ -17,7 +17,7 @@ export interface TuneOptions {
   readonly shape?: string;
   readonly instance?: string;
   readonly model?: boolean;
-  readonly chip: string;
+  readonly chip: ChipName;
   readonly runs: string;
   readonly dryRun?: boolean;
   readonly json?: boolean;
@@ -36,8 +36,7 @@ export async function tune(name: string, options: TuneOptions): Promise<void> {
   const target = targetOf(options.target);
   const runs = Number(options.runs);
   if (!Number.isInteger(runs) || runs < 1) throw new UserError(`--runs takes a whole number from 1, not \`${options.runs}\``);
-  const chip = chips[options.chip as keyof typeof chips];
-  if (chip === undefined) throw new UserError(`there is no chip \`${options.chip}\`; chips are ${Object.keys(chips).join(", ")}`);
+  const chip = chips[options.chip];
   const found = load(name, options.json ?? false);
   const dims = shapeOf(options.shape);
   const instance = pickInstance(found, options.instance, dims);
@@ -117,7 +116,7 @@ function modelled(
   s: Schedule,
   all: readonly Choice[],
   values: Readonly<Record<string, number>>,
-  chip: (typeof chips)["a100"],
+  chip: Chip,
 ): Candidate[] {
   return all.flatMap((choice) => {
     const made = compiledWith(found, instance, s, choice);

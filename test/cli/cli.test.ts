@@ -167,7 +167,7 @@ describe("weft", () => {
     expect(few("M=16,N=8192,NG=64")).toContain("w4a16_y_part");
     expect(few("M=2048,N=8192,NG=64")).not.toContain("w4a16_y_part");
     expect(weft("explain", good, "--target", "wgsl", "--roofline").err).toContain("CUDA alone");
-    expect(weft("explain", good, "--target", "cuda", "--roofline", "--chip", "tpu").err).toContain("there is no chip `tpu`");
+    expect(weft("explain", good, "--target", "cuda", "--roofline", "--chip", "tpu").err).toContain("Allowed choices are a100, h100, h200.");
   });
   test("tune chooses from sets of sizes by the cost model, and what follows uses the choice", () => {
     const text = `kernel t[M, N, K](a: f32[M, K], b: f32[K, N]) -> (c: f32[M, N]) {
