@@ -16,6 +16,7 @@ export const wrongPrograms: readonly (readonly [code: string, name: string, text
   ["W002", "if without else", kernel("y[i] = if i > 0 then 1.0")],
   ["W002", "an unfinished file", "kernel f[N](x: f32[N]) -> (y: f32[N]) {\n  y[i] = x[i]\n"],
   ["W002", "values that are larger than which", kernel(`let (v[r], p[r]) = topk(j, 2)\n  ${total}`)],
+  ["W002", "the largest along a number", kernel(`let (v[r], p[r]) = topk(2, j) h[j]\n  ${total}`)],
   ["W002", "the largest without how many", kernel(`let (v[r], p[r]) = topk(j) h[j]\n  ${total}`)],
   ["W002", "points that satisfy nothing", kernel(`let (c, kept[u]) = compact(j: N)\n  ${total}`)],
   ["W002", "groups without a key", kernel(`let (s[e], order[t]) = group(u: M, 4)\n  ${total}`)],
