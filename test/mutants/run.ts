@@ -224,6 +224,7 @@ const nearest: readonly (readonly [string, readonly string[]])[] = [
   ["dsl/check/layout-fault.ts", ["test/dsl/wrong-programs.test.ts"]],
   ["dsl/check/evaluate.ts", ["test/dsl/wrong-programs.test.ts"]],
   ["dsl/check/", ["test/dsl"]],
+  ["dsl/syntax/", ["test/dsl"]],
   ["dsl/tensor/expr.ts", ["test/dsl", "test/compiler/full-tiles.test.ts"]],
   ["dsl/interpret/integers.ts", ["test/dsl/integers.test.ts", "test/dsl/walk.test.ts"]],
   ["dsl/interpret/walk.ts", ["test/dsl/walk.test.ts"]],
